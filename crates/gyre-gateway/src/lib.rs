@@ -1,0 +1,1 @@
+//! Routes, rollouts, inference log.

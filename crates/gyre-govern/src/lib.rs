@@ -1,0 +1,1 @@
+//! Lineage, gates, bias.

@@ -1,0 +1,1 @@
+//! Statistics of drift, performance and fairness: pure functions of numbers.

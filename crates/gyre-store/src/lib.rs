@@ -1,0 +1,1 @@
+//! SQL store with the journal, and the object store.
