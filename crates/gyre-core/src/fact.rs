@@ -1,0 +1,511 @@
+//! Facts: everything that the journal may hold.
+//!
+//! A fact is something that happened, in words that an auditor understands years later. It is never changed and
+//! never removed; what was wrong is corrected by a later fact. The controller lives on facts, lineage is a
+//! projection of them, and the state tables change only together with the fact that says so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expr::GateResult;
+use crate::record::Signature;
+use crate::spec::Window;
+use crate::time::Period;
+use crate::{Digest, ModelName, Timestamp, Version};
+
+/// A fact with its place in the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Position, counted from 1: the leaf index of the Merkle tree is one less.
+    pub seq: u64,
+    /// When it happened, in event time.
+    pub at: Timestamp,
+    /// When it was written, by the system's clock.
+    pub recorded: Timestamp,
+    /// Who did it: `controller`, `gateway`, `monitor`, `user:NAME`.
+    pub actor: String,
+    /// The entry that led to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<u64>,
+    /// Unique where present: writing the same key again changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// The numbers that a statement was made on, by name.
+pub type Numbers = BTreeMap<String, f64>;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// The project file was read and is in force.
+    ProjectLoaded {
+        /// The project's name.
+        project: String,
+        /// SHA-256 of `gyre.yaml`.
+        spec: Digest,
+        /// Where the code stood.
+        code: CodeVersion,
+    },
+    /// A data version exists: immutable bytes under a digest.
+    DataRecorded(DataVersion),
+    /// A batch of data was refused; nothing may be trained on it.
+    DataRefused {
+        /// The dataset's name.
+        dataset: String,
+        /// SHA-256 of the refused bytes.
+        digest: Digest,
+        /// Each check that failed, with what was found.
+        reasons: Vec<String>,
+    },
+    /// A run ended well; its parameters, metrics and surroundings.
+    RunFinished(Run),
+    /// A run ended badly. The champion keeps serving.
+    RunFailed {
+        /// The run.
+        run: String,
+        /// For which model.
+        model: ModelName,
+        /// The data version it was to train on, when there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Digest>,
+        /// What went wrong.
+        reason: String,
+        /// The end of the log.
+        log: String,
+    },
+    /// A model version exists: immutable, under a number never used again.
+    VersionRegistered(ModelVersion),
+    /// A version was held against its gates.
+    GatesJudged {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Whether all held.
+        passed: bool,
+        /// Each gate with its numbers.
+        results: Vec<GateResult>,
+        /// What the paired comparison said, when there was a champion.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comparison: Option<Score>,
+    },
+    /// A monitoring window closed.
+    WindowClosed(WindowSummary),
+    /// Something is wrong with a model that serves.
+    AlarmRaised {
+        /// The model.
+        model: ModelName,
+        /// What kind of wrong.
+        alarm: Alarm,
+        /// In words, with the numbers.
+        reason: String,
+        /// The numbers.
+        numbers: Numbers,
+    },
+    /// What was wrong is wrong no more.
+    AlarmCleared {
+        /// The model.
+        model: ModelName,
+        /// What kind of wrong it was.
+        alarm: Alarm,
+        /// In words, with the numbers.
+        reason: String,
+    },
+    /// Versions were scored on the same recent labelled rows.
+    VersionsCompared {
+        /// The model.
+        model: ModelName,
+        /// The rows' event time.
+        period: Period,
+        /// The champion's score first, then the others by loss.
+        scores: Vec<Score>,
+    },
+    /// The controller decided.
+    DecisionTaken {
+        /// The model.
+        model: ModelName,
+        /// What.
+        decision: Decision,
+        /// Why, with the numbers in words.
+        reason: String,
+        /// The numbers.
+        numbers: Numbers,
+    },
+    /// A version began to take traffic.
+    RolloutStarted {
+        /// The model.
+        model: ModelName,
+        /// The version that is to become champion.
+        candidate: Version,
+        /// The champion that it is to follow; none for the first version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        champion: Option<Version>,
+        /// The shares of traffic to walk through, in hundredths of a percent.
+        steps: Vec<u32>,
+    },
+    /// What a rollout's step showed.
+    StepObserved {
+        /// The model.
+        model: ModelName,
+        /// The candidate.
+        candidate: Version,
+        /// The step, counted from 0.
+        step: u32,
+        /// Whether it may go on.
+        verdict: Verdict,
+        /// The evidence.
+        reason: String,
+        /// The numbers of the evidence.
+        numbers: Numbers,
+    },
+    /// Traffic moved.
+    TrafficShifted {
+        /// The model.
+        model: ModelName,
+        /// Shares by version, in hundredths of a percent; they add up to 10,000.
+        weights: Vec<(Version, u32)>,
+        /// Why.
+        reason: String,
+    },
+    /// A version became champion.
+    Promoted {
+        /// The model.
+        model: ModelName,
+        /// The new champion.
+        version: Version,
+        /// The one before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Version>,
+        /// Why.
+        reason: String,
+    },
+    /// All traffic went back.
+    RolledBack {
+        /// The model.
+        model: ModelName,
+        /// From the version that was found wanting.
+        from: Version,
+        /// To the one that serves again.
+        to: Version,
+        /// Why.
+        reason: String,
+    },
+    /// A segment of the inference log was closed and will not change.
+    SegmentClosed {
+        /// The model.
+        model: ModelName,
+        /// The file's name under the model's log folder.
+        name: String,
+        /// SHA-256 of the file.
+        digest: Digest,
+        /// Predictions in it.
+        predictions: u64,
+        /// Labels in it.
+        labels: u64,
+        /// Event time of what is in it.
+        period: Period,
+    },
+    /// An action failed; it may be tried again.
+    ActionFailed {
+        /// The model.
+        model: ModelName,
+        /// The action's name.
+        action: String,
+        /// How often in a row it has now failed.
+        failures: u32,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The loop stopped trying to repair a model, and says so.
+    LoopPaused {
+        /// The model.
+        model: ModelName,
+        /// Why.
+        reason: String,
+    },
+    /// A person let the loop try again.
+    LoopResumed {
+        /// The model.
+        model: ModelName,
+    },
+}
+
+/// Where the code stood.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CodeVersion {
+    /// The Git commit; none outside a repository or before the first commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Whether tracked files differed from the commit.
+    pub dirty: bool,
+}
+
+/// A data version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataVersion {
+    /// The dataset's name in `gyre.yaml`.
+    pub dataset: String,
+    /// SHA-256 of the bytes.
+    pub digest: Digest,
+    /// MD5 of the bytes, as DVC files name them.
+    pub md5: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Event time covered, when the dataset has a time column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+    /// The data version that it was cut from, when it is a part of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<Digest>,
+}
+
+/// A tracked run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The run's id.
+    pub run: String,
+    /// For which model.
+    pub model: ModelName,
+    /// The data version it was trained on.
+    pub data: Digest,
+    /// Where the code stood.
+    pub code: CodeVersion,
+    /// Parameters.
+    pub params: BTreeMap<String, String>,
+    /// Metrics.
+    pub metrics: Numbers,
+    /// Interpreter, platform, tool versions.
+    pub environment: BTreeMap<String, String>,
+    /// Each stage: name, whether its result was already there, milliseconds.
+    pub stages: Vec<StageResult>,
+    /// SHA-256 of the whole log.
+    pub log: Digest,
+}
+
+/// How a pipeline stage went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageResult {
+    /// The stage.
+    pub stage: String,
+    /// Whether nothing had to be done.
+    pub cached: bool,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
+/// A registered version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelVersion {
+    /// The model.
+    pub model: ModelName,
+    /// Its number.
+    pub version: Version,
+    /// The run that made it.
+    pub run: String,
+    /// SHA-256 of the model file.
+    pub artifact: Digest,
+    /// The data version it was trained on.
+    pub data: Digest,
+    /// What it takes and gives.
+    pub signature: Signature,
+    /// SHA-256 of the reference profile.
+    pub profile: Digest,
+    /// The metric on rows withheld from training, by name.
+    pub holdout: Numbers,
+    /// The window of event time it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<Period>,
+}
+
+/// What a closed window showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowSummary {
+    /// The model.
+    pub model: ModelName,
+    /// Event time of the predictions.
+    pub period: Period,
+    /// The champion when it closed.
+    pub champion: Version,
+    /// Predictions in it.
+    pub predictions: u64,
+    /// Of those, with a label.
+    pub labels: u64,
+    /// The realised loss of each version that served, with its uncertainty.
+    pub realised: Vec<Realised>,
+    /// Drift of each feature, and of the prediction, against the champion's reference profile.
+    pub drift: Vec<Drift>,
+    /// Requests that were refused or failed.
+    pub errors: u64,
+}
+
+/// The loss that came true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Realised {
+    /// Whose.
+    pub version: Version,
+    /// Labelled predictions.
+    pub rows: u64,
+    /// The model's metric over them.
+    pub loss: f64,
+    /// Its standard error, clustered by day; none when there are too few days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
+}
+
+/// How far one column has moved from the reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The feature's name, or `(prediction)`.
+    pub column: String,
+    /// The statistic's name, such as `jensen_shannon`.
+    pub statistic: String,
+    /// Its value: an effect size between 0 and 1.
+    pub effect: f64,
+    /// The p-value, corrected for the number of columns.
+    pub p: f64,
+    /// Whether it is significant and material.
+    pub drifted: bool,
+}
+
+/// How one version did on the rows of a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Who.
+    pub version: Version,
+    /// Rows scored.
+    pub rows: u64,
+    /// The metric.
+    pub loss: f64,
+    /// Mean paired difference of losses, champion's minus this one's: positive is better than the champion.
+    pub gain: f64,
+    /// Lower and upper bound of the gain (95 %, clustered by day); none when there are too few days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<(f64, f64)>,
+    /// One-sided p-value of "no better than the champion"; none when there are too few days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
+}
+
+/// What can be wrong with a model that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// The realised loss is worse than the reference promised.
+    Decay,
+    /// The inputs or predictions moved.
+    Drift,
+}
+
+/// What the controller can decide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Decision {
+    /// Leave everything as it is.
+    Keep,
+    /// Look closer: score every version on the recent labelled rows.
+    Compare,
+    /// Bring an older version back.
+    Recall {
+        /// Which.
+        version: Version,
+    },
+    /// Train anew.
+    Retrain {
+        /// On which window.
+        window: Window,
+    },
+    /// Give a version that passed its gates traffic, step by step.
+    RollOut {
+        /// Which.
+        version: Version,
+    },
+    /// Do not use a version.
+    Refuse {
+        /// Which.
+        version: Version,
+    },
+}
+
+/// What a rollout's step says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Go on to the next step.
+    Continue,
+    /// Go back.
+    RollBack,
+}
+
+impl Fact {
+    /// The model it is about, when it is about one.
+    pub fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::ProjectLoaded { .. } | Self::DataRecorded(_) | Self::DataRefused { .. } => None,
+            Self::RunFinished(run) => Some(&run.model),
+            Self::VersionRegistered(version) => Some(&version.model),
+            Self::WindowClosed(window) => Some(&window.model),
+            Self::RunFailed { model, .. }
+            | Self::GatesJudged { model, .. }
+            | Self::AlarmRaised { model, .. }
+            | Self::AlarmCleared { model, .. }
+            | Self::VersionsCompared { model, .. }
+            | Self::DecisionTaken { model, .. }
+            | Self::RolloutStarted { model, .. }
+            | Self::StepObserved { model, .. }
+            | Self::TrafficShifted { model, .. }
+            | Self::Promoted { model, .. }
+            | Self::RolledBack { model, .. }
+            | Self::SegmentClosed { model, .. }
+            | Self::ActionFailed { model, .. }
+            | Self::LoopPaused { model, .. }
+            | Self::LoopResumed { model } => Some(model),
+        }
+    }
+
+    /// The name of its kind, as in the journal's JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ProjectLoaded { .. } => "project_loaded",
+            Self::DataRecorded(_) => "data_recorded",
+            Self::DataRefused { .. } => "data_refused",
+            Self::RunFinished(_) => "run_finished",
+            Self::RunFailed { .. } => "run_failed",
+            Self::VersionRegistered(_) => "version_registered",
+            Self::GatesJudged { .. } => "gates_judged",
+            Self::WindowClosed(_) => "window_closed",
+            Self::AlarmRaised { .. } => "alarm_raised",
+            Self::AlarmCleared { .. } => "alarm_cleared",
+            Self::VersionsCompared { .. } => "versions_compared",
+            Self::DecisionTaken { .. } => "decision_taken",
+            Self::RolloutStarted { .. } => "rollout_started",
+            Self::StepObserved { .. } => "step_observed",
+            Self::TrafficShifted { .. } => "traffic_shifted",
+            Self::Promoted { .. } => "promoted",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::SegmentClosed { .. } => "segment_closed",
+            Self::ActionFailed { .. } => "action_failed",
+            Self::LoopPaused { .. } => "loop_paused",
+            Self::LoopResumed { .. } => "loop_resumed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_what_json_says() {
+        let fact = Fact::LoopResumed { model: "air-time".parse().unwrap() };
+        let json = serde_json::to_value(&fact).unwrap();
+        assert_eq!(json["kind"], fact.kind());
+        assert_eq!(serde_json::from_value::<Fact>(json).unwrap(), fact);
+    }
+}

@@ -1,0 +1,253 @@
+//! Whether a `gyre.yaml` that has the right shape makes sense: names that must exist do, metrics fit tasks, gates
+//! name what is measured.
+
+use serde_json::json;
+use serde_saphyr::Location;
+
+use super::{Model, Project};
+use crate::Diagnostic;
+use crate::expr::{ExprError, Expression, Measured};
+
+/// What gate expressions may name under `candidate` and `champion`.
+pub const KNOWN_MEASURES: [&str; 11] = [
+    "mae",
+    "rmse",
+    "log_loss",
+    "error_rate",
+    "rows",
+    "gain",
+    "p",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "size_mib",
+    "fairness",
+];
+
+/// What is measured per protected attribute, under `candidate.fairness.COLUMN`.
+const FAIRNESS: [&str; 6] = [
+    "disparate_impact",
+    "four_fifths",
+    "demographic_parity",
+    "equal_opportunity",
+    "equalized_odds",
+    "smallest_group",
+];
+
+/// What `rollback_on` may name.
+const ROLLOUT: [&str; 4] = ["requests", "errors", "latency_p50_ms", "latency_p99_ms"];
+
+/// Everything that makes no sense in `project`.
+pub fn check(file: &str, project: &Project) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    if project.version.value != 1 {
+        let message = format!("version {} is not known to this gyre", project.version.value);
+        wrong.push(placed(Diagnostic::new(file, message), project.version.referenced).expected("version: 1"));
+    }
+    for (name, dataset) in &project.data {
+        for check in dataset.checks.iter() {
+            let say =
+                |text: &str| placed(Diagnostic::new(file, format!("data.{name}: {text}")), check.referenced);
+            let about_column = check.value.kind.is_some()
+                || check.value.range.is_some()
+                || check.value.nulls.is_some()
+                || check.value.one_of.is_some()
+                || check.value.unique;
+            if about_column && check.value.column.is_none() {
+                wrong.push(say("this check is about a column but names none").help("add `column: NAME`"));
+            }
+            if check.value.range.is_some_and(|(low, high)| low > high) {
+                wrong.push(
+                    say("the range's lower bound is above its upper bound").expected("range: [low, high]"),
+                );
+            }
+            if check.value.nulls.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                wrong.push(say("`nulls` is a share of rows").expected("a number from 0 to 1"));
+            }
+        }
+    }
+    for (name, model) in &project.models {
+        check_model(file, project, name.as_str(), model, &mut wrong);
+    }
+    wrong
+}
+
+fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: &mut Vec<Diagnostic>) {
+    let say = |text: String, place: Location| {
+        placed(Diagnostic::new(file, format!("models.{name}: {text}")), place)
+    };
+    let data = &model.train.data;
+    if !project.data.contains_key(&data.value) {
+        let names: Vec<&str> = project.data.keys().map(String::as_str).collect();
+        wrong.push(
+            say(format!("there is no dataset `{}`", data.value), data.referenced)
+                .expected(format!("one of {}", names.join(", ")))
+                .nearest(&data.value, names.iter().copied()),
+        );
+    }
+    if project.pipeline.is_none() {
+        wrong.push(
+            say("no pipeline trains it".to_owned(), model.artifact.referenced)
+                .help("add `pipeline: dvc.yaml` at the top of the file"),
+        );
+    }
+    if !model.metric.fits(model.task) {
+        let task = format!("{:?}", model.task).to_lowercase();
+        let text = format!("the metric `{}` does not measure {task} predictions", model.metric.name());
+        wrong.push(
+            say(text, model.artifact.referenced)
+                .expected("mae or rmse for regression; log_loss or error_rate for binary and multiclass"),
+        );
+    }
+    if model.train.holdout.every < 2 {
+        wrong.push(
+            say("train.holdout.every would withhold every row".to_owned(), data.referenced)
+                .expected("2 or more"),
+        );
+    }
+    if model.deploy.steps.last().is_none_or(|last| last.basis_points() != 10_000) {
+        wrong.push(
+            say("the last step of the rollout is not 100%".to_owned(), model.deploy.strategy.referenced)
+                .expected("steps: [5%, 25%, 50%, 100%]"),
+        );
+    }
+    if model.monitor.window.as_millis() <= 0 {
+        wrong.push(
+            say("monitor.window is empty".to_owned(), data.referenced)
+                .expected("a length of time such as 7d"),
+        );
+    }
+    let versions = versions_measured(model);
+    for gate in &model.gates {
+        check_expression(file, &gate.value, gate.referenced, &versions, wrong);
+    }
+    let rollout: Measured = ROLLOUT.iter().map(|name| ((*name).to_owned(), json!(0.0))).collect();
+    for rule in &model.deploy.rollback_on {
+        check_expression(file, &rule.value, rule.referenced, &rollout, wrong);
+    }
+}
+
+/// Every name that a gate of `model` may use, with a number in its place.
+fn versions_measured(model: &Model) -> Measured {
+    let fairness: Measured = model
+        .protected
+        .iter()
+        .map(|column| {
+            (column.clone(), FAIRNESS.iter().map(|name| ((*name).to_owned(), json!(1.0))).collect())
+        })
+        .collect();
+    let version: serde_json::Value = KNOWN_MEASURES
+        .iter()
+        .map(|name| {
+            let value = if *name == "fairness" { json!(fairness) } else { json!(1.0) };
+            ((*name).to_owned(), value)
+        })
+        .collect();
+    ["candidate", "champion"].iter().map(|name| ((*name).to_owned(), version.clone())).collect()
+}
+
+fn check_expression(
+    file: &str,
+    source: &str,
+    place: Location,
+    known: &Measured,
+    wrong: &mut Vec<Diagnostic>,
+) {
+    let outcome = Expression::compile(source).and_then(|expression| expression.holds(known));
+    let Err(error) = outcome else { return };
+    let diagnostic = placed(Diagnostic::new(file, error.to_string()), place);
+    wrong.push(match error {
+        ExprError::Unknown { name } => {
+            let all = known.keys().map(String::as_str).chain(KNOWN_MEASURES).chain(FAIRNESS).chain(ROLLOUT);
+            diagnostic
+                .expected(format!("names under {}", known.keys().cloned().collect::<Vec<_>>().join(", ")))
+                .nearest(&name, all)
+        }
+        _ => diagnostic.expected("an expression such as candidate.mae <= champion.mae"),
+    });
+}
+
+fn placed(diagnostic: Diagnostic, place: Location) -> Diagnostic {
+    diagnostic.at(place.line(), place.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+version: 1
+project: flights
+data:
+  flights:
+    source: data/flights.parquet
+    time: scheduled_departure
+    checks:
+      - {column: distance, type: int, range: [1, 6000], nulls: 0}
+      - {column: origin, in: [EWR, JFK]}
+pipeline: dvc.yaml
+models:
+  air-time:
+    task: regression
+    target: air_time
+    artifact: out/model.onnx
+    metric: mae
+    train: {data: flights, window: 56d}
+    gates:
+      - candidate.mae <= champion.mae
+    deploy: {strategy: canary, steps: [5%, 100%], rollback_on: [\"errors > 0.01\"]}
+    retrain:
+      when: [decay, drift]
+      candidates: [recall, {window: 28d}, all]
+      limit: 3/week
+";
+
+    fn complaint(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        let wrong = Project::parse("gyre.yaml", &GOOD.replace(from, to)).unwrap_err();
+        wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let project = Project::parse("gyre.yaml", GOOD).map_err(|wrong| wrong[0].to_string()).unwrap();
+        let model = &project.models[&"air-time".parse().unwrap()];
+        assert!(model.may_recall());
+        assert_eq!(model.windows().map(|w| w.to_string()).collect::<Vec<_>>(), ["28d", "all"]);
+        assert_eq!(model.deploy.steps[0].basis_points(), 500);
+    }
+
+    #[test]
+    fn wrong_input_names_line_found_expected_and_remedy() {
+        for (from, to, line, words) in [
+            (
+                "    metric: mae",
+                "    metrik: mae",
+                ":16:",
+                vec!["unknown key `metrik`", "did you mean `metric`?"],
+            ),
+            ("metric: mae", "metric: maee", ":16:", vec!["`maee`", "did you mean `mae`?"]),
+            ("metric: mae", "metric: log_loss", ":15:", vec!["log_loss", "regression"]),
+            ("data: flights,", "data: flight,", ":17:", vec!["`flight`", "did you mean `flights`?"]),
+            (
+                "champion.mae\n",
+                "champion.maee\n",
+                ":19:",
+                vec!["`maee` is not measured", "did you mean `mae`?"],
+            ),
+            ("version: 1", "version: 2", ":1:", vec!["version 2", "version: 1"]),
+            ("project: flights", "project: [a]", ":2:", vec![]),
+            ("window: 56d", "window: 56 days", ":17:", vec!["56 days", "7d"]),
+            ("limit: 3/week", "limit: often", ":24:", vec!["often", "3/week"]),
+            ("[5%, 100%]", "[5%, 50%]", ":20:", vec!["100%"]),
+            ("errors > 0.01", "errrors > 0.01", ":20:", vec!["errrors", "did you mean `errors`?"]),
+            ("[decay, drift]", "[decoy]", ":22:", vec!["decoy", "`decay` or `drift`"]),
+            ("    target: air_time\n", "", "", vec!["`target` is missing"]),
+        ] {
+            let text = complaint(from, to);
+            assert!(text.contains(&format!("gyre.yaml{line}")), "{to}: {text}");
+            for word in words {
+                assert!(text.contains(word), "{to}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! `gyre.yaml`: what "good" means for each model of a project.
+//!
+//! The types are the file: every key is a field, every default stands here, unknown keys are errors. Reading is
+//! in two steps, shape ([`Project::parse`]) and sense ([`check`]), and both answer with [`Diagnostic`]s that
+//! name the line. Nothing is read from disk here; whoever has the text passes it in.
+
+mod check;
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+pub use check::{KNOWN_MEASURES, check};
+pub use words::{Limit, Percent, Trigger, Window};
+
+use crate::expr::Expression;
+use crate::record::Value;
+use crate::{Diagnostic, ModelName, Span};
+
+/// The file's name, at the root of a project.
+pub const FILE: &str = "gyre.yaml";
+
+/// A whole project.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The format's version: 1.
+    pub version: Spanned<u32>,
+    /// The project's name.
+    pub project: ModelName,
+    /// Datasets by name.
+    #[serde(default)]
+    pub data: BTreeMap<String, Dataset>,
+    /// The DVC pipeline that trains the models.
+    #[serde(default)]
+    pub pipeline: Option<Spanned<String>>,
+    /// Models by name.
+    #[serde(default)]
+    pub models: BTreeMap<ModelName, Model>,
+}
+
+/// Rows that come again and again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// A Parquet or CSV file, relative to the project.
+    pub source: Spanned<String>,
+    /// The column with a row's event time.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// The column that says when a row's label became known; until then no model may train on it.
+    #[serde(default)]
+    pub label_time: Option<String>,
+    /// The column that identifies a row.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// What must hold before anything trains on it.
+    #[serde(default)]
+    pub checks: Vec<Spanned<DataCheck>>,
+}
+
+/// One condition on a dataset; the parts that are given must all hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataCheck {
+    /// The column that it is about; without one only `rows` can be given.
+    #[serde(default)]
+    pub column: Option<String>,
+    /// What the column must hold.
+    #[serde(default, rename = "type")]
+    pub kind: Option<ColumnType>,
+    /// Smallest and largest value allowed.
+    #[serde(default)]
+    pub range: Option<(f64, f64)>,
+    /// The largest share of missing values allowed, 0 to 1.
+    #[serde(default)]
+    pub nulls: Option<f64>,
+    /// The values allowed.
+    #[serde(default, rename = "in")]
+    pub one_of: Option<Vec<Value>>,
+    /// Whether every value must differ from every other.
+    #[serde(default)]
+    pub unique: bool,
+    /// Fewest and most rows allowed.
+    #[serde(default)]
+    pub rows: Option<(u64, u64)>,
+}
+
+/// What a column must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnType {
+    /// Whole numbers.
+    Int,
+    /// Numbers.
+    Float,
+    /// Text.
+    Text,
+    /// True or false.
+    Bool,
+    /// Moments.
+    Time,
+}
+
+/// What "good" means for one model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// What is predicted.
+    pub task: Task,
+    /// The column that is predicted.
+    pub target: String,
+    /// The pipeline's output that is the model, relative to the project.
+    pub artifact: Spanned<String>,
+    /// What is measured; lower is better.
+    pub metric: Metric,
+    /// The metric's unit, for people.
+    #[serde(default)]
+    pub unit: String,
+    /// What it is trained on.
+    pub train: Train,
+    /// How predictions meet their labels.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Columns that bias is measured on.
+    #[serde(default)]
+    pub protected: Vec<String>,
+    /// What a version must show before it takes traffic: CEL over measured facts.
+    #[serde(default)]
+    pub gates: Vec<Spanned<String>>,
+    /// How traffic moves to a new version.
+    #[serde(default)]
+    pub deploy: Deploy,
+    /// What is watched.
+    #[serde(default)]
+    pub monitor: Monitor,
+    /// When and how it is repaired.
+    #[serde(default)]
+    pub retrain: Retrain,
+}
+
+/// What is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// A number.
+    Regression,
+    /// One of two classes.
+    Binary,
+    /// One of several classes.
+    Multiclass,
+}
+
+/// What is measured; lower is better in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean absolute error.
+    Mae,
+    /// Root mean squared error.
+    Rmse,
+    /// Mean negative log-likelihood of the true class.
+    LogLoss,
+    /// The share of wrong classes: 1 − accuracy.
+    ErrorRate,
+}
+
+impl Metric {
+    /// The name in `gyre.yaml` and in gate expressions.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mae => "mae",
+            Self::Rmse => "rmse",
+            Self::LogLoss => "log_loss",
+            Self::ErrorRate => "error_rate",
+        }
+    }
+
+    /// Whether it measures predictions of `task`.
+    pub const fn fits(self, task: Task) -> bool {
+        matches!(
+            (self, task),
+            (Self::Mae | Self::Rmse, Task::Regression)
+                | (Self::LogLoss | Self::ErrorRate, Task::Binary | Task::Multiclass)
+        )
+    }
+}
+
+/// What a model is trained on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// The dataset.
+    pub data: Spanned<String>,
+    /// Where the cut that is trained on is put for the pipeline, relative to the project.
+    #[serde(default = "Train::default_into")]
+    pub into: String,
+    /// Where the rows withheld for the gate are put.
+    #[serde(default = "Train::default_holdout_into")]
+    pub holdout_into: String,
+    /// How far back the first training reaches.
+    #[serde(default)]
+    pub window: Window,
+    /// Which rows are withheld from training, to hold versions against each other.
+    #[serde(default)]
+    pub holdout: Holdout,
+}
+
+impl Train {
+    fn default_into() -> String {
+        "data/train.parquet".to_owned()
+    }
+    fn default_holdout_into() -> String {
+        "data/holdout.parquet".to_owned()
+    }
+}
+
+/// Which rows are withheld from training: of the last `last`, every `every`-th day, the latest one included.
+/// Whole days, because rows of one day are alike; spread over the time, so that the challenger still learns
+/// what is newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Holdout {
+    /// How far back.
+    pub last: Span,
+    /// Every how manieth day.
+    pub every: u32,
+}
+
+impl Default for Holdout {
+    fn default() -> Self {
+        Self { last: Span::days(28), every: 4 }
+    }
+}
+
+/// How predictions meet their labels.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Labels {
+    /// The column that is the prediction's id.
+    pub join: Option<String>,
+    /// How long after the prediction its label is usually there; windows wait that long before they close.
+    pub expected_delay: Span,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self { join: None, expected_delay: Span::days(1) }
+    }
+}
+
+/// How traffic moves to a new version.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deploy {
+    /// By which plan.
+    pub strategy: Spanned<Strategy>,
+    /// The shares of a canary.
+    pub steps: Vec<Percent>,
+    /// How many requests the candidate must have answered before a step is judged.
+    pub min_requests: u64,
+    /// What sends all traffic back at once: CEL over `errors` (share), `latency_p99_ms`, `requests`.
+    pub rollback_on: Vec<Spanned<String>>,
+}
+
+impl Default for Deploy {
+    fn default() -> Self {
+        Self {
+            strategy: unplaced(Strategy::Canary),
+            steps: [5.0, 25.0, 50.0, 100.0].map(Percent::new).to_vec(),
+            min_requests: 30,
+            rollback_on: vec![unplaced("errors > 0.01".to_owned())],
+        }
+    }
+}
+
+fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, serde_saphyr::Location::UNKNOWN, serde_saphyr::Location::UNKNOWN)
+}
+
+/// By which plan traffic moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// All at once.
+    Replace,
+    /// By the steps.
+    Canary,
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitor {
+    /// How long a window is.
+    pub window: Span,
+    /// The effect (0 to 1) from which a significant drift is material.
+    pub drift_effect: f64,
+    /// How much worse than its reference, as a share of it, the loss must be to matter.
+    pub tolerance: f64,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { window: Span::days(7), drift_effect: 0.1, tolerance: 0.1 }
+    }
+}
+
+/// When and how a model is repaired.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retrain {
+    /// What sets it off.
+    pub when: Vec<Trigger>,
+    /// What may be done.
+    pub candidates: Vec<Candidate>,
+    /// What it costs.
+    pub cost: Cost,
+    /// The least time between two repairs.
+    pub cooldown: Span,
+    /// The most trainings in a time.
+    pub limit: Limit,
+    /// How long a training may take before it is stopped, by the system's clock.
+    pub timeout: Span,
+}
+
+impl Default for Retrain {
+    fn default() -> Self {
+        Self {
+            when: vec![Trigger::Decay],
+            candidates: vec![Candidate::Recall, Candidate::Train(Window::Last(Span::days(56)))],
+            cost: Cost::default(),
+            cooldown: Span::days(3),
+            limit: Limit { count: 3, per: Span::days(7) },
+            timeout: Span::hours(1),
+        }
+    }
+}
+
+/// A repair that may be tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Candidate {
+    /// Bring back the older version that fits best today.
+    Recall,
+    /// Train on a window.
+    Train(Window),
+}
+
+/// What being wrong and being repaired cost, in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cost {
+    /// One training with all that hangs on it.
+    pub retrain: f64,
+    /// One unit of the metric on a thousand predictions.
+    pub error: f64,
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self { retrain: 10.0, error: 1.0 }
+    }
+}
+
+impl Project {
+    /// Reads the text of a `gyre.yaml` and checks that it makes sense.
+    ///
+    /// # Errors
+    /// Every [`Diagnostic`] found: the first of the shape, or all of the sense. `file` is named in them.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let project: Self =
+            serde_saphyr::from_str(text).map_err(|error| vec![words::explain(file, &error)])?;
+        let wrong = check(file, &project);
+        if wrong.is_empty() { Ok(project) } else { Err(wrong) }
+    }
+}
+
+impl Model {
+    /// The compiled gates.
+    pub fn compiled_gates(&self) -> Vec<Expression> {
+        // Those that do not compile were refused by `check`.
+        self.gates.iter().filter_map(|gate| Expression::compile(&gate.value).ok()).collect()
+    }
+
+    /// The compiled conditions that send a rollout back.
+    pub fn compiled_rollback(&self) -> Vec<Expression> {
+        self.deploy.rollback_on.iter().filter_map(|rule| Expression::compile(&rule.value).ok()).collect()
+    }
+
+    /// The windows that may be trained on.
+    pub fn windows(&self) -> impl Iterator<Item = Window> + '_ {
+        self.retrain.candidates.iter().filter_map(|candidate| match candidate {
+            Candidate::Train(window) => Some(*window),
+            Candidate::Recall => None,
+        })
+    }
+
+    /// Whether older versions may be brought back.
+    pub fn may_recall(&self) -> bool {
+        self.retrain.candidates.contains(&Candidate::Recall)
+    }
+}
