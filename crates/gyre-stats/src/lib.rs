@@ -1,1 +1,33 @@
 //! Statistics of drift, performance and fairness: pure functions of numbers.
+//!
+//! A loop that repairs models by itself acts on numbers, so each number here says how far it can be trusted: it comes
+//! with an interval or a p-value, with how many rows it rests on, or with the reason why there is no number at all.
+//! The rest of the workspace decides; this crate only measures.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | [`profile`] | what did a column look like at training time, and what does it look like in this window? |
+//! | [`drift`] | is the difference real (p-value), and is it large (effect)? |
+//! | [`adjust`] | how many of these fifty alarms are luck? |
+//! | [`performance`] | how wrong is the model, and is model A better than model B on the same rows? |
+//! | [`sequential`] | may this rollout be stopped *now*, although we looked after every request? |
+//! | [`fairness`] | do groups of people get different outcomes or different errors? |
+//! | [`proportion`], [`moments`] | the binomial and moment arithmetic below all of them |
+//!
+//! Invariants
+//! - No I/O, no clock, no threads, no randomness: the same numbers in give the same numbers out.
+//! - What is undefined (0/0, an empty window) is `None` or a reason, never `0` and never NaN.
+//! - No input panics: NaN counts as a missing value, infinities are counted apart.
+//! - Everything that accumulates has fixed memory, merges, and serialises.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod adjust;
+pub mod confusion;
+pub mod drift;
+pub mod fairness;
+pub mod moments;
+pub mod performance;
+pub mod profile;
+pub mod proportion;
+pub mod sequential;
+mod special;

@@ -1,0 +1,36 @@
+//! Drift: is a window different from the reference, and by how much?
+//!
+//! Two questions, kept apart. *Significance* (a p-value) says whether the difference can be luck; with enough rows
+//! everything is significant. *Effect* (a distance) says whether it is large enough to matter; with few rows it is noise.
+//! An alarm needs both, so [`ColumnDrift`] carries both, and a third case besides: not enough rows to say.
+//!
+//! Definitions of these distances differ between tools that use the same name; each function states its own.
+//! The reference is treated as a sample, like the window: taking it for the exact truth makes false alarms when it is not
+//! much larger than the window.
+
+use serde::{Deserialize, Serialize};
+
+mod column;
+mod contingency;
+pub mod counts;
+pub mod samples;
+mod transport;
+
+pub use column::{ColumnDrift, Effect, Evidence, MINIMUM_ROWS, Method, ShareChange, column};
+pub use contingency::{ChiSquare, chi_square};
+pub use transport::wasserstein_binned;
+
+/// A Kolmogorov–Smirnov two-sample test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KolmogorovSmirnov {
+    /// Largest distance between the two distribution functions, in 0..=1.
+    pub statistic: f64,
+    /// Asymptotic two-sided p-value (Kolmogorov's limit, √(nm/(n+m))·D). With ties it is conservative.
+    pub p_value: f64,
+}
+
+impl KolmogorovSmirnov {
+    fn new(statistic: f64, n: f64, m: f64) -> Self {
+        Self { statistic, p_value: crate::special::kolmogorov_upper((n * m / (n + m)).sqrt() * statistic) }
+    }
+}

@@ -1,0 +1,155 @@
+//! Count, mean, spread and range of a stream of numbers, in one pass and mergeable.
+
+use serde::{Deserialize, Serialize};
+
+/// Running moments of finite numbers.
+///
+/// Welford's update (1962) and the pairwise merge of Chan, Golub & LeVeque (1983): stable where the textbook
+/// sum-of-squares cancels, for example for values near 1e9 with a spread of 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    count: u64,
+    mean: f64,
+    /// Sum of squared deviations from the mean.
+    m2: f64,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Moments {
+    /// Moments of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one value; NaN and infinities are ignored (the caller counts them where they matter).
+    pub fn push(&mut self, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        self.count += 1;
+        let before = value - self.mean;
+        self.mean += before / self.count as f64;
+        self.m2 += before * (value - self.mean);
+        self.min = Some(self.min.map_or(value, |min| min.min(value)));
+        self.max = Some(self.max.map_or(value, |max| max.max(value)));
+    }
+
+    /// Adds the moments of other, disjoint values.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            self.clone_from(other);
+            return;
+        }
+        let (a, b) = (self.count as f64, other.count as f64);
+        let apart = other.mean - self.mean;
+        self.mean += apart * b / (a + b);
+        self.m2 += other.m2 + apart * apart * a * b / (a + b);
+        self.count += other.count;
+        self.min = self.min.zip(other.min).map(|(a, b)| a.min(b));
+        self.max = self.max.zip(other.max).map(|(a, b)| a.max(b));
+    }
+
+    /// How many finite values were taken in.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Arithmetic mean; `None` without values.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.mean)
+    }
+
+    /// Unbiased sample variance (n − 1); `None` below two values.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        (self.count > 1).then(|| (self.m2 / (self.count - 1) as f64).max(0.0))
+    }
+
+    /// Square root of [`variance`](Self::variance).
+    #[must_use]
+    pub fn standard_deviation(&self) -> Option<f64> {
+        self.variance().map(f64::sqrt)
+    }
+
+    /// Standard error of the mean for independent values; `None` below two values.
+    #[must_use]
+    pub fn standard_error(&self) -> Option<f64> {
+        self.variance().map(|variance| (variance / self.count as f64).sqrt())
+    }
+
+    /// Smallest value; `None` without values.
+    #[must_use]
+    pub fn min(&self) -> Option<f64> {
+        self.min
+    }
+
+    /// Largest value; `None` without values.
+    #[must_use]
+    pub fn max(&self) -> Option<f64> {
+        self.max
+    }
+
+    /// Sum of squared deviations from the mean.
+    pub(crate) fn squared_deviations(&self) -> f64 {
+        self.m2
+    }
+}
+
+impl Extend<f64> for Moments {
+    fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
+        for value in values {
+            self.push(value);
+        }
+    }
+}
+
+impl FromIterator<f64> for Moments {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut moments = Self::new();
+        moments.extend(values);
+        moments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn undefined_is_none() {
+        let nothing = Moments::new();
+        assert_eq!((nothing.mean(), nothing.variance(), nothing.min()), (None, None, None));
+        let one: Moments = [3.0].into_iter().collect();
+        assert_eq!((one.mean(), one.variance(), one.standard_error()), (Some(3.0), None, None));
+    }
+
+    #[test]
+    fn a_large_offset_does_not_cancel() {
+        let far: Moments = [1e9 + 1.0, 1e9 + 2.0, 1e9 + 3.0].into_iter().collect();
+        assert_eq!(far.variance(), Some(1.0));
+    }
+
+    proptest! {
+        #[test]
+        fn merge_equals_one_pass(values in prop::collection::vec(-1e6..1e6f64, 0..60), cut in 0usize..60) {
+            let cut = cut.min(values.len());
+            let whole: Moments = values.iter().copied().collect();
+            let mut left: Moments = values[..cut].iter().copied().collect();
+            left.merge(&values[cut..].iter().copied().collect());
+            prop_assert_eq!(left.count(), whole.count());
+            prop_assert_eq!(left.min(), whole.min());
+            prop_assert_eq!(left.max(), whole.max());
+            prop_assert!((left.mean - whole.mean).abs() <= 1e-9 * (1.0 + whole.mean.abs()));
+            prop_assert!((left.m2 - whole.m2).abs() <= 1e-9 * (1.0 + whole.m2));
+        }
+    }
+}
