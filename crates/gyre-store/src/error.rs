@@ -1,0 +1,110 @@
+//! What can go wrong with the store, in words that say what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has no room left.
+    #[error(
+        "the disk is full: nothing of this was written; what was acknowledged before is safe. Free some space and try again"
+    )]
+    Full,
+    /// SQLite refused.
+    #[error("the store's database: {0}")]
+    Sql(rusqlite::Error),
+    /// The file system refused.
+    #[error("cannot {doing} {path}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Another process has the store.
+    #[error("the store {dir} is in use by process {holder}: stop it, or talk to it with --url")]
+    Held {
+        /// The store.
+        dir: PathBuf,
+        /// The process.
+        holder: String,
+    },
+    /// There is no store.
+    #[error("there is no store in {0}: start one with `gyre up`, or run `gyre demo`")]
+    Absent(PathBuf),
+    /// The store was opened for reading only.
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+    /// The store is newer than this program.
+    #[error(
+        "the store was written by a newer gyre (its tables of `{room}` are at version {found}, this gyre knows {known}): use that one"
+    )]
+    Newer {
+        /// Whose tables.
+        room: &'static str,
+        /// Their version.
+        found: usize,
+        /// The newest one known here.
+        known: usize,
+    },
+    /// A row does not hold what it should.
+    #[error("the store's table {table} holds something unreadable: {reason}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// What.
+        reason: String,
+    },
+    /// A fact is too large for the journal.
+    #[error("a {kind} fact of {size} bytes is too large for the journal (limit {limit})")]
+    TooLarge {
+        /// The fact's kind.
+        kind: &'static str,
+        /// Its size.
+        size: usize,
+        /// The most that goes.
+        limit: usize,
+    },
+    /// Something that was looked for is not there.
+    #[error("there is no {what} `{name}`{hint}")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What to do, beginning with a separator; or nothing.
+        hint: String,
+    },
+    /// The request contradicts the state.
+    #[error("{0}")]
+    Conflict(String),
+    /// The writing thread is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// An error of the file system.
+    pub fn io(doing: &'static str, path: &Path, error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::Full;
+        }
+        Self::Io { doing, path: path.to_owned(), error }
+    }
+
+    /// An error for a missing `what`.
+    pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into(), hint: String::new() }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sql(error),
+        }
+    }
+}

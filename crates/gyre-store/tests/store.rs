@@ -1,0 +1,161 @@
+//! What the store promises, seen from outside: durable, atomic, idempotent, verifiable.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gyre_core::merkle;
+use gyre_core::time::{ManualClock, Timestamp};
+use gyre_core::{Entry, Fact};
+use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
+
+fn count_entries(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
+    tx.execute("UPDATE tally SET n = n + 1, last = ?1", &[entry.seq.into()]).map(drop)
+}
+
+static ROOMS: [Room; 1] = [Room {
+    name: "tally",
+    migrations: &[
+        "CREATE TABLE tally (n INTEGER NOT NULL, last INTEGER NOT NULL); INSERT INTO tally VALUES (0, 0);",
+    ],
+    project: count_entries,
+}];
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, &ROOMS, Arc::new(ManualClock::at(Timestamp::from_millis(5)))).unwrap()
+}
+
+fn fact(model: &str) -> NewFact {
+    let fact = Fact::LoopResumed { model: model.parse().unwrap() };
+    NewFact::new(Timestamp::from_millis(1), "user:test", fact)
+}
+
+fn tally(store: &Store) -> (u64, u64) {
+    store
+        .read(|tx| tx.query("SELECT n, last FROM tally", &[]).and_then(|r| Ok((r[0].get(0)?, r[0].get(1)?))))
+        .unwrap()
+}
+
+#[test]
+fn state_and_fact_commit_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(|tx| tx.append(fact("a"))).unwrap();
+    let refused: Result<(), _> = store.write(|tx| {
+        tx.append(fact("b"))?;
+        Err(StoreError::Conflict("no".to_owned()))
+    });
+    assert!(refused.is_err());
+    assert_eq!(tally(&store), (1, 1));
+    store.write(|tx| tx.append(fact("c"))).unwrap();
+    assert_eq!(tally(&store), (2, 2));
+    drop(store);
+
+    let store = open(dir.path());
+    let entries = store.read(|tx| journal::entries(tx, 0, 10)).unwrap();
+    let models: Vec<_> = entries.iter().map(|e| e.fact.model().unwrap().to_string()).collect();
+    assert_eq!(models, ["a", "c"]);
+    assert_eq!(entries[1].recorded, Timestamp::from_millis(5));
+    assert!(journal::verify(&store).unwrap().verified);
+}
+
+#[test]
+fn the_same_key_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let first = store.write(|tx| tx.append(fact("a").once("k"))).unwrap();
+    let again = store.write(|tx| tx.append(fact("b").once("k"))).unwrap();
+    assert_eq!((first.seq, first.fresh, again.seq, again.fresh), (1, true, 1, false));
+    assert_eq!(tally(&store), (1, 1));
+}
+
+#[test]
+fn many_writers_share_commits_and_none_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path()));
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let store = Arc::clone(&store);
+            scope.spawn(move || {
+                for i in 0..25 {
+                    store.write(move |tx| tx.append(fact("m").once(format!("{writer}/{i}")))).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(tally(&store), (200, 200));
+    assert_eq!(store.journal_size(), 200);
+    let found = journal::verify(&store).unwrap();
+    assert!(found.verified && found.entries == 200, "{found:?}");
+}
+
+#[test]
+fn a_proof_from_the_store_verifies_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for _ in 0..7 {
+        store.write(|tx| tx.append(fact("a"))).unwrap();
+    }
+    let (head, leaves) = store.read(|tx| Ok((journal::head(tx)?, journal::leaves(tx, 7)?))).unwrap();
+    let proof = merkle::inclusion_proof(&leaves, 4).unwrap();
+    assert!(merkle::verify_inclusion(leaves[4], 4, 7, &proof, head.root));
+}
+
+#[test]
+fn whatever_is_changed_behind_our_back_is_found() {
+    let changes = [
+        "UPDATE journal SET body = replace(body, '\"user:test\"', '\"user:evil\"') WHERE seq = 2",
+        "UPDATE journal SET kind = 'promoted' WHERE seq = 2",
+        "UPDATE journal SET leaf = zeroblob(32) WHERE seq = 2",
+        "DELETE FROM journal WHERE seq = 3",
+        "DELETE FROM journal WHERE seq = 1",
+        "UPDATE journal_head SET frontier = '{\"size\":0,\"peaks\":[]}'",
+    ];
+    for change in changes {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for _ in 0..3 {
+            store.write(|tx| tx.append(fact("a"))).unwrap();
+        }
+        store.write(move |tx| tx.execute(change, &[])).unwrap();
+        let found = journal::verify(&store).unwrap();
+        assert!(!found.verified && !found.problems.is_empty(), "{change}");
+    }
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_store_and_may_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(|tx| tx.append(fact("a"))).unwrap();
+    let refused = Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).err().unwrap();
+    assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    let reader = Store::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.read(|tx| journal::head(tx)).unwrap().size, 1);
+    assert!(matches!(reader.write(|tx| tx.append(fact("a"))), Err(StoreError::ReadOnly)));
+    assert!(matches!(Store::open_read_only(&dir.path().join("none")), Err(StoreError::Absent(_))));
+}
+
+#[test]
+fn a_blob_comes_back_as_it_was_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let digest = store.blobs().put(b"model").unwrap();
+    assert_eq!(store.blobs().put(b"model").unwrap(), digest);
+    assert_eq!(store.blobs().get(&digest).unwrap(), b"model");
+    std::fs::write(store.blobs().path(&digest), b"other").unwrap();
+    assert!(matches!(store.blobs().get(&digest), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn those_who_wait_hear_of_news() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path()));
+    let waiter = {
+        let store = Arc::clone(&store);
+        std::thread::spawn(move || store.wait_beyond(0, std::time::Duration::from_secs(60)))
+    };
+    store.write(|tx| tx.append(fact("a"))).unwrap();
+    assert_eq!(waiter.join().unwrap(), 1);
+}
