@@ -132,7 +132,7 @@ fn a_second_process_is_told_who_holds_the_store_and_may_read() {
     let refused = Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).err().unwrap();
     assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
     let reader = Store::open_read_only(dir.path()).unwrap();
-    assert_eq!(reader.read(|tx| journal::head(tx)).unwrap().size, 1);
+    assert_eq!(reader.read(journal::head).unwrap().size, 1);
     assert!(matches!(reader.write(|tx| tx.append(fact("a"))), Err(StoreError::ReadOnly)));
     assert!(matches!(Store::open_read_only(&dir.path().join("none")), Err(StoreError::Absent(_))));
 }
