@@ -354,6 +354,9 @@ pub struct Realised {
     pub rows: u64,
     /// The model's metric over them.
     pub loss: f64,
+    /// Days with labelled predictions: the clusters of the standard error.
+    #[serde(default)]
+    pub days: u32,
     /// Its standard error, clustered by day; none when there are too few days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
@@ -381,6 +384,9 @@ pub struct Score {
     pub version: Version,
     /// Rows scored.
     pub rows: u64,
+    /// Days that the rows come from: the clusters of the interval.
+    #[serde(default)]
+    pub days: u32,
     /// The metric.
     pub loss: f64,
     /// Mean paired difference of losses, champion's minus this one's: positive is better than the champion.

@@ -9,19 +9,20 @@ use crate::Diagnostic;
 use crate::expr::{ExprError, Expression, Measured};
 
 /// What gate expressions may name under `candidate` and `champion`.
-pub const KNOWN_MEASURES: [&str; 11] = [
+pub const KNOWN_MEASURES: [&str; 9] = [
     "mae",
     "rmse",
     "log_loss",
     "error_rate",
     "rows",
-    "gain",
-    "p",
     "latency_p50_ms",
     "latency_p99_ms",
     "size_mib",
     "fairness",
 ];
+
+/// What is measured of a candidate and the champion on the same rows, under `comparison`.
+const COMPARISON: [&str; 4] = ["gain", "p", "rows", "days"];
 
 /// What is measured per protected attribute, under `candidate.fairness.COLUMN`.
 const FAIRNESS: [&str; 6] = [
@@ -98,6 +99,11 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("mae or rmse for regression; log_loss or error_rate for binary and multiclass"),
         );
     }
+    if !(model.retrain.significance > 0.0 && model.retrain.significance < 1.0) {
+        wrong.push(
+            say("retrain.significance is not a p-value".to_owned(), data.referenced).expected("0.1, or 0.05"),
+        );
+    }
     if model.train.holdout.every < 2 {
         wrong.push(
             say("train.holdout.every would withhold every row".to_owned(), data.referenced)
@@ -142,7 +148,11 @@ fn versions_measured(model: &Model) -> Measured {
             ((*name).to_owned(), value)
         })
         .collect();
-    ["candidate", "champion"].iter().map(|name| ((*name).to_owned(), version.clone())).collect()
+    let comparison = COMPARISON.iter().map(|name| ((*name).to_owned(), json!(1.0))).collect();
+    [("candidate", version.clone()), ("champion", version), ("comparison", comparison)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 fn check_expression(
@@ -157,7 +167,13 @@ fn check_expression(
     let diagnostic = placed(Diagnostic::new(file, error.to_string()), place);
     wrong.push(match error {
         ExprError::Unknown { name } => {
-            let all = known.keys().map(String::as_str).chain(KNOWN_MEASURES).chain(FAIRNESS).chain(ROLLOUT);
+            let all = known
+                .keys()
+                .map(String::as_str)
+                .chain(KNOWN_MEASURES)
+                .chain(COMPARISON)
+                .chain(FAIRNESS)
+                .chain(ROLLOUT);
             diagnostic
                 .expected(format!("names under {}", known.keys().cloned().collect::<Vec<_>>().join(", ")))
                 .nearest(&name, all)
