@@ -218,7 +218,8 @@ pub struct Event {
     pub title: String,
     /// Why, with the numbers that it was decided on.
     pub reason: String,
-    /// The version that it is about, if any.
+    /// The version that it is about, if any. For [`EventKind::Promoted`] and [`EventKind::RolledBack`] the one that serves
+    /// afterwards: the chart writes it above the moment.
     pub version: Option<String>,
 }
 
