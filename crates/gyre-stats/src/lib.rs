@@ -31,3 +31,10 @@ pub mod profile;
 pub mod proportion;
 pub mod sequential;
 mod special;
+
+/// Property tests try the same cases on every run.
+#[cfg(test)]
+fn seeded() -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+    Config { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Config::default() }
+}

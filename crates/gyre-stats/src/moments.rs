@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Running moments of finite numbers.
 ///
 /// Welford's update (1962) and the pairwise merge of Chan, Golub & LeVeque (1983): stable where the textbook
-/// sum-of-squares cancels, for example for values near 1e9 with a spread of 1.
+/// sum-of-squares cancels, for example for values near 1e9 with a spread of 1. Where values are so large that squares
+/// overflow, the spread saturates and is undefined; everything stays finite.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     count: u64,
@@ -29,9 +30,9 @@ impl Moments {
             return;
         }
         self.count += 1;
-        let before = value - self.mean;
+        let before = saturated(value - self.mean);
         self.mean += before / self.count as f64;
-        self.m2 += before * (value - self.mean);
+        self.m2 = saturated(self.m2 + before * (value - self.mean));
         self.min = Some(self.min.map_or(value, |min| min.min(value)));
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
     }
@@ -46,9 +47,9 @@ impl Moments {
             return;
         }
         let (a, b) = (self.count as f64, other.count as f64);
-        let apart = other.mean - self.mean;
-        self.mean += apart * b / (a + b);
-        self.m2 += other.m2 + apart * apart * a * b / (a + b);
+        let apart = saturated(other.mean - self.mean);
+        self.mean += apart * (b / (a + b));
+        self.m2 = saturated(self.m2 + other.m2 + apart * apart * (a * b / (a + b)));
         self.count += other.count;
         self.min = self.min.zip(other.min).map(|(a, b)| a.min(b));
         self.max = self.max.zip(other.max).map(|(a, b)| a.max(b));
@@ -66,10 +67,10 @@ impl Moments {
         (self.count > 0).then_some(self.mean)
     }
 
-    /// Unbiased sample variance (n − 1); `None` below two values.
+    /// Unbiased sample variance (n − 1); `None` below two values and where it overflows.
     #[must_use]
     pub fn variance(&self) -> Option<f64> {
-        (self.count > 1).then(|| (self.m2 / (self.count - 1) as f64).max(0.0))
+        (self.count > 1 && self.m2 < f64::MAX).then(|| (self.m2 / (self.count - 1) as f64).max(0.0))
     }
 
     /// Square root of [`variance`](Self::variance).
@@ -100,6 +101,11 @@ impl Moments {
     pub(crate) fn squared_deviations(&self) -> f64 {
         self.m2
     }
+}
+
+/// The nearest finite number.
+fn saturated(value: f64) -> f64 {
+    value.clamp(f64::MIN, f64::MAX)
 }
 
 impl Extend<f64> for Moments {
@@ -138,7 +144,17 @@ mod tests {
         assert_eq!(far.variance(), Some(1.0));
     }
 
+    #[test]
+    fn the_largest_numbers_stay_finite() {
+        let mut huge: Moments = [f64::MAX, f64::MIN, f64::MAX].into_iter().collect();
+        huge.merge(&huge.clone());
+        assert!(huge.mean().unwrap().is_finite());
+        assert_eq!((huge.variance(), huge.max()), (None, Some(f64::MAX)));
+    }
+
     proptest! {
+        #![proptest_config(crate::seeded())]
+
         #[test]
         fn merge_equals_one_pass(values in prop::collection::vec(-1e6..1e6f64, 0..60), cut in 0usize..60) {
             let cut = cut.min(values.len());

@@ -183,6 +183,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeded())]
+
         #[test]
         fn intervals_hold_their_estimate(a in 0u64..200, n in 1u64..200, b in 0u64..200, m in 1u64..200) {
             let (a, b) = (Proportion::new(a, n), Proportion::new(b, m));

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{chi_square, counts, transport::wasserstein_binned};
+use super::{
+    contingency::{chi_square_of_pooled, pool},
+    counts,
+    transport::wasserstein_binned,
+};
 use crate::{
     profile::{CategoricalReference, CategoricalWindow, ColumnReference, ColumnWindow, Incompatible},
     profile::{NumericReference, NumericWindow},
@@ -66,16 +70,19 @@ pub struct ShareChange {
     pub reference: Option<f64>,
     /// Share in the window; `None` without rows.
     pub current: Option<f64>,
-    /// Two-sided p-value that the shares are equal; `None` without rows on either side.
+    /// Two-sided p-value that the shares are equal; `None` without rows on either side, and where both shares are 0 or
+    /// both are 1, so that nothing is tested.
     pub p_value: Option<f64>,
 }
 
 impl ShareChange {
     fn between(reference: Proportion, current: Proportion) -> Self {
+        let varies = reference.successes().max(current.successes()) > 0
+            && reference.failures().max(current.failures()) > 0;
         Self {
             reference: reference.value(),
             current: current.value(),
-            p_value: two_proportion_p(reference, current),
+            p_value: two_proportion_p(reference, current).filter(|_| varies),
         }
     }
 }
@@ -97,8 +104,9 @@ pub struct ColumnDrift {
     pub missing: ShareChange,
     /// Infinite values (numeric columns).
     pub infinite: Option<ShareChange>,
-    /// Names that the reference did not keep (categorical columns). They are *new* names when the reference is
-    /// complete, as it is up to [`TOP_CATEGORIES`](crate::profile::categorical::TOP_CATEGORIES) names.
+    /// Names that the reference did not keep (categorical columns), against the share of them that is to be expected
+    /// ([`CategoricalReference::novelty`]). They are *new* names when the reference is complete, as it is up to
+    /// [`TOP_CATEGORIES`](crate::profile::categorical::TOP_CATEGORIES) names.
     pub new_categories: Option<ShareChange>,
 }
 
@@ -170,9 +178,10 @@ fn categorical(
         return Err(Incompatible::Bins);
     }
     let enough = past.present().min(current.present()) >= MINIMUM_ROWS;
-    let (before, after) = (past.all_counts(), current.all_counts());
-    let test = chi_square(&before, &after).filter(|_| enough);
-    let divergence = counts::jensen_shannon_debiased(&before, &after).filter(|_| enough);
+    let pooled = pool(past.counts(), current.counts(), (past.other(), current.other())).filter(|_| enough);
+    let (before, after) = pooled.unwrap_or_default();
+    let test = chi_square_of_pooled(&before, &after);
+    let divergence = counts::jensen_shannon_debiased(&before, &after);
     Ok(ColumnDrift {
         evidence: test.map_or(Evidence::Insufficient, |test| Evidence::Tested {
             method: Method::ChiSquare,
@@ -180,13 +189,13 @@ fn categorical(
             p_value: test.p_value,
         }),
         effect: divergence.map(|nats| Effect::JensenShannonDistance((nats / std::f64::consts::LN_2).sqrt())),
-        psi: counts::psi(&before, &after).filter(|_| enough),
+        psi: counts::psi(&before, &after),
         n_reference: past.present(),
         n_current: current.present(),
         missing: missing(past.missing(), past.rows(), current.missing(), current.rows()),
         infinite: None,
         new_categories: Some(ShareChange::between(
-            Proportion::new(past.other(), past.present()),
+            reference.novelty(),
             Proportion::new(current.other(), current.present()),
         )),
     })

@@ -142,6 +142,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeded())]
+
         #[test]
         fn distances_are_symmetric_bounded_and_ordered(
             cells in prop::collection::vec((0u64..500, 0u64..500), 1..30)

@@ -17,7 +17,7 @@ pub mod samples;
 mod transport;
 
 pub use column::{ColumnDrift, Effect, Evidence, MINIMUM_ROWS, Method, ShareChange, column};
-pub use contingency::{ChiSquare, chi_square};
+pub use contingency::{ChiSquare, chi_square, pool};
 pub use transport::wasserstein_binned;
 
 /// A Kolmogorov–Smirnov two-sample test.

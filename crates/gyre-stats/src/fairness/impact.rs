@@ -103,6 +103,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeded())]
+
         #[test]
         fn small_counts_agree_with_the_definition(k in 0u64..2000, n in 1u64..2000, l in 1u64..2000, m in 1u64..2000) {
             let (group, reference) = (Proportion::new(k, n), Proportion::new(l, m));

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::Incompatible;
+use crate::proportion::Proportion;
 
 /// Most names that a reference keeps by default.
 pub const TOP_CATEGORIES: usize = 256;
@@ -22,6 +23,7 @@ const EXAMPLE_LENGTH: usize = 64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CategoricalReference {
     histogram: CategoricalWindow,
+    novelty: Proportion,
 }
 
 impl CategoricalReference {
@@ -31,7 +33,7 @@ impl CategoricalReference {
         Self::with_categories(values, TOP_CATEGORIES)
     }
 
-    /// The same with at most `limit` names; ties are broken by name.
+    /// The same with at most `limit` names: those with more rows than the first that would be one too many.
     #[must_use]
     pub fn with_categories<'a>(values: impl IntoIterator<Item = Option<&'a str>>, limit: usize) -> Self {
         let mut missing = 0;
@@ -42,20 +44,23 @@ impl CategoricalReference {
                 None => missing += 1,
             }
         }
-        let mut ranked: Vec<(&str, u64)> = counts.into_iter().collect();
-        ranked.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        let other = ranked.iter().skip(limit).map(|(_, count)| count).sum();
-        ranked.truncate(limit);
-        ranked.sort_unstable_by_key(|(name, _)| *name);
-        let categories: Vec<String> = ranked.iter().map(|(name, _)| (*name).to_owned()).collect();
+        // Equally frequent names are kept all or none, so that luck does not choose among them.
+        let mut frequencies: Vec<u64> = counts.values().copied().collect();
+        frequencies.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+        let bar = frequencies.get(limit).copied().unwrap_or(0);
+        let novelty = novelty(&frequencies, bar);
+        let other = frequencies.iter().filter(|count| **count <= bar).sum();
+        let mut kept: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > bar).collect();
+        kept.sort_unstable_by_key(|(name, _)| *name);
+        let categories: Vec<String> = kept.iter().map(|(name, _)| (*name).to_owned()).collect();
         let histogram = CategoricalWindow {
             categories: categories.into(),
-            counts: ranked.iter().map(|(_, count)| *count).collect(),
+            counts: kept.iter().map(|(_, count)| *count).collect(),
             other,
             missing,
             examples: BTreeSet::new(),
         };
-        Self { histogram }
+        Self { histogram, novelty }
     }
 
     /// The reference's own counts.
@@ -64,11 +69,37 @@ impl CategoricalReference {
         &self.histogram
     }
 
+    /// The share of rows outside the kept names that is to be expected of new rows from the same source.
+    ///
+    /// A column with a long tail always shows names that its training data lacks. By leaving one out (Good & Turing,
+    /// Good 1953): a row is novel when its name would not be kept without it, as that of a name seen once. Scaled to the
+    /// number of independent trials that has the variance of that estimate.
+    #[must_use]
+    pub fn novelty(&self) -> Proportion {
+        self.novelty
+    }
+
     /// Whether every name of the training data is kept. Then, and only then, "other" in a window means *unseen*.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.histogram.other == 0
     }
+}
+
+/// Novelty when names with more than `bar` rows are kept; see [`CategoricalReference::novelty`].
+fn novelty(counts: &[u64], bar: u64) -> Proportion {
+    let rows = |wanted: &dyn Fn(u64) -> bool| -> u64 { counts.iter().filter(|count| wanted(**count)).sum() };
+    // Without one of its rows, a name with `bar` + 1 of them would not be kept.
+    let last = bar + 1;
+    let (novel, next, all) =
+        (rows(&|count| count <= last), rows(&|count| count == last + 1), rows(&|_| true));
+    if novel == 0 {
+        return Proportion::new(0, all);
+    }
+    // The variance of the share is (novel + last·next)/all², which for names seen once and twice is the known
+    // (n₁ + 2·n₂)/n² (Robbins 1968), rather than the novel/all² of independent trials.
+    let scale = novel as f64 / (novel as f64 + last as f64 * next as f64);
+    Proportion::new((novel as f64 * scale).round() as u64, (all as f64 * scale).round() as u64)
 }
 
 /// Counts of a categorical column in the categories of a reference.
@@ -251,5 +282,18 @@ mod tests {
         assert_eq!((window.other(), window.rows()), (100, 101));
         let expected: Vec<String> = (0..16).map(|i| format!("new-{i:02}")).collect();
         assert!(window.examples().eq(expected.iter().map(String::as_str)));
+    }
+
+    #[test]
+    fn a_long_tail_promises_more_of_itself() {
+        // 40 rows of one name, 10 names once, 5 twice: 10 of 60 rows are novel, with the variance of half as many trials.
+        let once = (0..10).map(|i| format!("once-{i}"));
+        let twice = (0..10).map(|i| format!("twice-{}", i / 2));
+        let all: Vec<String> = once.chain(twice).chain(std::iter::repeat_n("often".to_owned(), 40)).collect();
+        let reference = CategoricalReference::from_values(all.iter().map(|name| Some(name.as_str())));
+        assert_eq!(reference.novelty(), Proportion::new(5, 30));
+        // A short list without rare names promises nothing new.
+        let reference = CategoricalReference::from_values(["a", "b"].repeat(20).into_iter().map(Some));
+        assert_eq!(reference.novelty(), Proportion::new(0, 40));
     }
 }
