@@ -1,0 +1,182 @@
+//! What can go wrong, each with its place, what was found, what was expected and what to do.
+
+use crate::tensor::DType;
+
+/// Why a file is not a model that this engine runs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than the limit.
+    #[error("the model has {found} {what}, the limit is {limit}")]
+    TooLarge {
+        /// What was counted.
+        what: &'static str,
+        /// How many.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Not the wire format of ONNX.
+    #[error("not an ONNX file: {0}")]
+    Decode(String),
+    /// The file parses but holds no graph, or one without outputs.
+    #[error("the file holds no {0}; it is empty, truncated, or not an ONNX model")]
+    Empty(&'static str),
+    /// An operator that the engine does not have.
+    #[error(
+        "node {node}: operator {operator} is not supported in process; supported: {}. \
+         Export the model without it, or serve it as a process",
+        supported.join(", ")
+    )]
+    UnknownOperator {
+        /// Name or number of the node.
+        node: String,
+        /// `domain::operator`.
+        operator: String,
+        /// All operators that are supported.
+        supported: Vec<&'static str>,
+    },
+    /// A node whose attributes or wiring are wrong.
+    #[error("node {node} ({operator}): {problem}")]
+    Node {
+        /// Name or number of the node.
+        node: String,
+        /// Operator.
+        operator: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Something else in the graph is wrong: a value read but never made, a cycle, a name made twice.
+    #[error("graph: {0}")]
+    Graph(String),
+    /// A constant that cannot be read.
+    #[error("tensor {name:?}: {problem}")]
+    Tensor {
+        /// Name of the tensor.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Why a loaded model could not answer for these inputs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RunError {
+    /// An input of the model was not given.
+    #[error("input {0:?} is missing")]
+    MissingInput(String),
+    /// An input was given that the model does not have.
+    #[error("the model has no input {found:?}; it has {}", expected.join(", "))]
+    UnknownInput {
+        /// The name that was given.
+        found: String,
+        /// The names that exist.
+        expected: Vec<String>,
+    },
+    /// An input has the wrong element type.
+    #[error("input {name:?} is {found}, expected {expected}")]
+    InputType {
+        /// Input.
+        name: String,
+        /// Type given.
+        found: DType,
+        /// Type declared.
+        expected: DType,
+    },
+    /// An input has the wrong shape.
+    #[error("input {name:?} has shape {found:?}, expected {expected}")]
+    InputShape {
+        /// Input.
+        name: String,
+        /// Shape given.
+        found: Vec<usize>,
+        /// Shape declared, unknown dimensions as `?`.
+        expected: String,
+    },
+    /// A node refused its operands.
+    #[error("node {node}: {problem}")]
+    Node {
+        /// Name or number of the node.
+        node: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The run would compute more than the limit.
+    #[error("the run computes more than {limit} elements; send fewer rows at a time")]
+    TooLarge {
+        /// The limit, in elements.
+        limit: usize,
+    },
+}
+
+/// Why a model cannot be asked for predictions about rows of a table.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SignatureError {
+    /// The inputs do not map to columns.
+    #[error("the model's inputs cannot be bound to columns: {0}")]
+    Inputs(String),
+    /// The outputs are neither a regression nor a classification.
+    #[error("the model's outputs are not understood: {0}")]
+    Outputs(String),
+    /// A note in `metadata_props` cannot be read.
+    #[error("metadata {key:?}: {problem}")]
+    Metadata {
+        /// Key of the note.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Why rows could not be scored.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ScoreError {
+    /// A feature of the model is not a column of the table.
+    #[error("feature {0:?} is missing")]
+    MissingFeature(String),
+    /// A column holds the wrong kind of values.
+    #[error("feature {feature:?} is {found}, expected {expected}")]
+    FeatureType {
+        /// Feature.
+        feature: String,
+        /// Kind given.
+        found: &'static str,
+        /// Kind expected.
+        expected: &'static str,
+    },
+    /// A value does not fit the feature's type.
+    #[error("feature {feature:?}, row {row}: {problem}")]
+    Value {
+        /// Feature.
+        feature: String,
+        /// Row, from zero.
+        row: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The model answered with NaN or an infinity.
+    #[error("the model answered {value} for row {row}; {count} of {rows} rows are not finite")]
+    NonFinite {
+        /// First such row, from zero.
+        row: usize,
+        /// Its value.
+        value: f64,
+        /// How many rows are so.
+        count: usize,
+        /// Rows asked for.
+        rows: usize,
+    },
+    /// The model answered with the wrong number of rows or columns, or the wrong type.
+    #[error("the model's output {output:?} {problem}")]
+    Output {
+        /// Output.
+        output: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The run failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// What an operator says when it refuses its attributes or operands; the plan adds the node's name.
+pub(crate) type Problem = String;
