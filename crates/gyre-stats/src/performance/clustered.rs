@@ -115,6 +115,19 @@ fn p_above(mean: f64, standard_error: f64, df: f64) -> f64 {
     }
 }
 
+/// One-sided p-value against "the mean is not above the reference", for a mean and a reference that were measured on
+/// different rows, each with a cluster-robust standard error: Student's t on their difference, with `clusters` − 1
+/// degrees of freedom, those of the mean (the reference usually has more). `None` below [`MINIMUM_CLUSTERS`].
+pub fn p_above_reference(
+    (mean, standard_error): (f64, f64),
+    clusters: u64,
+    (reference, reference_error): (f64, f64),
+) -> Option<f64> {
+    let error = standard_error.hypot(reference_error);
+    let measurable = clusters >= MINIMUM_CLUSTERS && (mean - reference).is_finite() && error.is_finite();
+    measurable.then(|| p_above(mean - reference, error, clusters as f64 - 1.0))
+}
+
 /// Two models on the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
@@ -173,6 +186,14 @@ pub fn paired<K: Ord>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mean_is_held_against_a_reference_with_both_their_errors() {
+        // t = (12 − 8)/hypot(3, 4) = 0.8 with 6 degrees of freedom: scipy.stats.t.sf(0.8, 6) = 0.22710518
+        let p = p_above_reference((12.0, 3.0), 7, (8.0, 4.0)).unwrap();
+        assert!((p - 0.227_105_18).abs() < 1e-7, "{p}");
+        assert_eq!(p_above_reference((12.0, 3.0), 2, (8.0, 4.0)), None);
+    }
 
     #[test]
     fn too_little_is_said_to_be_too_little() {

@@ -17,7 +17,7 @@ pub use auc::auc;
 pub use classification::{BinaryStats, MulticlassStats};
 pub use clustered::{
     ClusteredMean, MINIMUM_CLUSTERS, MINIMUM_ROWS, Outcome, PairedDifference, Shortage, clustered_mean,
-    paired,
+    p_above_reference, paired,
 };
 pub use regression::RegressionStats;
 
