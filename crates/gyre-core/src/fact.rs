@@ -210,14 +210,12 @@ pub enum Fact {
         /// Event time of what is in it.
         period: Period,
     },
-    /// An action failed; it may be tried again.
+    /// An action came to nothing.
     ActionFailed {
         /// The model.
         model: ModelName,
         /// The action's name.
         action: String,
-        /// How often in a row it has now failed.
-        failures: u32,
         /// What went wrong.
         reason: String,
     },

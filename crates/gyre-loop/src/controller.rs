@@ -1,0 +1,453 @@
+//! The controller's one step: from a fact to what follows from it.
+//!
+//! The policy in a paragraph. When a window closes, the champion's realised loss is held against what the version
+//! promised on rows withheld from its training. The excess adds up, day by day, to *regret*, in days of the promised
+//! loss; it never falls below zero, and every repair sets it back to zero. As soon as the regret has cost as much as a
+//! training would, and the loss is worse than promised beyond luck, something is done: waiting longer would cost more than
+//! acting (the ski-rental argument: at most twice what hindsight would have paid). What is done is the cheapest thing
+//! that works: an older version, when it is proven better on the same recent rows and recovers at least half of the
+//! excess; else one training, whose result must pass its gates and then walk through the steps of a rollout.
+//!
+//! The controller's own facts come back to it through the journal and are passed over: what they say was put into the
+//! state when they were decided, in the same transaction.
+
+use gyre_core::fact::{Alarm, Decision, Entry, Fact, Numbers, Score, Verdict, WindowSummary};
+use gyre_core::time::Period;
+use gyre_core::{ModelName, Timestamp, Version};
+use gyre_stats::performance::p_above_reference;
+
+use crate::action::Action;
+use crate::policy::{Policies, Policy};
+use crate::state::{Known, ModelState, Repair, State};
+
+/// The name under which the controller writes.
+pub const ACTOR: &str = "controller";
+
+/// After how many failures in a row the loop stops trying.
+pub const MAX_FAILURES: u32 = 3;
+
+/// Of the last windows, how many must have drifted before it is an alarm.
+const DRIFTED_WINDOWS: u32 = 2;
+
+/// What follows from a fact.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Step {
+    /// Facts to append, in order.
+    pub facts: Vec<Fact>,
+    /// Actions to carry out.
+    pub actions: Vec<Action>,
+}
+
+/// Takes `entry` in and says what follows.
+pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
+    let mut follows = Step::default();
+    let Some(name) = entry.fact.model() else { return follows };
+    let Some(policy) = policies.get(name).filter(|_| entry.actor != ACTOR) else { return follows };
+    let model = state.models.entry(name.clone()).or_default();
+    let mut turn = Turn { name, policy, model, now: entry.at, seq: entry.seq, follows: &mut follows };
+    match &entry.fact {
+        Fact::WindowClosed(window) => turn.window_closed(window),
+        Fact::VersionsCompared { scores, .. } => turn.compared(scores),
+        Fact::VersionRegistered(version) => turn.registered(version.version, &version.holdout),
+        Fact::GatesJudged { version, passed, .. } => turn.judged(*version, *passed),
+        Fact::StepObserved { candidate, step, verdict, reason, .. } => {
+            turn.observed(*candidate, *step, *verdict, reason);
+        }
+        Fact::DecisionTaken { decision: Decision::Retrain { window }, .. } => turn.asked_to_train(*window),
+        Fact::Promoted { version, .. } => turn.promoted_by_hand(*version),
+        Fact::RolledBack { to, .. } => turn.rolled_back_by_hand(*to),
+        Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => turn.failed(reason),
+        Fact::LoopResumed { .. } => {
+            turn.model.paused = false;
+            turn.model.failures = 0;
+        }
+        _ => {}
+    }
+    follows
+}
+
+/// One model's turn: the fact's surroundings, and where what follows is put.
+struct Turn<'a> {
+    name: &'a ModelName,
+    policy: &'a Policy,
+    model: &'a mut ModelState,
+    now: Timestamp,
+    seq: u64,
+    follows: &'a mut Step,
+}
+
+impl Turn<'_> {
+    fn window_closed(&mut self, window: &WindowSummary) {
+        self.watch_drift(window);
+        let Some(champion) = self.model.champion else { return };
+        let realised = window.realised.iter().find(|realised| realised.version == champion);
+        let known = self.model.versions.get(&champion).copied();
+        let (Some(realised), Some(Known { promised: Some(promised), promised_error, .. })) =
+            (realised, known)
+        else {
+            return;
+        };
+        let Some(error) = realised.standard_error.filter(|_| promised > 0.0) else {
+            return self.keep(format!("too few labelled days to judge version {champion}"), Numbers::new());
+        };
+        let Some(p) =
+            p_above_reference((realised.loss, error), realised.days.into(), (promised, promised_error))
+        else {
+            return self.keep(format!("too few labelled days to judge version {champion}"), Numbers::new());
+        };
+        let share = realised.loss / promised - 1.0;
+        self.model.regret = (self.model.regret + f64::from(realised.days) * share).max(0.0);
+        let regret = self.model.regret;
+        let numbers = numbers([
+            ("loss", realised.loss),
+            ("promised", promised),
+            ("p", p),
+            ("regret", regret),
+            ("patience", self.policy.patience),
+        ]);
+        let told = format!(
+            "version {champion}: {metric} {loss:.2}{unit}, promised {promised:.2} (p = {p:.3}); regret {regret:.1} of {patience}",
+            metric = self.policy.metric,
+            loss = realised.loss,
+            unit = self.unit(),
+            patience = self.policy.patience,
+        );
+        let worse = p < self.policy.significance;
+        self.watch_decay(worse && share > self.policy.tolerance, share, &told, &numbers);
+        let due = worse && regret >= self.policy.patience && self.policy.on_decay;
+        let drifted = self.policy.on_drift && self.model.drifted_windows == DRIFTED_WINDOWS;
+        if !(due || drifted) {
+            return self.keep(told, numbers);
+        }
+        if let Some(obstacle) = self.obstacle() {
+            return self.keep(format!("{told}; {obstacle}"), numbers);
+        }
+        let others = self
+            .model
+            .versions
+            .iter()
+            .any(|(version, known)| *version != champion && known.passed == Some(true));
+        if self.policy.recall && others {
+            let from = window.period.from.max(self.model.champion_since);
+            let period = Period { from, to: window.period.to };
+            self.model.repair = Some(Repair::Comparing { excess: realised.loss - promised, due });
+            self.decide(Decision::Compare, told, numbers);
+            self.follows.actions.push(Action::Compare { model: self.name.clone(), period });
+        } else if due {
+            self.retrain(told, numbers);
+        } else {
+            self.keep(format!("{told}; there is no other version to compare with"), numbers);
+        }
+    }
+
+    /// Why no repair may begin now.
+    fn obstacle(&self) -> Option<String> {
+        if self.model.paused {
+            return Some("the loop is paused for this model".to_owned());
+        }
+        if self.model.repair.is_some() {
+            return Some("a repair is under way".to_owned());
+        }
+        let rested = self.model.last_repair.is_none_or(|last| self.now.since(last) >= self.policy.cooldown);
+        (!rested).then(|| format!("the last repair is less than {} ago", self.policy.cooldown))
+    }
+
+    fn watch_decay(&mut self, decayed: bool, share: f64, told: &str, numbers: &Numbers) {
+        if decayed && self.model.alarms.insert(Alarm::Decay) {
+            let (reason, numbers) = (told.to_owned(), numbers.clone());
+            self.follows.facts.push(Fact::AlarmRaised {
+                model: self.name.clone(),
+                alarm: Alarm::Decay,
+                reason,
+                numbers,
+            });
+        } else if share < 0.8 * self.policy.tolerance && self.model.alarms.remove(&Alarm::Decay) {
+            self.clear(Alarm::Decay, told.to_owned());
+        }
+    }
+
+    fn watch_drift(&mut self, window: &WindowSummary) {
+        let drifted: Vec<&str> =
+            window.drift.iter().filter(|drift| drift.drifted).map(|drift| drift.column.as_str()).collect();
+        if drifted.is_empty() {
+            self.model.drifted_windows = 0;
+            if self.model.alarms.remove(&Alarm::Drift) {
+                self.clear(Alarm::Drift, "no feature differs from the reference any more".to_owned());
+            }
+            return;
+        }
+        self.model.drifted_windows = self.model.drifted_windows.saturating_add(1);
+        if self.model.drifted_windows >= DRIFTED_WINDOWS && self.model.alarms.insert(Alarm::Drift) {
+            let reason = format!("{} drifted, for {DRIFTED_WINDOWS} windows in a row", drifted.join(", "));
+            let numbers =
+                window.drift.iter().filter(|d| d.drifted).map(|d| (d.column.clone(), d.effect)).collect();
+            self.follows.facts.push(Fact::AlarmRaised {
+                model: self.name.clone(),
+                alarm: Alarm::Drift,
+                reason,
+                numbers,
+            });
+        }
+    }
+
+    fn clear(&mut self, alarm: Alarm, reason: String) {
+        self.follows.facts.push(Fact::AlarmCleared { model: self.name.clone(), alarm, reason });
+    }
+
+    fn compared(&mut self, scores: &[Score]) {
+        let Some(Repair::Comparing { excess, due }) = self.model.repair.take() else { return };
+        let Some(champion) = self.model.champion else { return };
+        let others: Vec<&Score> = scores
+            .iter()
+            .filter(|score| score.version != champion)
+            .filter(|score| {
+                self.model.versions.get(&score.version).is_some_and(|known| known.passed == Some(true))
+            })
+            .collect();
+        let tried = others.len() as f64;
+        let proven = |score: &&&Score| {
+            // Bonferroni: the best of many looks good by luck alone.
+            let p = score.p.map_or(1.0, |p| (p * tried).min(1.0));
+            p < self.policy.significance && score.gain >= 0.5 * excess
+        };
+        let best = others.iter().filter(proven).max_by(|a, b| a.gain.total_cmp(&b.gain));
+        if let Some(best) = best {
+            let p = best.p.unwrap_or(1.0);
+            let reason = format!(
+                "version {} is better than version {champion} by {:.2}{} on the same {} recent rows (p = {p:.4})",
+                best.version,
+                best.gain,
+                self.unit(),
+                best.rows
+            );
+            let numbers =
+                numbers([("gain", best.gain), ("p", p), ("rows", best.rows as f64), ("excess", excess)]);
+            self.decide(Decision::Recall { version: best.version }, reason.clone(), numbers);
+            self.roll_out(best.version, reason);
+        } else if due {
+            let reason = format!(
+                "none of {} older versions recovers half of the excess of {excess:.2}{} for sure",
+                others.len(),
+                self.unit()
+            );
+            self.retrain(reason, numbers([("excess", excess), ("regret", self.model.regret)]));
+        } else {
+            self.keep("no older version is better for sure".to_owned(), Numbers::new());
+        }
+    }
+
+    fn retrain(&mut self, reason: String, numbers: Numbers) {
+        let limit = self.policy.limit;
+        let now = self.now;
+        self.model.trainings.retain(|begun| now.since(*begun) < limit.per);
+        if self.model.trainings.len() >= limit.count as usize {
+            return self.keep(format!("{reason}; the limit of trainings is used up ({limit})"), numbers);
+        }
+        let windows = &self.policy.windows;
+        let Some(window) = windows.get(self.model.next_window % windows.len().max(1)).copied() else {
+            return self.keep(format!("{reason}; no training window is allowed"), numbers);
+        };
+        self.train(window, Some((reason, numbers)));
+    }
+
+    fn asked_to_train(&mut self, window: gyre_core::spec::Window) {
+        if let Some(repair) = self.model.repair {
+            let reason = format!("not trained, although asked to: a repair is under way ({repair:?})");
+            return self.keep(reason, Numbers::new());
+        }
+        self.train(window, None);
+    }
+
+    fn train(&mut self, window: gyre_core::spec::Window, why: Option<(String, Numbers)>) {
+        self.model.trainings.push(self.now);
+        self.model.repair = Some(Repair::Training { window });
+        if let Some((reason, numbers)) = why {
+            self.decide(Decision::Retrain { window }, reason, numbers);
+        }
+        self.follows.actions.push(Action::Train { model: self.name.clone(), window, as_of: self.now });
+    }
+
+    fn registered(&mut self, version: Version, holdout: &Numbers) {
+        let promised = holdout.get(self.policy.metric).copied();
+        let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
+        self.model.versions.insert(version, Known { promised, promised_error, passed: None });
+        if matches!(self.model.repair, Some(Repair::Training { .. })) {
+            self.model.failures = 0;
+            self.model.repair = Some(Repair::Judging { version });
+            self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of: self.now });
+        }
+    }
+
+    fn judged(&mut self, version: Version, passed: bool) {
+        if let Some(known) = self.model.versions.get_mut(&version) {
+            known.passed = Some(passed);
+        }
+        if self.model.repair != Some(Repair::Judging { version }) {
+            return;
+        }
+        self.model.regret = 0.0;
+        if passed {
+            let reason = format!("version {version} passed its gates");
+            self.decide(Decision::RollOut { version }, reason.clone(), Numbers::new());
+            self.roll_out(version, reason);
+        } else {
+            self.model.next_window += 1;
+            self.end_repair();
+            let reason = format!("version {version} did not pass its gates; the champion stays");
+            self.decide(Decision::Refuse { version }, reason, Numbers::new());
+        }
+    }
+
+    fn roll_out(&mut self, version: Version, reason: String) {
+        let Some(champion) = self.model.champion else {
+            // Nothing serves yet, so there is nothing to go back to, and nobody to protect.
+            return self.promote(version, reason);
+        };
+        let steps = self.policy.steps.clone();
+        let first = steps.first().copied().unwrap_or(10_000);
+        let started = Fact::RolloutStarted {
+            model: self.name.clone(),
+            candidate: version,
+            champion: Some(champion),
+            steps,
+        };
+        self.follows.facts.push(started);
+        if first >= 10_000 {
+            return self.promote(version, reason);
+        }
+        self.model.repair = Some(Repair::RollingOut { version, step: 0, since: self.seq });
+        self.shift(version, first, reason);
+    }
+
+    fn observed(&mut self, candidate: Version, step: u32, verdict: Verdict, evidence: &str) {
+        let Some(Repair::RollingOut { version, step: at, since }) = self.model.repair else { return };
+        if (version, at) != (candidate, step) {
+            return;
+        }
+        match verdict {
+            Verdict::RollBack => {
+                let Some(to) = self.model.champion else { return };
+                self.end_repair();
+                self.model.regret = 0.0;
+                let reason = evidence.to_owned();
+                let model = self.name.clone();
+                self.follows.facts.push(Fact::RolledBack {
+                    model,
+                    from: version,
+                    to,
+                    reason: reason.clone(),
+                });
+                self.route(vec![(to, 10_000)], reason);
+            }
+            Verdict::Continue => {
+                let next = step + 1;
+                match self.policy.steps.get(next as usize).copied() {
+                    Some(share) if share < 10_000 => {
+                        self.model.repair = Some(Repair::RollingOut { version, step: next, since });
+                        self.shift(version, share, evidence.to_owned());
+                    }
+                    _ => {
+                        self.promote(version, format!("all steps of the rollout went well; last: {evidence}"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn promote(&mut self, version: Version, reason: String) {
+        // The gates were asked before any way led here; that they said yes is looked at once more, at the door.
+        if self.model.versions.get(&version).and_then(|known| known.passed) != Some(true) {
+            return self.end_repair();
+        }
+        let previous = self.model.champion.replace(version);
+        self.model.champion_since = self.now;
+        self.model.next_window = 0;
+        self.model.regret = 0.0;
+        self.end_repair();
+        let model = self.name.clone();
+        self.follows.facts.push(Fact::Promoted { model, version, previous, reason: reason.clone() });
+        self.route(vec![(version, 10_000)], reason);
+    }
+
+    fn promoted_by_hand(&mut self, version: Version) {
+        self.model.champion = Some(version);
+        self.model.champion_since = self.now;
+        self.model.regret = 0.0;
+        self.end_rollout();
+    }
+
+    fn rolled_back_by_hand(&mut self, to: Version) {
+        if self.model.champion != Some(to) {
+            self.model.champion = Some(to);
+            self.model.champion_since = self.now;
+        }
+        self.model.regret = 0.0;
+        self.end_rollout();
+    }
+
+    /// A person moved traffic: a rollout ends there; other work goes on.
+    fn end_rollout(&mut self) {
+        if matches!(self.model.repair, Some(Repair::RollingOut { .. })) {
+            self.model.repair = None;
+        }
+        self.model.last_repair = Some(self.now);
+    }
+
+    fn failed(&mut self, reason: &str) {
+        let rollout = match self.model.repair {
+            Some(Repair::RollingOut { version, .. }) => Some(version),
+            _ => None,
+        };
+        self.end_repair();
+        self.model.failures += 1;
+        if let (Some(from), Some(to)) = (rollout, self.model.champion) {
+            let model = self.name.clone();
+            self.follows.facts.push(Fact::RolledBack { model, from, to, reason: reason.to_owned() });
+            self.route(vec![(to, 10_000)], reason.to_owned());
+        }
+        if self.model.failures >= MAX_FAILURES && !self.model.paused {
+            self.model.paused = true;
+            let reason = format!(
+                "{} failures in a row, the last one: {reason}. The champion keeps serving. When the cause is mended: gyre resume {}",
+                self.model.failures, self.name
+            );
+            self.follows.facts.push(Fact::LoopPaused { model: self.name.clone(), reason });
+        }
+    }
+
+    fn end_repair(&mut self) {
+        self.model.repair = None;
+        self.model.last_repair = Some(self.now);
+    }
+
+    /// Gives `version` its share of traffic, and the champion the rest.
+    fn shift(&mut self, version: Version, share: u32, reason: String) {
+        let Some(champion) = self.model.champion else { return };
+        self.route(vec![(champion, 10_000 - share), (version, share)], reason);
+    }
+
+    fn route(&mut self, weights: Vec<(Version, u32)>, reason: String) {
+        self.follows.facts.push(Fact::TrafficShifted { model: self.name.clone(), weights, reason });
+        self.follows.actions.push(Action::Route { model: self.name.clone() });
+    }
+
+    fn keep(&mut self, reason: String, numbers: Numbers) {
+        self.decide(Decision::Keep, reason, numbers);
+    }
+
+    fn decide(&mut self, decision: Decision, reason: String, numbers: Numbers) {
+        self.follows.facts.push(Fact::DecisionTaken { model: self.name.clone(), decision, reason, numbers });
+    }
+
+    fn unit(&self) -> String {
+        if self.policy.unit.is_empty() { String::new() } else { format!(" {}", self.policy.unit) }
+    }
+}
+
+fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Numbers {
+    pairs
+        .into_iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

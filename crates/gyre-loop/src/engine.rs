@@ -1,0 +1,213 @@
+//! The engine: feeds the controller from the journal, and sees that every action is done, once.
+//!
+//! Two commits carry the whole. One takes an entry in: the controller's new state, its facts, its actions and the cursor.
+//! The other puts an action's result down: its facts, and that it is done. Between the two an action may be interrupted at
+//! any point; it is then begun again under the same key. Nothing else is remembered anywhere.
+
+use std::sync::Arc;
+
+use gyre_core::fact::Fact;
+use gyre_core::{Entry, Timestamp};
+use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
+
+use crate::action::Action;
+use crate::controller::{self, ACTOR};
+use crate::policy::Policies;
+use crate::state::State;
+
+/// The loop's tables.
+pub static ROOM: Room = Room {
+    name: "loop",
+    migrations: &["
+        CREATE TABLE loop_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+        CREATE TABLE loop_action (
+            key TEXT PRIMARY KEY,
+            cause INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            action TEXT NOT NULL,
+            done INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX loop_action_open ON loop_action (done, cause);
+    "],
+    project: |_, _| Ok(()),
+};
+
+/// Carries actions out.
+pub trait Hands: Send + Sync {
+    /// Carries `action` out and returns the facts that came of it. Called again with the same `key` after a crash or a
+    /// failure to record, so it must find its own traces.
+    ///
+    /// # Errors
+    /// Why it could not be done, in words for the journal, with the facts that stay true all the same.
+    fn perform(&self, key: &str, action: &Action) -> Result<Vec<Fact>, Failure>;
+}
+
+/// Why an action came to nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// In words.
+    pub reason: String,
+    /// Facts to record all the same.
+    pub facts: Vec<Fact>,
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { reason: error.to_string(), facts: Vec::new() }
+    }
+}
+
+/// Why the loop cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was remembered cannot be read.
+    #[error("the loop's memory cannot be read: {0}")]
+    Memory(#[from] serde_json::Error),
+}
+
+/// An action that is not done yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// The entry that caused it, and its place among those that this entry caused.
+    pub key: String,
+    /// The entry that caused it.
+    pub cause: u64,
+    /// Event time of the decision.
+    pub at: Timestamp,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// The controller with its memory.
+pub struct Engine {
+    store: Arc<Store>,
+    policies: Policies,
+    state: State,
+    cursor: u64,
+}
+
+impl Engine {
+    /// Takes up where the store says that the loop stopped.
+    ///
+    /// # Errors
+    /// [`LoopError`] when the store or the memory in it cannot be read.
+    pub fn open(store: Arc<Store>, policies: Policies) -> Result<Self, LoopError> {
+        let rows = store.read(|tx| tx.query("SELECT cursor, state FROM loop_cursor", &[]))?;
+        let (cursor, state) = match rows.first() {
+            Some(row) => (row.get(0)?, serde_json::from_str(&row.get::<String>(1)?)?),
+            None => (0, State::default()),
+        };
+        Ok(Self { store, policies, state, cursor })
+    }
+
+    /// What the controller knows.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How far it has read.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Takes the next entries in, each with all that follows from it in one commit. Returns how many.
+    ///
+    /// # Errors
+    /// [`LoopError`]; what was not committed is taken in again the next time.
+    pub fn take_in(&mut self) -> Result<usize, LoopError> {
+        let after = self.cursor;
+        let entries = self.store.read(|tx| journal::entries(tx, after, 500))?;
+        let read = entries.len();
+        let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(0) };
+        let mut state = self.state.clone();
+        let steps: Vec<(Entry, controller::Step)> = entries
+            .into_iter()
+            .map(|entry| {
+                let step = controller::step(&self.policies, &mut state, &entry);
+                (entry, step)
+            })
+            .collect();
+        let memory = serde_json::to_string(&state)?;
+        let actions = steps.iter().flat_map(|(entry, step)| {
+            let numbered = step.actions.iter().enumerate();
+            numbered.map(|(i, action)| Ok((entry.seq, entry.at, i, serde_json::to_string(action)?)))
+        });
+        let actions: Vec<(u64, Timestamp, usize, String)> =
+            actions.collect::<Result<_, serde_json::Error>>()?;
+        self.store.write(move |tx| {
+            for (entry, step) in steps {
+                for (i, fact) in step.facts.into_iter().enumerate() {
+                    let new = NewFact::new(entry.at, ACTOR, fact).because_of(entry.seq);
+                    tx.append(new.once(format!("{}.{i}", entry.seq)))?;
+                }
+            }
+            for (cause, at, i, action) in actions {
+                let sql = "INSERT INTO loop_action (key, cause, at, action) VALUES (?1, ?2, ?3, ?4)";
+                let key = format!("{cause}.{i}");
+                tx.execute(sql, &[key.into(), cause.into(), at.as_millis().into(), action.into()])?;
+            }
+            let sql = "INSERT INTO loop_cursor VALUES (1, ?1, ?2)
+                ON CONFLICT (one) DO UPDATE SET cursor = excluded.cursor, state = excluded.state";
+            tx.execute(sql, &[last.into(), memory.into()]).map(drop)
+        })?;
+        (self.state, self.cursor) = (state, last);
+        Ok(read)
+    }
+
+    /// The actions that are not done yet, oldest first.
+    ///
+    /// # Errors
+    /// [`LoopError`] when they cannot be read.
+    pub fn pending(&self) -> Result<Vec<Pending>, LoopError> {
+        let sql = "SELECT key, cause, at, action FROM loop_action WHERE done = 0 ORDER BY cause, key";
+        let rows = self.store.read(|tx| tx.query(sql, &[]))?;
+        let pending = rows.iter().map(|row| {
+            let action = serde_json::from_str(&row.get::<String>(3)?)?;
+            Ok(Pending {
+                key: row.get(0)?,
+                cause: row.get(1)?,
+                at: Timestamp::from_millis(row.get(2)?),
+                action,
+            })
+        });
+        pending.collect()
+    }
+
+    /// Carries one action out and records what came of it.
+    ///
+    /// # Errors
+    /// [`LoopError`] when the result could not be recorded: the action stays pending.
+    pub fn perform(store: &Store, hands: &dyn Hands, pending: &Pending) -> Result<(), LoopError> {
+        let (facts, failure) = match hands.perform(&pending.key, &pending.action) {
+            Ok(facts) => (facts, None),
+            Err(failure) => (failure.facts, Some(failure.reason)),
+        };
+        let Pending { key, cause, at, action } = pending.clone();
+        store.write(move |tx| record(tx, &key, cause, at, &action, facts, failure))?;
+        Ok(())
+    }
+}
+
+fn record(
+    tx: &mut Tx<'_>,
+    key: &str,
+    cause: u64,
+    at: Timestamp,
+    action: &Action,
+    mut facts: Vec<Fact>,
+    failure: Option<String>,
+) -> Result<(), StoreError> {
+    // A failed run speaks for itself; any other failure gets a fact of its own.
+    let told = facts.iter().any(|fact| matches!(fact, Fact::RunFailed { .. }));
+    if let Some(reason) = failure.filter(|_| !told) {
+        let model = action.model().clone();
+        facts.push(Fact::ActionFailed { model, action: action.name().to_owned(), reason });
+    }
+    for (i, fact) in facts.into_iter().enumerate() {
+        tx.append(NewFact::new(at, "loop", fact).because_of(cause).once(format!("{key}/{i}")))?;
+    }
+    tx.execute("UPDATE loop_action SET done = 1 WHERE key = ?1", &[key.into()]).map(drop)
+}

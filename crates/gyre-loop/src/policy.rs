@@ -1,0 +1,63 @@
+//! When and how a model is repaired, as numbers: `gyre.yaml` in the controller's terms.
+
+use std::collections::BTreeMap;
+
+use gyre_core::spec::{Limit, Project, Strategy, Trigger, Window};
+use gyre_core::{ModelName, Span};
+
+/// The policy of each model.
+pub type Policies = BTreeMap<ModelName, Policy>;
+
+/// When and how one model is repaired.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The metric's name, for the words of decisions.
+    pub metric: &'static str,
+    /// The metric's unit, for the words of decisions.
+    pub unit: String,
+    /// Whether the realised loss sets repairs off.
+    pub on_decay: bool,
+    /// Whether drift makes the loop look closer.
+    pub on_drift: bool,
+    /// Whether older versions may be brought back.
+    pub recall: bool,
+    /// Windows to train on: the first, and after a refusal the next.
+    pub windows: Vec<Window>,
+    /// The regret at which a repair pays: the cost of a retraining in days of the reference loss.
+    pub patience: f64,
+    /// The p-value below which a difference counts.
+    pub significance: f64,
+    /// How much worse than its reference, as a share of it, the loss must be to raise an alarm.
+    pub tolerance: f64,
+    /// How long a window is.
+    pub window: Span,
+    /// The least time between two repairs.
+    pub cooldown: Span,
+    /// The most trainings in a time.
+    pub limit: Limit,
+    /// The shares of traffic of a rollout, in hundredths of a percent, the last one 10,000.
+    pub steps: Vec<u32>,
+}
+
+/// The policies that a project declares.
+pub fn policies(project: &Project) -> Policies {
+    let policy = |model: &gyre_core::spec::Model| Policy {
+        metric: model.metric.name(),
+        unit: model.unit.clone(),
+        on_decay: model.retrain.when.contains(&Trigger::Decay),
+        on_drift: model.retrain.when.contains(&Trigger::Drift),
+        recall: model.may_recall(),
+        windows: model.windows().collect(),
+        patience: model.retrain.cost.retrain / model.retrain.cost.error,
+        significance: model.retrain.significance,
+        tolerance: model.monitor.tolerance,
+        window: model.monitor.window,
+        cooldown: model.retrain.cooldown,
+        limit: model.retrain.limit,
+        steps: match model.deploy.strategy.value {
+            Strategy::Replace => vec![10_000],
+            Strategy::Canary => model.deploy.steps.iter().map(|step| step.basis_points()).collect(),
+        },
+    };
+    project.models.iter().map(|(name, model)| (name.clone(), policy(model))).collect()
+}

@@ -1,0 +1,87 @@
+//! What the controller remembers: for each model who serves, what was promised, and what is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gyre_core::fact::Alarm;
+use gyre_core::spec::Window;
+use gyre_core::{ModelName, Timestamp, Version};
+use serde::{Deserialize, Serialize};
+
+/// All models.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Each model's state.
+    pub models: BTreeMap<ModelName, ModelState>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModelState {
+    /// The versions registered so far.
+    pub versions: BTreeMap<Version, Known>,
+    /// Who serves.
+    pub champion: Option<Version>,
+    /// Since when.
+    pub champion_since: Timestamp,
+    /// Excess loss since the last action, in days of the reference loss.
+    pub regret: f64,
+    /// What is wrong at present.
+    pub alarms: BTreeSet<Alarm>,
+    /// For how many of the last windows features have drifted.
+    pub drifted_windows: u32,
+    /// What is under way.
+    pub repair: Option<Repair>,
+    /// When the last repair ended.
+    pub last_repair: Option<Timestamp>,
+    /// When trainings began, as far back as the limit looks.
+    pub trainings: Vec<Timestamp>,
+    /// Which of the policy's windows comes next.
+    pub next_window: usize,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Whether the loop has given up on the model until a person says otherwise.
+    pub paused: bool,
+}
+
+/// What is known of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its loss on rows withheld from training: what it promises.
+    pub promised: Option<f64>,
+    /// The standard error of that.
+    pub promised_error: f64,
+    /// What the gates said; none before they did.
+    pub passed: Option<bool>,
+}
+
+/// What is under way for a model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Repair {
+    /// Versions are being scored on recent rows.
+    Comparing {
+        /// The champion's loss less what it promised, when the comparison was asked for.
+        excess: f64,
+        /// Whether the loss has cost enough to pay for a training.
+        due: bool,
+    },
+    /// A version is being trained.
+    Training {
+        /// On which window.
+        window: Window,
+    },
+    /// A version stands before its gates.
+    Judging {
+        /// Which.
+        version: Version,
+    },
+    /// A version takes traffic step by step.
+    RollingOut {
+        /// Which.
+        version: Version,
+        /// At which of the policy's steps it is.
+        step: u32,
+        /// The entry that began it: names its steps.
+        since: u64,
+    },
+}
