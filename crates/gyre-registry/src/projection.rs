@@ -1,0 +1,301 @@
+//! How each fact changes the registry's tables.
+//!
+//! The champions of a model form a stack: a promotion pushes, a rollback pops down to the version that serves again. So
+//! "the champion before" after a rollback is the next one back, never the version that was just found wanting.
+
+use gyre_core::fact::{Decision, ModelVersion, Run};
+use gyre_core::{Entry, Fact, ModelName, Version};
+use gyre_store::{Cell, Room, StoreError, Tx};
+
+use crate::columns::to_json;
+use crate::record::{CHALLENGER, CHAMPION, Judgement, Moment, VersionStatus};
+
+/// The registry's share of the store.
+pub const ROOM: Room = Room { name: "registry", migrations: &[TABLES], project };
+
+const TABLES: &str = "
+CREATE TABLE registry_runs (
+    run_id TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    entry INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    data TEXT,
+    finished TEXT,
+    failure TEXT
+) STRICT;
+CREATE INDEX registry_runs_by_model ON registry_runs (model, entry);
+CREATE TABLE registry_versions (
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    registered TEXT NOT NULL,
+    gates TEXT,
+    created TEXT NOT NULL,
+    updated TEXT NOT NULL,
+    promoted TEXT,
+    PRIMARY KEY (model, version)
+) STRICT;
+CREATE TABLE registry_aliases (
+    model TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (model, alias)
+) STRICT;
+CREATE TABLE registry_champions (
+    model TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (model, position)
+) STRICT;
+CREATE TABLE registry_traffic (
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    weight INTEGER NOT NULL,
+    PRIMARY KEY (model, version)
+) STRICT;
+";
+
+/// All of the traffic, in hundredths of a percent.
+const ALL: u32 = 10_000;
+
+fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
+    let moment = Moment { entry: entry.seq, at: entry.at };
+    match &entry.fact {
+        Fact::RunFinished(run) => run_finished(tx, run, moment),
+        Fact::RunFailed { run, model, data, reason, .. } => {
+            let cells = [
+                run.as_str().into(),
+                model.as_str().into(),
+                moment.entry.into(),
+                moment.at.as_millis().into(),
+                data.as_ref().map_or(Cell::Null, Cell::from),
+                Cell::Null,
+                reason.as_str().into(),
+            ];
+            put_run(tx, &cells)
+        }
+        Fact::VersionRegistered(version) => version_registered(tx, version, moment),
+        Fact::GatesJudged { model, version, passed, results, comparison } => {
+            let judgement = Judgement {
+                passed: *passed,
+                results: results.clone(),
+                comparison: comparison.clone(),
+                judged: moment,
+            };
+            gates_judged(tx, model, *version, &judgement)
+        }
+        Fact::DecisionTaken { model, decision: Decision::Refuse { version }, .. } => {
+            before_service(tx, model, *version, VersionStatus::Refused, moment)?;
+            drop_alias(tx, model, CHALLENGER, Some(*version))
+        }
+        Fact::RolloutStarted { model, candidate, .. } => {
+            set_status(tx, model, *candidate, VersionStatus::RollingOut, moment)?;
+            set_alias(tx, model, CHALLENGER, *candidate)
+        }
+        Fact::TrafficShifted { model, weights, .. } => set_traffic(tx, model, weights),
+        Fact::Promoted { model, version, .. } => promoted(tx, model, *version, moment),
+        Fact::RolledBack { model, from, to, .. } => rolled_back(tx, model, *from, *to, moment),
+        Fact::ProjectLoaded { .. }
+        | Fact::DataRecorded(_)
+        | Fact::DataRefused { .. }
+        | Fact::WindowClosed(_)
+        | Fact::AlarmRaised { .. }
+        | Fact::AlarmCleared { .. }
+        | Fact::VersionsCompared { .. }
+        | Fact::DecisionTaken { .. }
+        | Fact::StepObserved { .. }
+        | Fact::SegmentClosed { .. }
+        | Fact::ActionFailed { .. }
+        | Fact::LoopPaused { .. }
+        | Fact::LoopResumed { .. } => Ok(()),
+    }
+}
+
+fn run_finished(tx: &mut Tx<'_>, run: &Run, moment: Moment) -> Result<(), StoreError> {
+    let cells = [
+        run.run.as_str().into(),
+        run.model.as_str().into(),
+        moment.entry.into(),
+        moment.at.as_millis().into(),
+        (&run.data).into(),
+        to_json("registry_runs", run)?,
+        Cell::Null,
+    ];
+    put_run(tx, &cells)
+}
+
+fn put_run(tx: &mut Tx<'_>, cells: &[Cell; 7]) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO registry_runs (run_id, model, entry, at, data, finished, failure)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    tx.execute(sql, cells).map(drop)
+}
+
+fn version_registered(tx: &mut Tx<'_>, version: &ModelVersion, moment: Moment) -> Result<(), StoreError> {
+    let table = "registry_versions";
+    let sql = "INSERT INTO registry_versions
+               (model, version, status, run_id, data, registered, created, updated)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT DO NOTHING";
+    let cells = [
+        version.model.as_str().into(),
+        version.version.into(),
+        VersionStatus::Registered.name().into(),
+        version.run.as_str().into(),
+        (&version.data).into(),
+        to_json(table, version)?,
+        to_json(table, &moment)?,
+    ];
+    if tx.execute(sql, &cells)? == 0 {
+        return Err(StoreError::Conflict(format!(
+            "version {} of `{}` is registered already, and versions never change: register the next one",
+            version.version, version.model
+        )));
+    }
+    set_alias(tx, &version.model, CHALLENGER, version.version)
+}
+
+fn gates_judged(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    version: Version,
+    judgement: &Judgement,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE registry_versions SET gates = ?3 WHERE model = ?1 AND version = ?2";
+    let gates = to_json("registry_versions", judgement)?;
+    let changed = tx.execute(sql, &[model.as_str().into(), version.into(), gates])?;
+    expect_version(changed, model, version)?;
+    let status = if judgement.passed { VersionStatus::Gated } else { VersionStatus::Refused };
+    before_service(tx, model, version, status, judgement.judged)?;
+    if judgement.passed { Ok(()) } else { drop_alias(tx, model, CHALLENGER, Some(version)) }
+}
+
+fn promoted(tx: &mut Tx<'_>, model: &ModelName, version: Version, moment: Moment) -> Result<(), StoreError> {
+    let sql =
+        "SELECT version, position FROM registry_champions WHERE model = ?1 ORDER BY position DESC LIMIT 1";
+    let top = tx.query(sql, &[model.as_str().into()])?;
+    let (before, position) = match top.first() {
+        Some(row) => (Some(row.get::<Version>(0)?), row.get::<u64>(1)? + 1),
+        None => (None, 0),
+    };
+    if before != Some(version) {
+        let sql = "INSERT INTO registry_champions (model, position, version) VALUES (?1, ?2, ?3)";
+        tx.execute(sql, &[model.as_str().into(), position.into(), version.into()])?;
+    }
+    crown(tx, model, version, VersionStatus::Retired, moment)
+}
+
+fn rolled_back(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    from: Version,
+    to: Version,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    // A candidate's rollback pops nothing: the champion is still on top.
+    let sql = "DELETE FROM registry_champions WHERE model = ?1 AND position >
+               (SELECT max(position) FROM registry_champions WHERE model = ?1 AND version = ?2)";
+    tx.execute(sql, &[model.as_str().into(), to.into()])?;
+    let sql = "INSERT INTO registry_champions (model, position, version)
+               SELECT ?1, coalesce(max(position) + 1, 0), ?2 FROM registry_champions WHERE model = ?1
+               HAVING count(*) FILTER (WHERE version = ?2) = 0";
+    tx.execute(sql, &[model.as_str().into(), to.into()])?;
+    set_status(tx, model, from, VersionStatus::RolledBack, moment)?;
+    crown(tx, model, to, VersionStatus::RolledBack, moment)
+}
+
+/// Makes `version` the champion that takes all traffic. A champion or candidate that it displaces ends as `displaced`
+/// says; a candidate can only end as rolled back.
+fn crown(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    version: Version,
+    displaced: VersionStatus,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    let now = to_json("registry_versions", &moment)?;
+    for (from, to) in
+        [(VersionStatus::Champion, displaced), (VersionStatus::RollingOut, VersionStatus::RolledBack)]
+    {
+        let sql = "UPDATE registry_versions SET status = ?4, updated = ?5
+                   WHERE model = ?1 AND version <> ?2 AND status = ?3";
+        let cells =
+            [model.as_str().into(), version.into(), from.name().into(), to.name().into(), now.clone()];
+        tx.execute(sql, &cells)?;
+    }
+    let sql = "UPDATE registry_versions SET status = ?3,
+                 updated = CASE status WHEN ?3 THEN updated ELSE ?4 END,
+                 promoted = CASE status WHEN ?3 THEN promoted ELSE ?4 END
+               WHERE model = ?1 AND version = ?2";
+    let champion = VersionStatus::Champion.name();
+    let changed = tx.execute(sql, &[model.as_str().into(), version.into(), champion.into(), now])?;
+    expect_version(changed, model, version)?;
+    set_alias(tx, model, CHAMPION, version)?;
+    drop_alias(tx, model, CHALLENGER, None)?;
+    set_traffic(tx, model, &[(version, ALL)])
+}
+
+/// Sets the status, if it is another.
+fn set_status(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    version: Version,
+    status: VersionStatus,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE registry_versions SET status = ?3, updated = CASE status WHEN ?3 THEN updated ELSE ?4 END
+               WHERE model = ?1 AND version = ?2";
+    let now = to_json("registry_versions", &moment)?;
+    let changed = tx.execute(sql, &[model.as_str().into(), version.into(), status.name().into(), now])?;
+    expect_version(changed, model, version)
+}
+
+/// Sets the status of a version that has not served yet; one that has, keeps what it earned in service.
+fn before_service(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    version: Version,
+    status: VersionStatus,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE registry_versions SET status = ?3, updated = ?4
+               WHERE model = ?1 AND version = ?2 AND status IN ('registered', 'gated', 'refused')";
+    let now = to_json("registry_versions", &moment)?;
+    tx.execute(sql, &[model.as_str().into(), version.into(), status.name().into(), now]).map(drop)
+}
+
+fn expect_version(changed: usize, model: &ModelName, version: Version) -> Result<(), StoreError> {
+    if changed > 0 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("`{model}` has no version {version}: nothing can happen to it")))
+}
+
+fn set_alias(tx: &mut Tx<'_>, model: &ModelName, alias: &str, version: Version) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO registry_aliases (model, alias, version) VALUES (?1, ?2, ?3)";
+    tx.execute(sql, &[model.as_str().into(), alias.into(), version.into()]).map(drop)
+}
+
+/// Removes an alias; with `version`, only if it points there.
+fn drop_alias(
+    tx: &mut Tx<'_>,
+    model: &ModelName,
+    alias: &str,
+    version: Option<Version>,
+) -> Result<(), StoreError> {
+    let sql =
+        "DELETE FROM registry_aliases WHERE model = ?1 AND alias = ?2 AND version = coalesce(?3, version)";
+    tx.execute(sql, &[model.as_str().into(), alias.into(), version.into()]).map(drop)
+}
+
+fn set_traffic(tx: &mut Tx<'_>, model: &ModelName, weights: &[(Version, u32)]) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM registry_traffic WHERE model = ?1", &[model.as_str().into()])?;
+    for (version, weight) in weights.iter().filter(|(_, weight)| *weight > 0) {
+        let sql = "INSERT INTO registry_traffic (model, version, weight)
+                   SELECT model, version, ?3 FROM registry_versions WHERE model = ?1 AND version = ?2";
+        let changed = tx.execute(sql, &[model.as_str().into(), (*version).into(), (*weight).into()])?;
+        expect_version(changed, model, *version)?;
+    }
+    Ok(())
+}
