@@ -29,6 +29,9 @@ pub const MAX_FAILURES: u32 = 3;
 /// Of the last windows, how many must have drifted before it is an alarm.
 const DRIFTED_WINDOWS: u32 = 2;
 
+/// How many trainings are remembered for the limit.
+const REMEMBERED_TRAININGS: usize = 1000;
+
 /// What follows from a fact.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Step {
@@ -238,9 +241,9 @@ impl Turn<'_> {
 
     fn retrain(&mut self, reason: String, numbers: Numbers) {
         let limit = self.policy.limit;
-        let now = self.now;
-        self.model.trainings.retain(|begun| now.since(*begun) < limit.per);
-        if self.model.trainings.len() >= limit.count as usize {
+        // Both ways, for event time may jump back.
+        let near = |begun: &&Timestamp| self.now.since(**begun).as_millis().abs() < limit.per.as_millis();
+        if self.model.trainings.iter().filter(near).count() >= limit.count as usize {
             return self.keep(format!("{reason}; the limit of trainings is used up ({limit})"), numbers);
         }
         let windows = &self.policy.windows;
@@ -260,6 +263,8 @@ impl Turn<'_> {
 
     fn train(&mut self, window: gyre_core::spec::Window, why: Option<(String, Numbers)>) {
         self.model.trainings.push(self.now);
+        let forgotten = self.model.trainings.len().saturating_sub(REMEMBERED_TRAININGS);
+        self.model.trainings.drain(..forgotten);
         self.model.repair = Some(Repair::Training { window });
         if let Some((reason, numbers)) = why {
             self.decide(Decision::Retrain { window }, reason, numbers);

@@ -33,7 +33,7 @@ pub struct ModelState {
     pub repair: Option<Repair>,
     /// When the last repair ended.
     pub last_repair: Option<Timestamp>,
-    /// When trainings began, as far back as the limit looks.
+    /// When trainings began: what the limit is held against.
     pub trainings: Vec<Timestamp>,
     /// Which of the policy's windows comes next.
     pub next_window: usize,

@@ -86,14 +86,14 @@ pub struct Verification {
 #[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) frontier: Frontier,
-    pub(crate) rooms: &'static [Room],
+    pub(crate) rooms: &'static [&'static Room],
     clock: Arc<dyn Clock>,
 }
 
 impl Journal {
     pub(crate) fn load(
         tx: &mut Tx<'_>,
-        rooms: &'static [Room],
+        rooms: &'static [&'static Room],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         Ok(Self { frontier: frontier(tx)?, rooms, clock })

@@ -61,7 +61,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Held`] when another process has it open for writing; [`StoreError::Newer`] when a newer gyre
     /// has written it; otherwise what the disk or SQLite said.
-    pub fn open(dir: &Path, rooms: &'static [Room], clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub fn open(
+        dir: &Path,
+        rooms: &'static [&'static Room],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::io("create", dir, error))?;
         let lock = StoreLock::take(dir)?;
         let path = dir.join(DATABASE);

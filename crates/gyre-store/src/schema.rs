@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS journal_head (one INTEGER PRIMARY KEY CHECK (one = 1)
 ";
 
 /// Applies what is missing, all of it or nothing.
-pub(crate) fn migrate(connection: &mut Connection, rooms: &[Room]) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection, rooms: &[&Room]) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(OWN)?;
     for room in rooms {

@@ -34,7 +34,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         mut connection: Connection,
-        rooms: &'static [Room],
+        rooms: &'static [&'static Room],
         clock: Arc<dyn Clock>,
         news: Arc<News>,
     ) -> Result<Self, StoreError> {

@@ -14,13 +14,14 @@ fn count_entries(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
     tx.execute("UPDATE tally SET n = n + 1, last = ?1", &[entry.seq.into()]).map(drop)
 }
 
-static ROOMS: [Room; 1] = [Room {
+static TALLY: Room = Room {
     name: "tally",
     migrations: &[
         "CREATE TABLE tally (n INTEGER NOT NULL, last INTEGER NOT NULL); INSERT INTO tally VALUES (0, 0);",
     ],
     project: count_entries,
-}];
+};
+static ROOMS: [&Room; 1] = [&TALLY];
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, &ROOMS, Arc::new(ManualClock::at(Timestamp::from_millis(5)))).unwrap()
