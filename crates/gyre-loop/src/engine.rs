@@ -40,6 +40,16 @@ pub trait Hands: Send + Sync {
     /// # Errors
     /// Why it could not be done, in words for the journal, with the facts that stay true all the same.
     fn perform(&self, key: &str, action: &Action) -> Result<Vec<Fact>, Failure>;
+
+    /// What can be seen now that event time has come to `watermark`: windows that close, steps of rollouts that have shown
+    /// enough. Each fact bears a key, since the same may be seen again.
+    ///
+    /// # Errors
+    /// Why nothing can be seen; the loop tries again.
+    fn observe(&self, state: &State, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
+        let _ = (state, watermark);
+        Ok(Vec::new())
+    }
 }
 
 /// Why an action came to nothing.
@@ -66,6 +76,12 @@ pub enum LoopError {
     /// What was remembered cannot be read.
     #[error("the loop's memory cannot be read: {0}")]
     Memory(#[from] serde_json::Error),
+    /// No thread can be started.
+    #[error("no thread can be started: {0}")]
+    Thread(std::io::Error),
+    /// The surroundings do not answer.
+    #[error("the loop cannot go on: {0}")]
+    Stuck(String),
 }
 
 /// An action that is not done yet.

@@ -14,11 +14,13 @@
 
 pub mod action;
 pub mod controller;
+mod driver;
 mod engine;
 pub mod policy;
 pub mod state;
 
 pub use action::Action;
+pub use driver::Driver;
 pub use engine::{Engine, Failure, Hands, LoopError, Pending, ROOM};
 pub use policy::{Policies, Policy};
 pub use state::State;

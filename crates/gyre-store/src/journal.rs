@@ -190,6 +190,15 @@ pub fn of_kind(tx: &mut Tx<'_>, kind: &str, model: Option<&str>) -> Result<Vec<E
     rows.iter().map(entry).collect()
 }
 
+/// The newest entry of one kind about `model`.
+///
+/// # Errors
+/// What the store said.
+pub fn latest_of_kind(tx: &mut Tx<'_>, kind: &str, model: &str) -> Result<Option<Entry>, StoreError> {
+    let sql = "SELECT body FROM journal WHERE kind = ?1 AND model = ?2 ORDER BY seq DESC LIMIT 1";
+    tx.query(sql, &[kind.into(), model.into()])?.first().map(entry).transpose()
+}
+
 /// Whether an entry bears `key`, and where it stands.
 ///
 /// # Errors

@@ -53,6 +53,25 @@ pub struct Store {
 struct News {
     size: Mutex<u64>,
     grown: Condvar,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+/// Called with the journal's new size after each commit that made it grow.
+type Listener = Box<dyn Fn(u64) + Send>;
+
+impl News {
+    fn announce(&self, size: u64) {
+        let before = std::mem::replace(&mut *self.size.lock().unwrap_or_else(PoisonError::into_inner), size);
+        if before == size {
+            return;
+        }
+        self.grown.notify_all();
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|listener| listener(size));
+    }
 }
 
 impl Store {
@@ -150,6 +169,12 @@ impl Store {
     /// The number of entries that this process knows to be in the journal.
     pub fn journal_size(&self) -> u64 {
         *self.news.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `listener` called with the journal's size after each commit that made it grow, on the writing thread: it must
+    /// be quick.
+    pub fn listen(&self, listener: impl Fn(u64) + Send + 'static) {
+        self.news.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
 
     /// Waits until the journal holds more than `seen` entries or `patience` is over, and says how many it holds.

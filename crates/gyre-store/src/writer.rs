@@ -96,8 +96,7 @@ fn commit_group(
     let outcome = run_group(connection, journal, first, queue, &mut tellers);
     match outcome {
         Ok(()) => {
-            *news.size.lock().unwrap_or_else(PoisonError::into_inner) = journal.frontier.size();
-            news.grown.notify_all();
+            news.announce(journal.frontier.size());
             tellers.into_iter().for_each(|tell| tell(Ok(())));
         }
         Err(error) => {
