@@ -367,7 +367,8 @@ pub struct Drift {
     pub column: String,
     /// The statistic's name, such as `jensen_shannon`.
     pub statistic: String,
-    /// Its value: an effect size between 0 and 1.
+    /// Its value, an effect size: 0 is none, 1 is large (an interquartile range; nothing in common). Distances of
+    /// numbers in interquartile ranges can exceed 1.
     pub effect: f64,
     /// The p-value, corrected for the number of columns.
     pub p: f64,

@@ -1,1 +1,36 @@
-//! Windows, profiles, labels.
+//! Watching: what a model's life in service shows, held against what it showed in training.
+//!
+//! A model version carries a [`ReferenceProfile`]: how its features and predictions were distributed, and how wrong it was
+//! on rows withheld from training. Event time falls into windows ([`Calendar`]); when a window's labels have had time to
+//! arrive, [`summarise`] turns its rows into one small fact: the loss that came true, version by version, and which
+//! columns have drifted. The controller decides on that fact; nothing is decided here.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`columns`] | values by column, as every function here takes them |
+//! | [`loss`] | the loss of a row, and the metric over rows with its error clustered by day |
+//! | [`profile`] | the reference profile |
+//! | [`windows`] | which windows are due |
+//! | [`summary`] | a window's rows in, a window's fact out |
+//! | [`comparison`] | several versions on the same rows |
+//!
+//! Invariants
+//! - Pure: no I/O, no clock, no thread; whoever has the rows passes them in.
+//! - What was not measured is absent, never 0 and never NaN: a column with too few rows is not listed as "no drift".
+//! - A drift alarm needs significance *and* size, from the same test. With many rows everything is significant; with few
+//!   rows everything is large.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod columns;
+pub mod comparison;
+pub mod loss;
+pub mod profile;
+pub mod summary;
+pub mod windows;
+
+pub use columns::{MonitorError, Predictions, Values};
+pub use loss::MeasuredLoss;
+pub use profile::{Holdout, ReferenceProfile};
+pub use summary::{Settings, WindowInput, summarise};
+pub use windows::Calendar;

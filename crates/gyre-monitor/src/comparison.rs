@@ -1,0 +1,109 @@
+//! Several versions on the same rows: who is better, and is it luck?
+//!
+//! The comparison is paired, because rows differ more from each other than models do: on the same flights a small
+//! advantage shows that two separate means would hide.
+
+use gyre_core::Version;
+use gyre_core::fact::Score;
+use gyre_core::spec::Metric;
+use gyre_stats::performance::paired;
+
+use crate::columns::{MonitorError, expect_rows};
+use crate::loss::{LEVEL, aggregate, distinct};
+
+/// A version and its loss on each row, as [`losses`](crate::loss::losses) gives them; NaN where there is none.
+pub type Scored<'a> = (Version, &'a [f64]);
+
+/// The champion's score, then the others' by loss. Each is compared with the champion on the rows where both have a loss,
+/// clustered by `days`; a version without any such row is left out. The gain of an rmse is the difference of the roots; its interval is that of the mean squares
+/// divided by the roots' sum, as the difference itself is.
+///
+/// # Errors
+/// [`MonitorError::Length`].
+pub fn scores(
+    metric: Metric,
+    champion: Scored<'_>,
+    others: &[Scored<'_>],
+    days: &[i64],
+) -> Result<Vec<Score>, MonitorError> {
+    let own = against(metric, champion, champion, days)?.map(|own| Score { interval: None, p: None, ..own });
+    let others = others.iter().filter_map(|other| against(metric, champion, *other, days).transpose());
+    let mut others: Vec<Score> = others.collect::<Result<_, _>>()?;
+    others.sort_by(|a, b| a.loss.total_cmp(&b.loss).then(a.version.cmp(&b.version)));
+    Ok(own.into_iter().chain(others).collect())
+}
+
+fn against(
+    metric: Metric,
+    champion: Scored<'_>,
+    other: Scored<'_>,
+    days: &[i64],
+) -> Result<Option<Score>, MonitorError> {
+    expect_rows(&format!("(loss of version {})", champion.0), champion.1.len(), days.len())?;
+    expect_rows(&format!("(loss of version {})", other.0), other.1.len(), days.len())?;
+    let both = champion.1.iter().zip(other.1).zip(days);
+    let both = both.filter(|((a, b), _)| a.is_finite() && b.is_finite());
+    let ((theirs, ours), days): ((Vec<f64>, Vec<f64>), Vec<i64>) = both.unzip();
+    if ours.is_empty() {
+        return Ok(None);
+    }
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let (before, loss) = (aggregate(metric, mean(&theirs)), aggregate(metric, mean(&ours)));
+    let measured = paired(&theirs, &ours, &days, LEVEL)
+        .map_err(|error| MonitorError::Input(error.to_string()))?
+        .measured();
+    let scale = if metric == Metric::Rmse { before + loss } else { 1.0 };
+    let interval = measured.map(|m| (m.interval.lower / scale, m.interval.upper / scale));
+    Ok(Some(Score {
+        version: other.0,
+        rows: ours.len() as u64,
+        days: distinct(&days),
+        loss,
+        gain: before - loss,
+        interval: interval.filter(|(lower, upper)| lower.is_finite() && upper.is_finite()),
+        p: measured.map(|m| m.p_b_better),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_but_steady_advantage_is_found() {
+        let days: Vec<i64> = (0..280).map(|row| row / 10).collect();
+        let champion: Vec<f64> = (0..280_u32).map(|row| f64::from(row % 37)).collect();
+        let better: Vec<f64> =
+            (0..280_u32).map(|row| f64::from(row % 37) - 0.5 + 0.1 * f64::from(row % 3)).collect();
+        let worse: Vec<f64> = champion.iter().map(|loss| loss + 2.0).collect();
+        let found = scores(Metric::Mae, (3, &champion), &[(1, &worse), (2, &better)], &days).unwrap();
+        assert_eq!(found.iter().map(|score| score.version).collect::<Vec<_>>(), [3, 2, 1]);
+        assert_eq!((found[0].gain, found[0].p), (0.0, None));
+        let (lower, upper) = found[1].interval.unwrap();
+        assert!(lower > 0.35 && upper < 0.45 && found[1].p.unwrap() < 1e-6, "{:?}", found[1]);
+        assert!(found[2].gain < -1.99 && found[2].p.unwrap() > 0.999);
+    }
+
+    #[test]
+    fn roots_are_compared_as_roots() {
+        let days: Vec<i64> = (0..40).map(|row| row / 4).collect();
+        let champion: Vec<f64> = (0..40).map(|row| f64::from(row % 5 + 16)).collect();
+        let ours: Vec<f64> = (0..40).map(|row| f64::from(row % 7 + 6)).collect();
+        let found = scores(Metric::Rmse, (1, &champion), &[(2, &ours)], &days).unwrap();
+        let root = |losses: &[f64]| (losses.iter().sum::<f64>() / 40.0).sqrt();
+        assert!((found[1].gain - (root(&champion) - root(&ours))).abs() < 1e-12);
+        let (lower, upper) = found[1].interval.unwrap();
+        assert!(lower < found[1].gain && found[1].gain < upper && upper - lower < found[1].gain);
+    }
+
+    #[test]
+    fn rows_that_one_has_no_loss_for_are_left_out_and_few_rows_prove_nothing() {
+        let days = [0, 1, 2, 3];
+        let found =
+            scores(Metric::Mae, (1, &[1.0, 2.0, f64::NAN, 3.0]), &[(2, &[0.0, f64::NAN, 0.0, 0.0])], &days);
+        let found = found.unwrap();
+        assert_eq!((found[1].rows, found[1].gain, found[1].p), (2, 2.0, None));
+        assert!(scores(Metric::Mae, (1, &[1.0]), &[], &days).is_err());
+        assert_eq!(scores(Metric::Mae, (1, &[f64::NAN]), &[(2, &[1.0])], &[0]).unwrap(), []);
+    }
+}

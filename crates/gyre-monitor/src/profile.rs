@@ -1,0 +1,120 @@
+//! The reference profile: what a model version saw and promised when it was trained.
+
+use std::collections::BTreeMap;
+
+use gyre_core::fact::Numbers;
+use gyre_core::spec::Metric;
+use gyre_core::time::Period;
+use gyre_stats::profile::ColumnReference;
+use serde::{Deserialize, Serialize};
+
+use crate::columns::{MonitorError, Values};
+use crate::loss::MeasuredLoss;
+
+/// The format's version.
+const FORMAT: u32 = 1;
+
+/// What a version is held against while it serves. Kept as a JSON blob beside the model; its size is bounded by the number
+/// of features (some KiB each), not of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceProfile {
+    format: u32,
+    /// Each feature as it was in the training rows.
+    pub columns: BTreeMap<String, ColumnReference>,
+    /// The predictions on rows withheld from training: those it had never seen, as in service.
+    pub prediction: ColumnReference,
+    /// How wrong it was on those rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Holdout>,
+}
+
+/// How wrong a version was on rows withheld from training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holdout {
+    /// What was measured.
+    pub metric: Metric,
+    /// How much of it.
+    #[serde(flatten)]
+    pub measured: MeasuredLoss,
+    /// Event time of the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+}
+
+impl ReferenceProfile {
+    /// The profile of a version with these training columns and these predictions on withheld rows.
+    pub fn build<'a>(
+        training: impl IntoIterator<Item = (&'a str, Values<'a>)>,
+        prediction: Values<'_>,
+        holdout: Option<Holdout>,
+    ) -> Self {
+        let columns = training.into_iter().map(|(name, values)| (name.to_owned(), values.reference()));
+        Self { format: FORMAT, columns: columns.collect(), prediction: prediction.reference(), holdout }
+    }
+
+    /// The bytes to keep.
+    ///
+    /// # Errors
+    /// [`MonitorError::Profile`].
+    pub fn to_json(&self) -> Result<Vec<u8>, MonitorError> {
+        serde_json::to_vec(self).map_err(|error| MonitorError::Profile(error.to_string()))
+    }
+
+    /// The profile in `bytes`.
+    ///
+    /// # Errors
+    /// [`MonitorError::Profile`] when they hold none, or one of another format.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, MonitorError> {
+        let profile: Self =
+            serde_json::from_slice(bytes).map_err(|error| MonitorError::Profile(error.to_string()))?;
+        if profile.format == FORMAT {
+            return Ok(profile);
+        }
+        let reason = format!("it is of format {}, this gyre reads format {FORMAT}", profile.format);
+        Err(MonitorError::Profile(reason))
+    }
+}
+
+impl Holdout {
+    /// The numbers of a registered version: the metric under its name, `standard_error` where it is known, `rows`.
+    pub fn numbers(&self) -> Numbers {
+        let MeasuredLoss { loss, standard_error, rows, .. } = self.measured;
+        let mut numbers =
+            Numbers::from([(self.metric.name().to_owned(), loss), ("rows".to_owned(), rows as f64)]);
+        numbers.extend(standard_error.map(|error| ("standard_error".to_owned(), error)));
+        numbers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_comes_back_from_storage_as_it_was() {
+        let origin: Vec<Option<Arc<str>>> = vec![Some("JFK".into()), None, Some("EWR".into())];
+        let distance = [187.0, 1400.0, f64::NAN];
+        let measured = MeasuredLoss { loss: 7.5, standard_error: Some(0.3), rows: 3, days: 1 };
+        let profile = ReferenceProfile::build(
+            [("origin", Values::Text(&origin)), ("distance", Values::Numbers(&distance))],
+            Values::Numbers(&[40.0, 210.0]),
+            Some(Holdout { metric: Metric::Mae, measured, period: None }),
+        );
+        let again = ReferenceProfile::from_json(&profile.to_json().unwrap()).unwrap();
+        assert_eq!(again, profile);
+        let numbers = again.holdout.unwrap().numbers();
+        assert_eq!((numbers["mae"], numbers["standard_error"], numbers["rows"]), (7.5, 0.3, 3.0));
+    }
+
+    #[test]
+    fn a_profile_of_another_format_is_refused_with_a_remedy() {
+        let profile = ReferenceProfile::build([], Values::Numbers(&[]), None);
+        let bytes = String::from_utf8(profile.to_json().unwrap()).unwrap();
+        let newer = bytes.replace("\"format\":1", "\"format\":9");
+        let error = ReferenceProfile::from_json(newer.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("format 9") && error.contains("register the version again"), "{error}");
+        assert!(ReferenceProfile::from_json(b"{").is_err());
+    }
+}
