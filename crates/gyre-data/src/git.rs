@@ -1,0 +1,95 @@
+//! Where the code stood: the commit of a directory, and whether it was changed since.
+//!
+//! The `git` command is asked, because it is what wrote the repository and knows all its formats. It is run
+//! without a shell and without taking locks.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use gyre_core::fact::CodeVersion;
+
+/// Why the code version is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// The command could not be started.
+    #[error("cannot run `git`: {0} (install Git, or put it on PATH)")]
+    NotRun(io::Error),
+    /// The command failed although this is a repository.
+    #[error("`git {command}` failed: {message}")]
+    Failed {
+        /// The command's arguments.
+        command: String,
+        /// What it wrote on standard error.
+        message: String,
+    },
+}
+
+/// The commit that `dir` is at and whether tracked files differ from it; an empty [`CodeVersion`] outside a
+/// repository.
+///
+/// # Errors
+/// When Git is missing, or fails inside a repository.
+pub fn code_version(dir: &Path) -> Result<CodeVersion, GitError> {
+    if !git(dir, &["rev-parse", "--is-inside-work-tree"])?.status.success() {
+        return Ok(CodeVersion::default());
+    }
+    // Before the first commit HEAD names nothing: that is not an error.
+    let head = git(dir, &["rev-parse", "--verify", "--quiet", "HEAD"])?;
+    let commit = head.status.success().then(|| text(&head.stdout));
+    let arguments = ["status", "--porcelain", "--untracked-files=no"];
+    let status = git(dir, &arguments)?;
+    if !status.status.success() {
+        return Err(GitError::Failed { command: arguments.join(" "), message: text(&status.stderr) });
+    }
+    Ok(CodeVersion { commit, dirty: !status.stdout.is_empty() })
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> Result<Output, GitError> {
+    Command::new("git")
+        .args(arguments)
+        .current_dir(dir)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("LC_ALL", "C")
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(GitError::NotRun)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().chars().take(2_000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(dir: &Path, arguments: &[&str]) {
+        let done = git(dir, arguments).unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
+    }
+
+    #[test]
+    fn a_directory_goes_from_no_repository_to_clean_to_dirty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        assert_eq!(code_version(path).unwrap(), CodeVersion::default());
+
+        run(path, &["init", "-q"]);
+        assert_eq!(code_version(path).unwrap().commit, None);
+
+        std::fs::write(path.join("a"), "1").unwrap();
+        run(path, &["add", "a"]);
+        run(path, &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "one"]);
+        let clean = code_version(path).unwrap();
+        assert_eq!(clean.commit.as_ref().unwrap().len(), 40);
+        assert!(!clean.dirty);
+
+        std::fs::write(path.join("untracked"), "1").unwrap();
+        assert!(!code_version(path).unwrap().dirty, "untracked files are not a change");
+        std::fs::write(path.join("a"), "2").unwrap();
+        assert!(code_version(path).unwrap().dirty);
+    }
+}
