@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The bounds that [`crate::Model::load`] uses: 512 MiB file, 10,000 graph nodes, 16 million tree nodes, 10,000
+    /// The bounds that the engine keeps: 512 MiB file, 10,000 graph nodes, 16 million tree nodes, 10,000
     /// classes, 64 million elements a tensor, 256 million elements a run.
     pub const DEFAULT: Limits = Limits {
         file_bytes: 512 << 20,
@@ -29,10 +29,4 @@ impl Limits {
         tensor_elements: 64 << 20,
         run_elements: 256 << 20,
     };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
 }

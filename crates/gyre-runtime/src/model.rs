@@ -110,14 +110,7 @@ impl Model {
     /// # Errors
     /// [`LoadError`] says what is wrong and, for an operator that is not supported, which ones are.
     pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
-        Self::load_within(bytes, Limits::DEFAULT)
-    }
-
-    /// As [`Model::load`], with other limits.
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_within(bytes: &[u8], limits: Limits) -> Result<Model, LoadError> {
+        let limits = Limits::DEFAULT;
         if bytes.len() > limits.file_bytes {
             return Err(LoadError::TooLarge { what: "bytes", found: bytes.len(), limit: limits.file_bytes });
         }
@@ -146,7 +139,7 @@ impl Model {
             .collect::<Result<_, _>>()?;
         let outputs: Vec<Port> = graph.output.iter().map(port).collect::<Result<_, _>>()?;
         let names: Vec<String> = inputs.iter().map(|p| p.name.clone()).collect();
-        let plan = Plan::new(graph, &proto.opset_import, &names, limits)?;
+        let plan = Plan::new(graph, &proto.opset_import, &names)?;
         Ok(Model {
             output_names: outputs.iter().map(|p| p.name.as_str().into()).collect(),
             inputs,

@@ -38,7 +38,6 @@ pub(crate) struct Plan {
     steps: Vec<Step>,
     slots: usize,
     outputs: Vec<Source>,
-    limits: Limits,
 }
 
 impl Plan {
@@ -47,13 +46,12 @@ impl Plan {
         graph: &GraphProto,
         opsets: &[OperatorSetIdProto],
         inputs: &[String],
-        limits: Limits,
     ) -> Result<Plan, LoadError> {
-        if graph.node.len() > limits.graph_nodes {
+        if graph.node.len() > Limits::DEFAULT.graph_nodes {
             return Err(LoadError::TooLarge {
                 what: "nodes",
                 found: graph.node.len(),
-                limit: limits.graph_nodes,
+                limit: Limits::DEFAULT.graph_nodes,
             });
         }
         let opsets = Opsets::new(opsets)?;
@@ -88,7 +86,7 @@ impl Plan {
                     }
                 });
             }
-            let kernel = build(node, &name, &opsets, &limits)?;
+            let kernel = build(node, &name, &opsets)?;
             let mut writes = Vec::with_capacity(node.output.len());
             for value in &node.output {
                 if value.is_empty() {
@@ -110,14 +108,15 @@ impl Plan {
                 })?);
         }
         free_after_last_use(&mut steps, &outputs, slots);
-        Ok(Plan { constants, steps, slots, outputs, limits })
+        Ok(Plan { constants, steps, slots, outputs })
     }
 
     /// Computes the outputs, in the graph's order, from the inputs in theirs.
     pub(crate) fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
         let mut values: Vec<Option<Tensor>> = Vec::new();
         values.resize_with(self.slots, || None);
-        let mut budget = self.limits.run_elements;
+        let limit = Limits::DEFAULT.run_elements;
+        let mut budget = limit;
         for step in &self.steps {
             let refuse = |problem| RunError::Node { node: step.name.clone(), problem };
             let computed = {
@@ -131,9 +130,7 @@ impl Plan {
                 let Some(slot) = write else { continue };
                 let tensor =
                     tensor.ok_or_else(|| refuse("it has more outputs than its operator makes".into()))?;
-                budget = budget
-                    .checked_sub(tensor.data().len())
-                    .ok_or(RunError::TooLarge { limit: self.limits.run_elements })?;
+                budget = budget.checked_sub(tensor.data().len()).ok_or(RunError::TooLarge { limit })?;
                 values[slot] = Some(tensor);
             }
             for &slot in &step.frees {
@@ -196,7 +193,7 @@ impl Opsets {
     }
 }
 
-fn build(node: &NodeProto, name: &str, opsets: &Opsets, limits: &Limits) -> Result<Kernel, LoadError> {
+fn build(node: &NodeProto, name: &str, opsets: &Opsets) -> Result<Kernel, LoadError> {
     let (domain, opset) = match node.domain.as_str() {
         "" | STANDARD => (STANDARD, opsets.standard),
         ML => (ML, opsets.ml),
@@ -207,7 +204,7 @@ fn build(node: &NodeProto, name: &str, opsets: &Opsets, limits: &Limits) -> Resu
         operator: format!("{domain}::{}", node.op_type),
         supported: ops::supported_operators(),
     })?;
-    let context = Context { attributes: Attributes::of(node), opset, limits };
+    let context = Context { attributes: Attributes::of(node), opset };
     build(&context).map_err(|problem| LoadError::Node {
         node: name.to_owned(),
         operator: node.op_type.clone(),

@@ -16,7 +16,6 @@ mod trees;
 
 use crate::attributes::Attributes;
 use crate::error::Problem;
-use crate::limits::Limits;
 use crate::tensor::Tensor;
 
 /// Operands of a node in order; `None` for an optional one that was left out.
@@ -33,7 +32,6 @@ pub(crate) struct Context<'a> {
     pub(crate) attributes: Attributes<'a>,
     /// Version of the operator set that the node's domain is imported at.
     pub(crate) opset: i64,
-    pub(crate) limits: &'a Limits,
 }
 
 type Build = fn(&Context<'_>) -> Result<Kernel, Problem>;

@@ -8,6 +8,7 @@ use super::forest::{Aggregate, Comparison, Forest, RawNode};
 use super::transform::{Transform, logistic};
 use super::{Context, Kernel, operand};
 use crate::error::Problem;
+use crate::limits::Limits;
 use crate::tensor::{Data, Shape, Tensor, checked_elements};
 
 /// Names of the attributes that carry the leaves' weights, which differ between the two operators.
@@ -37,11 +38,11 @@ fn read_trees(cx: &Context<'_>, names: &WeightNames, targets: usize) -> Result<T
     let a = &cx.attributes;
     let tree_ids = a.ints("nodes_treeids");
     let count = tree_ids.len();
-    if count > cx.limits.tree_nodes {
-        return Err(format!("{count} tree nodes, the limit is {}", cx.limits.tree_nodes));
+    if count > Limits::DEFAULT.tree_nodes {
+        return Err(format!("{count} tree nodes, the limit is {}", Limits::DEFAULT.tree_nodes));
     }
-    if targets > cx.limits.targets {
-        return Err(format!("{targets} targets, the limit is {}", cx.limits.targets));
+    if targets > Limits::DEFAULT.targets {
+        return Err(format!("{targets} targets, the limit is {}", Limits::DEFAULT.targets));
     }
     let node_ids = list(a.ints("nodes_nodeids"), count, "nodes_nodeids")?;
     let features = list(a.ints("nodes_featureids"), count, "nodes_featureids")?;
