@@ -75,7 +75,8 @@ fn write_list(text: &mut String, items: &[Value], indent: usize) {
                 text.push(' ');
                 write_list(text, inner, indent + 2);
             }
-            Value::Null => text.push('\n'),
+            // With the space that DVC's writer leaves there.
+            Value::Null => text.push_str(" \n"),
             scalar => {
                 text.push(' ');
                 write_scalar(text, scalar, indent + 2);
@@ -121,7 +122,8 @@ fn python_float(float: f64) -> String {
     }
 }
 
-/// Breaks at the first single space from which the next word would pass the width.
+/// Breaks at a single space when the next word would pass the width. Where there is room for it, the space stays at
+/// the end of the line, as in DVC's writer; readers do not see it.
 fn fold(text: &mut String, string: &str, indent: usize) {
     let start = text.rfind('\n').map_or(0, |newline| newline + 1);
     let mut column = text.get(start..).map_or(0, |line| line.chars().count());
@@ -130,7 +132,7 @@ fn fold(text: &mut String, string: &str, indent: usize) {
         if position > 0 {
             let breaks = column + 1 + length > WIDTH && !word.is_empty() && !text.ends_with(' ');
             if breaks {
-                text.push('\n');
+                text.push_str(if column < WIDTH { " \n" } else { "\n" });
                 pad(text, indent);
                 column = indent;
             } else {
@@ -168,8 +170,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn is_word(text: &str) -> bool {
-    // `yes`, `no`, `on` and `off` are text in YAML 1.2 and booleans in 1.1: quoted, both read the same.
-    let words = ["~", "null", "true", "false", "yes", "no", "on", "off"];
+    let words = ["~", "null", "true", "false"];
     words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -180,8 +181,7 @@ fn is_number(text: &str) -> bool {
         return true;
     }
     let opens_well = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    // Colons, for the sexagesimal numbers of YAML 1.1.
-    opens_well && digits.replace(['_', ':'], "").parse::<f64>().is_ok()
+    opens_well && digits.replace('_', "").parse::<f64>().is_ok()
 }
 
 fn is_moment(text: &str) -> bool {

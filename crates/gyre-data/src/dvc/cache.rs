@@ -4,11 +4,10 @@
 //! linked: a link that someone writes through would change the object under its name, and DVC trusts the mode
 //! 0444 without looking.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::DvcError;
-use crate::files::{FileError, Pending};
+use crate::files::Pending;
 use crate::hash::{Md5Hash, copy_md5};
 
 const READ_ONLY: u32 = 0o444;
@@ -84,21 +83,12 @@ impl Cache {
         pending.publish()?;
         Ok(hash)
     }
-
-    /// The object's mode bits, for tests and `fsck`.
-    ///
-    /// # Errors
-    /// When there is no such object.
-    pub fn mode(&self, md5: &str) -> Result<u32, DvcError> {
-        let object = self.path(md5)?;
-        let data = std::fs::metadata(&object).map_err(FileError::on("read", &object))?;
-        Ok(data.permissions().mode() & 0o777)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_put_comes_back_and_is_read_only() {
@@ -109,7 +99,8 @@ mod tests {
         assert_eq!(cache.put(&file).unwrap(), hash);
         let object = dir.path().join("files/md5/90/0150983cd24fb0d6963f7d28e17f72");
         assert_eq!(cache.path(&hash.md5).unwrap(), object);
-        assert_eq!(cache.mode(&hash.md5).unwrap(), READ_ONLY);
+        let mode = std::fs::metadata(&object).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, READ_ONLY);
         assert_eq!(std::fs::read_dir(dir.path().join("files/md5")).unwrap().count(), 1, "no temporary files");
 
         cache.get(&hash.md5, &dir.path().join("out/copy")).unwrap();

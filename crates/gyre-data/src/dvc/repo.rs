@@ -82,6 +82,11 @@ impl Repo {
         Cache::at(&self.cache)
     }
 
+    /// The directory of the cache.
+    pub fn cache_dir(&self) -> &Path {
+        &self.cache
+    }
+
     /// Holds DVC's lock on the repository, waiting for others.
     ///
     /// # Errors
