@@ -1,0 +1,72 @@
+//! What tests need of the operating system: Debian packages, installed when we may.
+
+use std::process::Command;
+
+use crate::Failure;
+use crate::run::{run, say, succeeds};
+
+/// A Debian package that tests need.
+struct Package {
+    name: &'static str,
+    /// Why it is needed.
+    reason: &'static str,
+    /// A command that succeeds where it is installed.
+    probe: &'static [&'static str],
+}
+
+/// Every package that a test needs beyond what Rust itself needs to link a program.
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "git",
+        reason: "versions of code and data are Git commits; tests make repositories",
+        probe: &["git", "--version"],
+    },
+    Package {
+        name: "python3-venv",
+        reason: "the real dvc and onnxruntime, which tests compare with, live in a Python environment",
+        probe: &["python3", "-c", "import ensurepip, venv"],
+    },
+];
+
+/// Installs the packages that are missing.
+pub(crate) fn ensure_packages() -> Result<(), Failure> {
+    let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !probe_succeeds(package.probe)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("System packages");
+    for package in &missing {
+        eprintln!("{} is missing: {}", package.name, package.reason);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!("sudo apt-get update && sudo apt-get install -y {}", names.join(" "));
+    if !is_root() {
+        return Err(Failure::new("system packages are missing, and only root may install them")
+            .remedy(format!("{by_hand} (on Debian; elsewhere the packages of the same purpose)")));
+    }
+    let by_hand_again = |failure: Failure| failure.remedy(format!("install by hand: {by_hand}"));
+    run(Command::new("apt-get").args(["update", "--quiet"])).map_err(by_hand_again)?;
+    run(Command::new("apt-get")
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(&names)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+    .map_err(by_hand_again)?;
+    match missing.iter().find(|package| !probe_succeeds(package.probe)) {
+        None => Ok(()),
+        Some(package) => Err(Failure::new(format!(
+            "{} is installed, but `{}` still fails",
+            package.name,
+            package.probe.join(" ")
+        ))
+        .remedy("is another python3 or git before it on PATH?")),
+    }
+}
+
+fn probe_succeeds(probe: &[&str]) -> bool {
+    probe.split_first().is_some_and(|(program, arguments)| succeeds(Command::new(program).args(arguments)))
+}
+
+fn is_root() -> bool {
+    let user = Command::new("id").arg("--user").output();
+    user.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
