@@ -1,0 +1,137 @@
+//! Each kind of fact in a line.
+
+use gyre_core::fact::{CodeVersion, DataVersion, Decision, ModelVersion, Run};
+use gyre_core::{Entry, Fact};
+
+use super::reference::Ref;
+use super::tree::{Node, NodeKind};
+
+/// The node of a journal entry.
+pub(super) fn node(entry: &Entry) -> Node {
+    let by_entry = Ref::Entry(entry.seq).to_string();
+    let (kind, reference, text) = match &entry.fact {
+        Fact::DataRecorded(data) => (NodeKind::Data, data_ref(data), data_text(data)),
+        Fact::RunFinished(run) => (NodeKind::Run, Ref::Run(run.run.clone()).to_string(), run_text(run)),
+        Fact::RunFailed { run, reason, .. } => {
+            (NodeKind::Run, Ref::Run(run.clone()).to_string(), format!("run {run} failed: {reason}"))
+        }
+        Fact::VersionRegistered(version) => {
+            (NodeKind::ModelVersion, version_ref(version), version_text(version))
+        }
+        Fact::GatesJudged { version, passed, results, .. } => {
+            let held = results.iter().filter(|result| result.passed).count();
+            let verdict = if *passed { "passed" } else { "did not pass" };
+            let text = format!("version {version} {verdict} its gates ({held} of {} hold)", results.len());
+            (NodeKind::Gates, by_entry, text)
+        }
+        Fact::WindowClosed(window) => {
+            let (from, to) = (window.period.from.date(), window.period.to.date());
+            let text = format!(
+                "window {from} to {to}: {} predictions, {} labels, champion {}",
+                window.predictions, window.labels, window.champion
+            );
+            (NodeKind::Window, by_entry, text)
+        }
+        Fact::AlarmRaised { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm: {reason}")),
+        Fact::AlarmCleared { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm cleared: {reason}")),
+        Fact::VersionsCompared { scores, .. } => {
+            let scores: Vec<String> =
+                scores.iter().take(8).map(|score| format!("{} {:.3}", score.version, score.loss)).collect();
+            let text = format!("versions compared on the same rows (loss: {})", scores.join(", "));
+            (NodeKind::Fact, by_entry, text)
+        }
+        Fact::DecisionTaken { decision, reason, .. } => {
+            let text = format!("{} decided to {}: {reason}", entry.actor, decided(decision));
+            (NodeKind::Decision, by_entry, text)
+        }
+        Fact::RolloutStarted { candidate, .. } => {
+            (NodeKind::Rollout, by_entry, format!("rollout of version {candidate} began"))
+        }
+        Fact::StepObserved { step, reason, .. } => {
+            (NodeKind::Rollout, by_entry, format!("step {} of the rollout: {reason}", step + 1))
+        }
+        Fact::TrafficShifted { weights, reason, .. } => {
+            let weights: Vec<String> = weights
+                .iter()
+                .map(|(version, share)| format!("version {version} {} %", f64::from(*share) / 100.0))
+                .collect();
+            (NodeKind::Rollout, by_entry, format!("traffic: {}: {reason}", weights.join(", ")))
+        }
+        Fact::Promoted { version, reason, .. } => {
+            let text = format!("{} made version {version} champion: {reason}", entry.actor);
+            (NodeKind::Rollout, by_entry, text)
+        }
+        Fact::RolledBack { from, to, reason, .. } => {
+            let text = format!("{} rolled version {from} back to version {to}: {reason}", entry.actor);
+            (NodeKind::Rollout, by_entry, text)
+        }
+        Fact::SegmentClosed { name, digest, predictions, labels, .. } => {
+            let text = format!(
+                "segment {name} ({predictions} predictions, {labels} labels), SHA-256 {}",
+                digest.short()
+            );
+            (NodeKind::Segment, by_entry, text)
+        }
+        Fact::DataRefused { dataset, reasons, .. } => {
+            (NodeKind::Fact, by_entry, format!("data of `{dataset}` refused: {}", reasons.join("; ")))
+        }
+        Fact::ActionFailed { action, reason, .. } => {
+            (NodeKind::Fact, by_entry, format!("action {action} failed: {reason}"))
+        }
+        Fact::LoopPaused { reason, .. } => (NodeKind::Fact, by_entry, format!("loop paused: {reason}")),
+        Fact::LoopResumed { .. } => (NodeKind::Fact, by_entry, format!("{} resumed the loop", entry.actor)),
+        Fact::ProjectLoaded { project, code, .. } => {
+            (NodeKind::Fact, by_entry, format!("project `{project}` loaded at {}", code_text(code)))
+        }
+    };
+    Node { kind, reference, entry: Some(entry.seq), at: Some(entry.at), text }
+}
+
+/// Where the code stood.
+pub(super) fn code(code: &CodeVersion) -> Node {
+    let reference = code.commit.clone().unwrap_or_default();
+    Node { kind: NodeKind::Code, reference, entry: None, at: None, text: code_text(code) }
+}
+
+fn code_text(code: &CodeVersion) -> String {
+    match (&code.commit, code.dirty) {
+        (Some(commit), false) => format!("commit {commit}"),
+        (Some(commit), true) => format!("commit {commit} with uncommitted changes"),
+        (None, _) => "code outside of any commit".to_owned(),
+    }
+}
+
+fn data_ref(data: &DataVersion) -> String {
+    Ref::Data(data.digest.to_hex()).to_string()
+}
+
+fn data_text(data: &DataVersion) -> String {
+    let period = data.period.map_or(String::new(), |of| format!(", {} to {}", of.from.date(), of.to.date()));
+    format!("data version {} of `{}` ({} rows{period})", data.digest.short(), data.dataset, data.rows)
+}
+
+fn run_text(run: &Run) -> String {
+    let metrics: Vec<String> =
+        run.metrics.iter().take(4).map(|(name, value)| format!("{name} {value:.3}")).collect();
+    let metrics = if metrics.is_empty() { String::new() } else { format!(" ({})", metrics.join(", ")) };
+    format!("run {}{metrics}", run.run)
+}
+
+fn version_ref(version: &ModelVersion) -> String {
+    Ref::Version(version.model.clone(), version.version).to_string()
+}
+
+fn version_text(version: &ModelVersion) -> String {
+    format!("model version {}, SHA-256 {}", version_ref(version), version.artifact.short())
+}
+
+fn decided(decision: &Decision) -> String {
+    match decision {
+        Decision::Keep => "keep everything as it is".to_owned(),
+        Decision::Compare => "compare all versions".to_owned(),
+        Decision::Recall { version } => format!("recall version {version}"),
+        Decision::Retrain { window } => format!("retrain on {window}"),
+        Decision::RollOut { version } => format!("roll version {version} out"),
+        Decision::Refuse { version } => format!("refuse version {version}"),
+    }
+}
