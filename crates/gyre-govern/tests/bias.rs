@@ -4,7 +4,7 @@
 
 use gyre_core::Value;
 use gyre_core::expr::Expression;
-use gyre_govern::bias::{BiasError, BiasInput, BiasReport, examine};
+use gyre_govern::bias::{BiasError, BiasInput, BiasReport, examine, measured};
 use gyre_govern::gates;
 use gyre_stats::fairness::Options;
 use serde_json::json;
@@ -67,6 +67,15 @@ fn gates_are_given_the_numbers_by_their_definitions() {
     let (passed, results) = gates::judge(&[gate], measured.as_object().unwrap(), true);
     assert!(!passed);
     assert_eq!(results[0].because, "candidate.fairness.SEX.disparate_impact = 0.75");
+}
+
+#[test]
+fn columns_of_classes_give_the_same_facts() {
+    let texts = |values: Vec<Value>| values.iter().map(Value::as_category).collect::<Vec<_>>();
+    let [groups, actual, predicted] = table(&UNFAIR).map(texts);
+    let facts = measured(&groups, &predicted, &actual, "1").unwrap();
+    assert_eq!(facts, report(&UNFAIR).measured()["SEX"]);
+    assert!(measured(&groups, &predicted, &actual, "yes").is_err());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use gyre_core::{Digest, Fact, ModelName, Timestamp, Version};
 use gyre_registry::{ROOM, RunStatus, VersionStatus};
 use gyre_store::{NewFact, Room, Store, StoreError, journal};
 
-static ROOMS: [Room; 1] = [ROOM];
+static ROOMS: [&Room; 1] = [&ROOM];
 
 const TABLES: [&str; 5] =
     ["registry_runs", "registry_versions", "registry_aliases", "registry_champions", "registry_traffic"];

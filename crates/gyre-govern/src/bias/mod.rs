@@ -9,6 +9,7 @@ mod decision;
 mod text;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gyre_core::Value;
 use gyre_core::expr::Measured;
@@ -126,6 +127,32 @@ pub fn examine(input: &BiasInput<'_>, options: &Options) -> Result<BiasReport, B
     };
     let examined = decided.len() as u64;
     Ok(BiasReport { rows: examined, skipped: rows as u64 - examined, positive, attributes })
+}
+
+/// The facts for gates of one protected attribute, for a model whose columns are classes: see
+/// [`AttributeReport::measured`]. `positive` is the class that counts as selected.
+///
+/// # Errors
+/// As [`examine`].
+pub fn measured(
+    groups: &[Option<Arc<str>>],
+    predicted: &[Option<Arc<str>>],
+    actual: &[Option<Arc<str>>],
+    positive: &str,
+) -> Result<serde_json::Value, BiasError> {
+    let values = |column: &[Option<Arc<str>>]| -> Vec<Value> {
+        column.iter().map(|value| value.clone().map_or(Value::Missing, Value::Text)).collect()
+    };
+    let (groups, predicted, actual) = (values(groups), values(predicted), values(actual));
+    let input = BiasInput {
+        protected: &[("(group)", groups.as_slice())],
+        actual: &actual,
+        predicted: &predicted,
+        positive: Some(positive),
+        threshold: None,
+    };
+    let report = examine(&input, &Options::default())?;
+    Ok(report.attributes.first().map_or_else(|| json!({}), |attribute| json!(attribute.measured())))
 }
 
 fn attribute(
