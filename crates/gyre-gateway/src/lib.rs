@@ -1,1 +1,40 @@
-//! Routes, rollouts, inference log.
+//! Where requests meet models: routing, rollouts, and the inference log.
+//!
+//! A prediction comes in through [`Gateway::infer`]: the request is held against the version's signature, the id
+//! decides which version answers, the model runs, and the caller has its answer. Only then, and beside it, the
+//! prediction goes to the inference log. Control (loading, moving traffic, unloading) swaps one immutable table, so
+//! that no request ever sees half a change.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`request`] | what is asked and answered, and the check against a signature |
+//! | [`routing`] | which version answers an id: pure |
+//! | [`evidence`] | requests, errors and latencies of a version, counted without locks |
+//! | [`rollout`] | whether a rollout's step may go on: pure |
+//! | [`gateway`] | the table of loaded versions, and the way of one prediction |
+//! | [`log`] | the inference log: write-ahead file, Parquet segments, scans |
+//!
+//! Invariants
+//! - A prediction never waits for the log: what does not fit in the queue is dropped and counted.
+//! - What was acknowledged as logged (by a flush, or by taking labels) survives `kill -9` and power loss, and is there
+//!   once.
+//! - A version takes traffic only after it has been loaded and run once; loading never disturbs what serves.
+//! - Nothing is logged of a request that was refused or failed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod error;
+pub mod evidence;
+pub mod gateway;
+pub mod log;
+pub mod request;
+pub mod rollout;
+pub mod routing;
+
+pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
+pub use evidence::Evidence;
+pub use gateway::{Gateway, Traffic};
+pub use gyre_runtime::Column;
+pub use log::{Found, InferenceLog, LogOptions, LogPosition, Recovery, Scan};
+pub use request::{Answer, Input, Request};
+pub use rollout::{Judgement, Plan, judge};

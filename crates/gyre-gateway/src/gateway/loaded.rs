@@ -1,0 +1,220 @@
+//! A version ready to answer: its model, its signature, its counters, its log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use gyre_core::record::{Kind, Route, Signature};
+use gyre_core::{Digest, ModelName, Timestamp, Version};
+use gyre_runtime::{Column, FEATURES_KEY, FeatureKind, Model, RunError, ScoreError, Scorer, Table, Task};
+
+use super::gather;
+use crate::error::{InferError, LoadError, Refusal};
+use crate::evidence::Counters;
+use crate::log::{Batch, ModelLog};
+use crate::request::{Answer, Request, prediction};
+
+/// A version that has been checked and run once; `L` is its log, once it has one.
+pub(super) struct Loaded<L = Arc<ModelLog>> {
+    model: ModelName,
+    pub(super) version: Version,
+    pub(super) signature: Arc<Signature>,
+    names: Vec<Arc<str>>,
+    artifact: Digest,
+    scorer: Scorer,
+    pub(super) counters: ArcSwap<Counters>,
+    log: L,
+}
+
+/// Rows with their predictions, all of one version.
+pub(super) struct Scored(Batch);
+
+impl Loaded<()> {
+    /// Loads a version, holds it against its signature, and runs it once, so that its first request finds it warm.
+    pub(super) fn prepare(
+        model: &ModelName,
+        version: Version,
+        signature: Signature,
+        artifact: &[u8],
+    ) -> Result<Self, LoadError> {
+        let engine = Model::load(artifact).map_err(|error| LoadError::Model {
+            model: model.clone(),
+            version,
+            error,
+        })?;
+        let scorer = if engine.metadata(FEATURES_KEY).is_some() {
+            Scorer::new(engine)
+        } else {
+            let names: Vec<&str> = signature.inputs.iter().map(|field| field.name.as_str()).collect();
+            Scorer::with_features(engine, &names)
+        };
+        let scorer = scorer.map_err(|error| LoadError::Ports { model: model.clone(), version, error })?;
+        agree(&scorer, &signature).map_err(|problem| LoadError::Signature {
+            model: model.clone(),
+            version,
+            problem,
+        })?;
+        let loaded = Self {
+            model: model.clone(),
+            version,
+            names: signature.inputs.iter().map(|field| field.name.as_str().into()).collect(),
+            signature: Arc::new(signature),
+            artifact: Digest::of(artifact),
+            scorer,
+            counters: ArcSwap::default(),
+            log: (),
+        };
+        loaded.warm_up().map_err(|error| LoadError::Warmup { model: model.clone(), version, error })?;
+        Ok(loaded)
+    }
+
+    /// Runs one made-up row. What only says that the model does not like that row is no reason to refuse the model;
+    /// what says that no row could go well is.
+    fn warm_up(&self) -> Result<(), ScoreError> {
+        let column = |kind| match kind {
+            Kind::Number => Column::Numeric(vec![0.0]),
+            Kind::Text => Column::Text(vec![Some("".into())]),
+        };
+        let columns = self.names.iter().zip(&self.signature.inputs);
+        let columns = columns.map(|(name, field)| (Arc::clone(name), column(field.kind)));
+        let Ok(table) = Table::new(columns) else { return Ok(()) };
+        match self.scorer.score(&table) {
+            Ok(_) | Err(ScoreError::Value { .. } | ScoreError::NonFinite { .. } | ScoreError::Run(_)) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, with the log that its predictions go to.
+    pub(super) fn logging_to(self, log: Arc<ModelLog>) -> Loaded {
+        let Self { model, version, signature, names, artifact, scorer, counters, log: () } = self;
+        Loaded { model, version, signature, names, artifact, scorer, counters, log }
+    }
+}
+
+impl Loaded {
+    /// Whether `other` comes from the same bytes under the same signature.
+    pub(super) fn same_as(&self, other: &Loaded<()>) -> bool {
+        self.artifact == other.artifact && self.signature == other.signature
+    }
+
+    /// Predicts all rows of a request whose inputs were bound to `places`.
+    pub(super) fn score_all(
+        &self,
+        route: Route,
+        request: Request,
+        places: &[usize],
+    ) -> Result<Scored, InferError> {
+        let mut inputs: Vec<Option<Column>> =
+            request.inputs.into_iter().map(|input| Some(input.values)).collect();
+        let columns = places.iter().filter_map(|place| inputs.get_mut(*place)?.take()).collect();
+        self.score(route, request.ids, request.time, columns)
+    }
+
+    /// Predicts some rows of a request whose inputs were bound to `places`.
+    pub(super) fn score_rows(
+        &self,
+        route: Route,
+        request: &Request,
+        places: &[usize],
+        rows: &[usize],
+    ) -> Result<Scored, InferError> {
+        let columns = places.iter().filter_map(|place| request.inputs.get(*place));
+        let columns = columns.map(|input| gather(&input.values, rows)).collect();
+        let ids = rows.iter().filter_map(|row| request.ids.get(*row).cloned()).collect();
+        self.score(route, ids, request.time, columns)
+    }
+
+    /// Predicts rows whose `columns` are in the signature's order, and counts.
+    fn score(
+        &self,
+        route: Route,
+        ids: Vec<Arc<str>>,
+        time: Timestamp,
+        columns: Vec<Column>,
+    ) -> Result<Scored, InferError> {
+        let refused =
+            |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
+        let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
+            .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
+        let started = Instant::now();
+        let outcome = self.scorer.score(&table);
+        let latency = started.elapsed();
+        match outcome {
+            Ok(scores) => {
+                self.count(&ids, 0, latency);
+                let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+                let (version, signature) = (self.version, Arc::clone(&self.signature));
+                Ok(Scored(Batch { ids, time, version, signature, route, table, scores, latency_us }))
+            }
+            // The request's fault, found only by the model.
+            Err(
+                error @ (ScoreError::Value { .. }
+                | ScoreError::MissingFeature(_)
+                | ScoreError::FeatureType { .. }
+                | ScoreError::Run(RunError::TooLarge { .. })),
+            ) => Err(refused(Refusal::Value(error))),
+            Err(error) => {
+                self.count(&ids, ids.len(), latency);
+                Err(InferError::Model { model: self.model.clone(), version: self.version, error })
+            }
+        }
+    }
+
+    fn count(&self, ids: &[Arc<str>], failed: usize, latency: Duration) {
+        self.counters.load().observe(ids.len() as u64, failed as u64, latency);
+    }
+
+    /// Hands predictions to the log; never waits.
+    pub(super) fn submit(&self, scored: Scored) {
+        self.log.submit(scored.0);
+    }
+}
+
+impl Scored {
+    /// The answers, in the order of the rows.
+    pub(super) fn answers(&self) -> impl Iterator<Item = Answer> {
+        let Batch { version, route, scores, .. } = &self.0;
+        (0..scores.rows()).map(|row| {
+            let (output, scores) = prediction(scores, row);
+            Answer { version: *version, route: *route, output, scores }
+        })
+    }
+}
+
+/// Whether the model reads and gives what the signature says.
+fn agree(scorer: &Scorer, signature: &Signature) -> Result<(), String> {
+    for feature in scorer.features() {
+        let kind = match feature.kind {
+            FeatureKind::Numeric | FeatureKind::Integer => Kind::Number,
+            FeatureKind::Text => Kind::Text,
+        };
+        let Some(field) = signature.inputs.iter().find(|field| *field.name == *feature.name) else {
+            return Err(format!("the model reads `{}`, which the signature does not have", feature.name));
+        };
+        if field.kind != kind {
+            let found = if kind == Kind::Text { "text" } else { "numbers" };
+            return Err(format!(
+                "the model reads `{}` as {found}, the signature says otherwise",
+                feature.name
+            ));
+        }
+    }
+    for field in &signature.inputs {
+        if !scorer.features().iter().any(|feature| *feature.name == *field.name) {
+            return Err(format!("the signature has `{}`, which the model does not read", field.name));
+        }
+    }
+    let classes: Vec<String> = match scorer.task() {
+        Task::Regression => Vec::new(),
+        Task::Classification { classes } => classes.iter().map(ToString::to_string).collect(),
+    };
+    if classes != signature.classes {
+        return Err(format!(
+            "the model gives the classes {classes:?}, the signature says {:?}",
+            signature.classes
+        ));
+    }
+    Ok(())
+}

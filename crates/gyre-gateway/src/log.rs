@@ -1,0 +1,339 @@
+//! The inference log: every prediction that was answered, and the labels that come later.
+//!
+//! For each model there is a folder. New records go to a write-ahead file of checked lines ([`wal`]); when it is full it
+//! becomes Parquet segments ([`segment`]), which the journal vouches for by digest; then the file is removed. The
+//! journal entry is the moment that counts: before it the write-ahead file is the truth, after it the segments are.
+//! So a crash between any two steps loses nothing and doubles nothing.
+//!
+//! One thread writes ([`writer`]), fed by a queue that is bounded by records. Callers of [`Gateway::infer`] never wait
+//! for it: what does not fit is dropped and counted. Labels are never dropped; who brings them waits for the disk.
+//!
+//! [`Gateway::infer`]: crate::Gateway::infer
+
+mod columns;
+mod scan;
+mod segment;
+mod wal;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gyre_core::ids::nearest;
+use gyre_core::record::{Label, Route, Signature, Value};
+use gyre_core::time::Period;
+use gyre_core::{ModelName, Timestamp, Version};
+use gyre_runtime::{Scores, Table};
+use gyre_store::Store;
+
+pub use scan::{Found, Scan};
+
+use crate::error::LogError;
+use segment::Segment;
+use wal::Logged;
+use writer::{Message, ModelWriter};
+
+/// Called after a group of records was written and before it is synced to disk. Tests stall or fail in it as a disk
+/// would; an error is treated as the disk's.
+pub type DiskHook = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
+/// The log's limits.
+#[derive(Clone)]
+pub struct LogOptions {
+    /// Records (predictions and labels) in the write-ahead file from which it becomes segments.
+    pub segment_records: usize,
+    /// Predictions of a model that may wait for the disk; more are dropped.
+    pub queue_records: usize,
+    /// The longest that a prediction waits to be synced when nobody asks.
+    pub sync_every: Duration,
+    /// Stands in for a slow or broken disk.
+    pub disk_hook: Option<DiskHook>,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            segment_records: 65_536,
+            queue_records: 65_536,
+            sync_every: Duration::from_millis(100),
+            disk_hook: None,
+        }
+    }
+}
+
+/// How far a model's log has come.
+#[derive(Debug, Clone)]
+pub struct LogPosition {
+    /// Predictions on disk.
+    pub durable_records: u64,
+    /// Predictions answered but not logged since the log was opened, because the disk could not keep up.
+    pub dropped: u64,
+    /// Why the last attempt to close a segment failed, if it did; it is tried again, and nothing is lost.
+    pub problem: Option<LogError>,
+}
+
+/// What was repaired when a model's log was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The model.
+    pub model: ModelName,
+    /// Predictions and labels found in the write-ahead file.
+    pub records: u64,
+    /// Bytes of a half-written end that were cut off; none of it had been acknowledged.
+    pub cut_bytes: u64,
+}
+
+/// The inference logs of all models.
+pub struct InferenceLog {
+    dir: PathBuf,
+    store: Arc<Store>,
+    options: LogOptions,
+    queue: Sender<Message>,
+    writer: Option<JoinHandle<()>>,
+    models: Mutex<Vec<Arc<ModelLog>>>,
+    recoveries: Vec<Recovery>,
+}
+
+/// The log of one model: the part that is shared between those who predict, the writer, and those who read.
+pub(crate) struct ModelLog {
+    model: ModelName,
+    dir: PathBuf,
+    /// Its place among the writer's models.
+    slot: usize,
+    queue: Sender<Message>,
+    queue_records: usize,
+    queued: AtomicUsize,
+    dropped: AtomicU64,
+    shown: Mutex<Shown>,
+}
+
+/// What readers see: the closed segments, and the records after them. All of it is on disk.
+#[derive(Default)]
+struct Shown {
+    segments: Vec<Arc<Segment>>,
+    predictions: Vec<Logged>,
+    labels: Vec<Label>,
+    problem: Option<LogError>,
+}
+
+/// Predictions of one version from one request, on their way into the log.
+pub(crate) struct Batch {
+    pub(crate) ids: Vec<Arc<str>>,
+    pub(crate) time: Timestamp,
+    pub(crate) version: Version,
+    pub(crate) signature: Arc<Signature>,
+    pub(crate) route: Route,
+    /// Features, in the signature's order.
+    pub(crate) table: Table,
+    pub(crate) scores: Scores,
+    pub(crate) latency_us: u32,
+}
+
+impl InferenceLog {
+    /// Opens the logs that lie in `dir`, after repairing what a crash left.
+    ///
+    /// # Errors
+    /// What the disk or the journal said; [`LogError::Damaged`] when a segment is not what the journal vouches for.
+    pub fn open(dir: PathBuf, store: Arc<Store>, options: LogOptions) -> Result<Self, LogError> {
+        std::fs::create_dir_all(&dir).map_err(|error| LogError::io("create", &dir, error))?;
+        let (queue, jobs) = channel();
+        let (writing_store, writing_options) = (Arc::clone(&store), options.clone());
+        let writer = std::thread::Builder::new()
+            .name("gyre-log".to_owned())
+            .spawn(move || writer::run(&jobs, &writing_options, &writing_store))
+            .map_err(|error| LogError::io("start the writing thread of", &dir, error))?;
+        let models = Mutex::default();
+        let mut log =
+            Self { dir, store, options, queue, writer: Some(writer), models, recoveries: Vec::new() };
+        for model in log.on_disk()? {
+            let recovery = log.add(&mut log.models(), &model)?;
+            log.recoveries.push(recovery);
+        }
+        Ok(log)
+    }
+
+    /// What was repaired when the log was opened, model by model.
+    pub fn recoveries(&self) -> &[Recovery] {
+        &self.recoveries
+    }
+
+    /// Returns once every prediction of `model` that was accepted before is on disk.
+    ///
+    /// # Errors
+    /// Why the disk did not take them; they wait, and the next flush tries again.
+    pub fn flush(&self, model: &str) -> Result<LogPosition, LogError> {
+        let slot = self.find_model(model)?.slot;
+        self.ask(|reply| Message::Flush { slot, reply })
+    }
+
+    /// Takes labels in, and returns once they are on disk. A later label of the same id replaces an earlier one. The
+    /// model's labels should be of one kind: where they are mixed, a closed segment holds them as text.
+    ///
+    /// # Errors
+    /// [`LogError::Label`] when one says nothing, or why the disk did not take them; then none of them is in the log.
+    pub fn append_labels(&self, model: &str, labels: Vec<Label>) -> Result<(), LogError> {
+        let says_nothing = |label: &&Label| match &label.value {
+            Value::Missing => true,
+            Value::Number(number) => !number.is_finite(),
+            Value::Bool(_) | Value::Text(_) => false,
+        };
+        if let Some(label) = labels.iter().find(says_nothing) {
+            return Err(LogError::Label { id: label.id.to_string(), found: label.value.to_string() });
+        }
+        let slot = self.find_model(model)?.slot;
+        if labels.is_empty() {
+            return Ok(());
+        }
+        self.ask(|reply| Message::Labels { slot, labels, reply })
+    }
+
+    /// Makes segments of what the write-ahead file of `model` holds. Without records it does nothing.
+    ///
+    /// # Errors
+    /// What the disk or the journal said; nothing is lost then, and it can be tried again.
+    pub fn close_segment(&self, model: &str) -> Result<(), LogError> {
+        let slot = self.find_model(model)?.slot;
+        self.ask(|reply| Message::Close { slot, reply })
+    }
+
+    /// Predictions of `model` that were answered but not logged since the log was opened.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownModel`].
+    pub fn dropped(&self, model: &str) -> Result<u64, LogError> {
+        Ok(self.find_model(model)?.dropped.load(Relaxed))
+    }
+
+    /// The predictions of `model` with event time in `period` that are on disk, one an id, joined with their labels.
+    /// See [`Scan`] for what counts when an id repeats.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownModel`], or what the disk said.
+    pub fn scan(&self, model: &str, period: Period) -> Result<Scan, LogError> {
+        scan::scan(&*self.find_model(model)?, period)
+    }
+
+    /// The first prediction of `id` that is on disk, with its label and the segment that it lies in.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownModel`], or what the disk said.
+    pub fn find(&self, model: &str, id: &str) -> Result<Option<Found>, LogError> {
+        scan::find(&*self.find_model(model)?, id)
+    }
+
+    /// The log of `model`, made if there is none.
+    pub(crate) fn of(&self, model: &ModelName) -> Result<Arc<ModelLog>, LogError> {
+        let mut models = self.models();
+        if !models.iter().any(|log| log.model == *model) {
+            self.add(&mut models, model)?;
+        }
+        let found = models.iter().find(|log| log.model == *model);
+        found.cloned().ok_or(LogError::Closed)
+    }
+
+    fn add(&self, models: &mut Vec<Arc<ModelLog>>, model: &ModelName) -> Result<Recovery, LogError> {
+        let dir = self.dir.join(model.as_str());
+        let (wal, shown, cut_bytes) = segment::recover(model, &dir, &self.store)?;
+        let records = (shown.predictions.len() + shown.labels.len()) as u64;
+        let log = Arc::new(ModelLog {
+            model: model.clone(),
+            dir,
+            slot: models.len(),
+            queue: self.queue.clone(),
+            queue_records: self.options.queue_records,
+            queued: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            shown: Mutex::new(shown),
+        });
+        // Registered before anybody can name its slot, so the writer knows it by then.
+        let registered = Message::Register(Box::new(ModelWriter::new(Arc::clone(&log), wal)));
+        self.queue.send(registered).map_err(|_| LogError::Closed)?;
+        models.push(log);
+        Ok(Recovery { model: model.clone(), records, cut_bytes })
+    }
+
+    /// The models that have a folder.
+    fn on_disk(&self) -> Result<Vec<ModelName>, LogError> {
+        let failed = |error| LogError::io("read", &self.dir, error);
+        let mut models = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // Whatever else lies there is not ours.
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let (Some(name), true) = (name, entry.path().is_dir()) {
+                models.push(name);
+            }
+        }
+        models.sort();
+        Ok(models)
+    }
+
+    fn models(&self) -> MutexGuard<'_, Vec<Arc<ModelLog>>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find_model(&self, model: &str) -> Result<Arc<ModelLog>, LogError> {
+        let models = self.models();
+        if let Some(log) = models.iter().find(|log| log.model.as_str() == model) {
+            return Ok(Arc::clone(log));
+        }
+        let nearest = nearest(model, models.iter().map(|log| log.model.as_str())).map(str::to_owned);
+        Err(LogError::UnknownModel { model: model.to_owned(), nearest })
+    }
+
+    fn ask<T>(
+        &self,
+        message: impl FnOnce(SyncSender<Result<T, LogError>>) -> Message,
+    ) -> Result<T, LogError> {
+        let (reply, answer) = sync_channel(1);
+        self.queue.send(message(reply)).map_err(|_| LogError::Closed)?;
+        answer.recv().map_err(|_| LogError::Closed)?
+    }
+}
+
+impl Drop for InferenceLog {
+    fn drop(&mut self) {
+        // What was accepted is written before the thread ends; a thread that is gone already has nothing to write.
+        let _ = self.queue.send(Message::Stop);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl ModelLog {
+    /// Hands predictions to the writer, or drops them when too many wait already; never waits itself.
+    pub(crate) fn submit(&self, batch: Batch) {
+        let rows = batch.ids.len();
+        let waiting = self.queued.fetch_add(rows, Relaxed);
+        let message = Message::Batch { slot: self.slot, batch };
+        if waiting + rows > self.queue_records || self.queue.send(message).is_err() {
+            self.queued.fetch_sub(rows, Relaxed);
+            self.dropped.fetch_add(rows as u64, Relaxed);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self) -> LogPosition {
+        let shown = self.shown();
+        let closed: u64 = shown.segments.iter().map(|segment| segment.predictions()).sum();
+        LogPosition {
+            durable_records: closed + shown.predictions.len() as u64,
+            dropped: self.dropped.load(Relaxed),
+            problem: shown.problem.clone(),
+        }
+    }
+}
+
+/// Makes the entries of `dir` durable: a new or renamed file is only there after a crash if its folder was synced.
+fn sync_dir(dir: &Path) -> Result<(), LogError> {
+    let synced = std::fs::File::open(dir).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| LogError::io("sync", dir, error))
+}
