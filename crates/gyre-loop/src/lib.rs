@@ -14,13 +14,17 @@
 
 pub mod action;
 pub mod controller;
+mod desk;
 mod driver;
 mod engine;
 pub mod policy;
 pub mod state;
+mod workshop;
 
 pub use action::Action;
+pub use desk::{Desk, DeskError, TimeSource};
 pub use driver::Driver;
 pub use engine::{Engine, Failure, Hands, LoopError, Pending, ROOM};
 pub use policy::{Policies, Policy};
 pub use state::State;
+pub use workshop::{STATE_DIR, Workshop};

@@ -199,6 +199,15 @@ pub fn latest_of_kind(tx: &mut Tx<'_>, kind: &str, model: &str) -> Result<Option
     tx.query(sql, &[kind.into(), model.into()])?.first().map(entry).transpose()
 }
 
+/// The oldest entry of one kind about `model`.
+///
+/// # Errors
+/// What the store said.
+pub fn first_of_kind(tx: &mut Tx<'_>, kind: &str, model: &str) -> Result<Option<Entry>, StoreError> {
+    let sql = "SELECT body FROM journal WHERE kind = ?1 AND model = ?2 ORDER BY seq LIMIT 1";
+    tx.query(sql, &[kind.into(), model.into()])?.first().map(entry).transpose()
+}
+
 /// Whether an entry bears `key`, and where it stands.
 ///
 /// # Errors

@@ -1,0 +1,343 @@
+//! The desk: a running project, and what a person may ask of it.
+//!
+//! Opening a desk opens everything that a project needs to live: the store, the gateway with the models that served before,
+//! the loop where it stopped. What a person does (promote, roll back, train) is a fact like any other, under that person's
+//! name; the routing follows at once, without waiting for the loop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gyre_core::fact::{Decision, Fact, Numbers};
+use gyre_core::spec::{self, Project, Window};
+use gyre_core::{Clock, Diagnostic, Digest, ModelName, Timestamp, Version};
+use gyre_gateway::Gateway;
+use gyre_registry::VersionStatus;
+use gyre_store::{Appended, NewFact, Room, Store, StoreError, Tx, journal};
+
+use crate::engine::{Failure, LoopError};
+use crate::policy::policies;
+use crate::workshop::{STATE_DIR, Workshop};
+use crate::{Driver, State};
+
+/// The rooms whose tables a project's store holds.
+static ROOMS: [&Room; 2] = [&gyre_registry::ROOM, &crate::ROOM];
+
+/// Who says how far event time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The clock: event time is now.
+    Clock,
+    /// Whoever replays history, by [`Desk::advance`].
+    Replay,
+}
+
+/// A running project.
+pub struct Desk {
+    root: PathBuf,
+    project: Arc<Project>,
+    store: Arc<Store>,
+    gateway: Arc<Gateway>,
+    workshop: Arc<Workshop>,
+    driver: Driver,
+    clock: Arc<dyn Clock>,
+    time: TimeSource,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The project file is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Project(Vec<Diagnostic>),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The loop cannot run.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// The inference log cannot be opened or written.
+    #[error(transparent)]
+    Log(#[from] gyre_gateway::LogError),
+    /// It makes no sense now.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Desk {
+    /// Opens the project in `root` and sets it going where it stopped.
+    ///
+    /// # Errors
+    /// [`DeskError`]: a wrong project file, a store in use, a log that cannot be repaired.
+    pub fn open(root: &Path, clock: Arc<dyn Clock>, time: TimeSource) -> Result<Self, DeskError> {
+        let (project, text) = read_project(root)?;
+        let state = root.join(STATE_DIR);
+        let store = Arc::new(Store::open(&state, &ROOMS, Arc::clone(&clock))?);
+        keep_out_of_git(&state)?;
+        let gateway = Arc::new(Gateway::open(state.join("log"), Arc::clone(&store))?);
+        let project = Arc::new(project);
+        let workshop = Arc::new(Workshop::new(
+            root.to_owned(),
+            Arc::clone(&project),
+            Arc::clone(&store),
+            Arc::clone(&gateway),
+        ));
+        for model in project.models.keys() {
+            workshop
+                .route(model)
+                .map_err(|Failure { reason, .. }| DeskError::Refused(format!("{model}: {reason}")))?;
+        }
+        let watermark = match time {
+            TimeSource::Clock => clock.now(),
+            // No fact is later than the moment that it was replayed to.
+            TimeSource::Replay => store.read(newest_time)?.unwrap_or_default(),
+        };
+        let loaded = NewFact::new(
+            watermark,
+            "gyre",
+            Fact::ProjectLoaded {
+                project: project.project.to_string(),
+                spec: Digest::of(text.as_bytes()),
+                code: gyre_data::git::code_version(root).unwrap_or_default(),
+            },
+        );
+        let loaded = loaded.once(format!("project/{}", Digest::of(text.as_bytes())));
+        store.write(move |tx| tx.append(loaded))?;
+        let driver = Driver::start(
+            Arc::clone(&store),
+            policies(&project),
+            Arc::clone(&workshop) as Arc<_>,
+            watermark,
+        )?;
+        Ok(Self { root: root.to_owned(), project, store, gateway, workshop, driver, clock, time })
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The project file, as it is in force.
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// What the loop knows.
+    pub fn state(&self) -> State {
+        self.driver.state()
+    }
+
+    /// Why the loop cannot go on at present.
+    pub fn trouble(&self) -> Option<String> {
+        self.driver.trouble()
+    }
+
+    /// How far event time has come.
+    pub fn watermark(&self) -> Timestamp {
+        self.driver.watermark()
+    }
+
+    /// Lets event time follow the clock; does nothing in a replay. To be called every second or so.
+    pub fn tick(&self) {
+        if self.time == TimeSource::Clock {
+            self.driver.advance(self.clock.now());
+        }
+    }
+
+    /// Event time has come to `moment`; with `wait`, returns when all that follows from it is done. Returns how far event
+    /// time has come.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when event time follows the clock; [`DeskError::Loop`] when the loop cannot go on.
+    pub fn advance(&self, moment: Timestamp, wait: bool) -> Result<Timestamp, DeskError> {
+        if self.time == TimeSource::Clock {
+            let remedy =
+                "event time follows the clock here; to replay history, start with `gyre up --replay`";
+            return Err(DeskError::Refused(remedy.to_owned()));
+        }
+        self.driver.advance(moment);
+        if wait {
+            self.driver.settle(moment)?;
+        }
+        Ok(self.driver.watermark())
+    }
+
+    /// Waits until nothing is left to do at present.
+    ///
+    /// # Errors
+    /// [`DeskError::Loop`] when the loop cannot go on.
+    pub fn settle(&self) -> Result<(), DeskError> {
+        Ok(self.driver.settle(self.driver.watermark())?)
+    }
+
+    /// Makes `version` champion at once.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when it has not passed its gates or serves already; an unknown version.
+    pub fn promote(
+        &self,
+        model: &ModelName,
+        version: Version,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Appended, DeskError> {
+        self.known(model)?;
+        let (name, reason) = (model.clone(), reason.to_owned());
+        self.move_traffic(model, actor, move |tx| {
+            let record = gyre_registry::version(tx, &name, version)?;
+            let previous = gyre_registry::champion(tx, &name)?;
+            if previous == Some(version) {
+                return Err(StoreError::Conflict(format!("version {version} of `{name}` is the champion already")));
+            }
+            if !record.gates.as_ref().is_some_and(|gates| gates.passed) {
+                return Err(StoreError::Conflict(format!(
+                    "version {version} of `{name}` has not passed its gates, so it cannot take traffic; see `gyre model show {name}`"
+                )));
+            }
+            Ok((version, Fact::Promoted { model: name, version, previous, reason }))
+        })
+    }
+
+    /// Sends all traffic back: of a rollout to its champion, otherwise to the champion before.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when there is nothing to go back to.
+    pub fn roll_back(&self, model: &ModelName, actor: &str, reason: &str) -> Result<Appended, DeskError> {
+        self.known(model)?;
+        let (name, reason) = (model.clone(), reason.to_owned());
+        self.move_traffic(model, actor, move |tx| {
+            let nothing = || StoreError::Conflict(format!("`{name}` has no version to go back to"));
+            let champion = gyre_registry::champion(tx, &name)?.ok_or_else(nothing)?;
+            let versions = gyre_registry::versions(tx, &name)?;
+            let rolling = versions.iter().find(|version| version.status == VersionStatus::RollingOut);
+            let (from, to) = match rolling {
+                Some(candidate) => (candidate.registered.version, champion),
+                None => (champion, gyre_registry::previous_champion(tx, &name)?.ok_or_else(nothing)?),
+            };
+            Ok((to, Fact::RolledBack { model: name.clone(), from, to, reason }))
+        })
+    }
+
+    /// Appends the fact, and that all traffic goes to one version; then makes the gateway follow.
+    fn move_traffic(
+        &self,
+        model: &ModelName,
+        actor: &str,
+        decide: impl FnOnce(&mut Tx<'_>) -> Result<(Version, Fact), StoreError> + Send + 'static,
+    ) -> Result<Appended, DeskError> {
+        let (at, actor, name) = (self.now(), actor.to_owned(), model.clone());
+        let appended = self.store.write(move |tx| {
+            let (version, fact) = decide(tx)?;
+            let appended = tx.append(NewFact::new(at, actor.clone(), fact))?;
+            let weights = vec![(version, 10_000)];
+            let fact = Fact::TrafficShifted { model: name, weights, reason: "by hand".to_owned() };
+            tx.append(NewFact::new(at, actor, fact).because_of(appended.seq))?;
+            Ok(appended)
+        });
+        let appended = appended.map_err(|error| match error {
+            StoreError::Conflict(reason) => DeskError::Refused(reason),
+            other => DeskError::Store(other),
+        })?;
+        self.workshop.route(model).map_err(|Failure { reason, .. }| DeskError::Refused(reason))?;
+        Ok(appended)
+    }
+
+    /// Asks for a training on `window` (the policy's first one when none is given), as of `as_of` (now, when none is given).
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for an unknown model.
+    pub fn train(
+        &self,
+        model: &ModelName,
+        window: Option<Window>,
+        as_of: Option<Timestamp>,
+        actor: &str,
+    ) -> Result<Appended, DeskError> {
+        let spec = self.known(model)?;
+        let window = window.or_else(|| spec.windows().next()).unwrap_or_default();
+        let at = as_of.unwrap_or_else(|| self.now());
+        if self.time == TimeSource::Replay {
+            self.driver.advance(at);
+        }
+        let fact = Fact::DecisionTaken {
+            model: model.clone(),
+            decision: Decision::Retrain { window },
+            reason: format!("{actor} asked for it"),
+            numbers: Numbers::new(),
+        };
+        let actor = actor.to_owned();
+        Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
+    }
+
+    /// Lets the loop try again to repair a model that it had given up on.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for an unknown model.
+    pub fn resume(&self, model: &ModelName, actor: &str) -> Result<Appended, DeskError> {
+        self.known(model)?;
+        let (at, actor, fact) = (self.now(), actor.to_owned(), Fact::LoopResumed { model: model.clone() });
+        Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
+    }
+
+    fn known(&self, model: &ModelName) -> Result<&spec::Model, DeskError> {
+        self.project.models.get(model).ok_or_else(|| {
+            let names = self.project.models.keys().map(ModelName::as_str);
+            let near = gyre_core::ids::nearest(model.as_str(), names.clone());
+            let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let names = names.collect::<Vec<_>>().join(", ");
+            DeskError::Refused(format!(
+                "there is no model `{model}` in {} (it has: {names}){near}",
+                spec::FILE
+            ))
+        })
+    }
+
+    /// Now, in event time.
+    fn now(&self) -> Timestamp {
+        match self.time {
+            TimeSource::Clock => self.clock.now(),
+            TimeSource::Replay => self.driver.watermark(),
+        }
+    }
+}
+
+/// The project in `root`, and the text of its file.
+///
+/// # Errors
+/// [`DeskError::Project`] with every diagnostic.
+pub(crate) fn read_project(root: &Path) -> Result<(Project, String), DeskError> {
+    let path = root.join(spec::FILE);
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let missing = Diagnostic::new(name.clone(), format!("cannot be read: {error}"));
+        DeskError::Project(vec![
+            missing.help("run gyre in the folder of a project, or make one with `gyre init`"),
+        ])
+    })?;
+    let project = Project::parse(&name, &text).map_err(DeskError::Project)?;
+    Ok((project, text))
+}
+
+fn newest_time(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let size = journal::head(tx)?.size;
+    let newest = journal::entries(tx, size.saturating_sub(1000), 1000)?;
+    Ok(newest.iter().map(|entry| entry.at).max())
+}
+
+/// What gyre keeps for itself is not for Git.
+fn keep_out_of_git(state: &Path) -> Result<(), StoreError> {
+    let path = state.join(".gitignore");
+    if path.exists() {
+        return Ok(());
+    }
+    std::fs::write(&path, "*\n").map_err(|error| StoreError::io("write", &path, error))
+}

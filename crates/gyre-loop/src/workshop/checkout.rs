@@ -1,0 +1,45 @@
+//! A run's own folder: the project's files as they are, without what is big, secret or gyre's.
+//!
+//! A training must not disturb the folder that a person works in, and two trainings must not disturb each other. So each
+//! run gets a copy of what Git would keep (`.gitignore` is obeyed, Git or not) and shares only the DVC cache.
+
+use std::path::Path;
+
+use gyre_data::dvc::Repo;
+use ignore::WalkBuilder;
+
+use crate::engine::Failure;
+
+/// The most bytes that are copied for a run.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// Makes `run` a copy of the project in `root`, with the project's DVC cache. What an earlier attempt left is used again.
+pub(super) fn checkout(root: &Path, run: &Path) -> Result<Repo, Failure> {
+    let project = Repo::init(root)?;
+    let mut copied = 0;
+    for entry in WalkBuilder::new(root).require_git(false).build() {
+        let entry = entry?;
+        let Ok(relative) = entry.path().strip_prefix(root) else { continue };
+        let to = run.join(relative);
+        if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+            std::fs::create_dir_all(&to).map_err(|error| on(&to, error))?;
+        } else if entry.file_type().is_some_and(|kind| kind.is_file()) && !to.exists() {
+            copied += std::fs::copy(entry.path(), &to).map_err(|error| on(&to, error))?;
+        }
+        if copied > MOST_BYTES {
+            return Err(Failure::because(format!(
+                "the project has more than {} GiB of files that Git would keep; put the large ones under DVC, or list them in .gitignore",
+                MOST_BYTES >> 30
+            )));
+        }
+    }
+    let dvc = run.join(".dvc");
+    std::fs::create_dir_all(&dvc).map_err(|error| on(&dvc, error))?;
+    let config = format!("[cache]\n    dir = {}\n", project.cache_dir().display());
+    gyre_data::files::write(&dvc.join("config"), config.as_bytes())?;
+    Ok(Repo::init(run)?)
+}
+
+fn on(path: &Path, error: std::io::Error) -> Failure {
+    Failure::because(format!("cannot write {}: {error}", path.display()))
+}

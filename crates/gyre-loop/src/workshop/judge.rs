@@ -1,0 +1,189 @@
+//! Judging: a version before its gates.
+//!
+//! The candidate and the champion answer the same withheld rows, which neither was trained on; the numbers, the paired
+//! comparison, the time a prediction takes and the fairness of the answers are what the gates may name.
+
+use std::time::Instant;
+
+use gyre_core::expr::Measured;
+use gyre_core::fact::{Fact, ModelVersion, Score};
+use gyre_core::spec::{Model, Task};
+use gyre_core::{ModelName, Timestamp, Version};
+use gyre_runtime::{Column, Scorer, Table};
+use gyre_store::journal;
+use serde_json::json;
+
+use super::frame::{self, Frame};
+use super::train::file_of;
+use super::versions::{Predicted, predict};
+use super::{Workshop, versions};
+use crate::engine::Failure;
+
+/// How many single rows are timed.
+const TIMED_ROWS: usize = 300;
+
+pub(super) fn judge(
+    workshop: &Workshop,
+    name: &ModelName,
+    version: Version,
+    as_of: Timestamp,
+) -> Result<Vec<Fact>, Failure> {
+    let model = workshop.model(name)?;
+    let named = name.clone();
+    let (candidate, champion) = workshop.store.read(move |tx| {
+        let candidate = gyre_registry::version(tx, &named, version)?.registered;
+        let champion = gyre_registry::champion(tx, &named)?;
+        let champion = champion.map(|champion| gyre_registry::version(tx, &named, champion)).transpose()?;
+        Ok((candidate, champion.map(|champion| champion.registered)))
+    })?;
+    let rows = withheld(workshop, model, &candidate, as_of)?;
+    let own = Contender::measure(workshop, model, &candidate, &rows)?;
+    let champion =
+        champion.map(|champion| Contender::measure(workshop, model, &champion, &rows)).transpose()?;
+
+    let mut measured = Measured::new();
+    measured.insert("candidate".to_owned(), own.facts(model, &rows)?);
+    let mut comparison = None;
+    if let Some(champion) = &champion {
+        measured.insert("champion".to_owned(), champion.facts(model, &rows)?);
+        let others = [(version, own.losses.as_slice())];
+        let days = rows.frame.days();
+        let scores = gyre_monitor::comparison::scores(
+            model.metric,
+            (champion.version, &champion.losses),
+            &others,
+            &days,
+        )?;
+        comparison = scores.into_iter().find(|score| score.version == version);
+        measured.insert("comparison".to_owned(), comparison.as_ref().map_or_else(|| json!({}), compared));
+    }
+    let (passed, results) = gyre_govern::gates::judge(&model.compiled_gates(), &measured, champion.is_some());
+    Ok(vec![Fact::GatesJudged { model: name.clone(), version, passed, results, comparison }])
+}
+
+fn compared(score: &Score) -> serde_json::Value {
+    let mut facts = json!({"gain": score.gain, "rows": score.rows, "days": score.days});
+    if let (Some(p), Some(facts)) = (score.p, facts.as_object_mut()) {
+        facts.insert("p".to_owned(), json!(p));
+    }
+    facts
+}
+
+/// The rows that the gate looks at.
+struct Rows {
+    frame: Frame,
+    /// Each protected column's values.
+    protected: Vec<(String, Column)>,
+}
+
+/// The withheld rows of the run that made `candidate`, as far back as the policy looks.
+fn withheld(
+    workshop: &Workshop,
+    model: &Model,
+    candidate: &ModelVersion,
+    as_of: Timestamp,
+) -> Result<Rows, Failure> {
+    let run = candidate.run.clone();
+    let run = workshop.store.read(move |tx| gyre_registry::run(tx, &run))?;
+    let holdout = run.params.get("holdout").cloned().unwrap_or_default();
+    let recorded = workshop.store.read(|tx| journal::of_kind(tx, "data_recorded", None))?;
+    let data = recorded.into_iter().find_map(|entry| match entry.fact {
+        Fact::DataRecorded(data) if data.digest.to_hex() == holdout => Some(data),
+        _ => None,
+    });
+    let data = data.ok_or_else(|| {
+        Failure::because(format!("the withheld rows of run {} are not recorded", candidate.run))
+    })?;
+    let path = file_of(workshop, &data)?;
+    let dataset = workshop.project.data.get(&model.train.data.value);
+    let time = dataset.and_then(|dataset| dataset.time.as_deref());
+    let since = as_of - model.train.holdout.last;
+    let recent = |moment: Timestamp| time.is_none() || moment >= since;
+    let target = (model.target.as_str(), model.task);
+    let frame = Frame::read(&path, &candidate.signature.inputs, target, time, recent)?;
+    let protected = model.protected.iter().map(|column| {
+        let field = gyre_core::record::Field { name: column.clone(), kind: gyre_core::record::Kind::Text };
+        let read = Frame::read(&path, &[field], target, time, recent)?;
+        let column_values = read.features.columns().first().map(|(_, column)| column.clone());
+        Ok((column.clone(), column_values.unwrap_or(Column::Text(Vec::new()))))
+    });
+    Ok(Rows { protected: protected.collect::<Result<_, Failure>>()?, frame })
+}
+
+/// A version with what it answered.
+struct Contender {
+    version: Version,
+    size: u64,
+    predicted: Predicted,
+    losses: Vec<f64>,
+    latency_ms: (f64, f64),
+}
+
+impl Contender {
+    fn measure(
+        workshop: &Workshop,
+        model: &Model,
+        version: &ModelVersion,
+        rows: &Rows,
+    ) -> Result<Self, Failure> {
+        let scorer = workshop.scorer(version)?;
+        let predicted = predict(&scorer, &rows.frame.features)?;
+        let losses = predicted.losses(model.metric, frame::values(&rows.frame.target))?;
+        let path = workshop.store.blobs().path(&version.artifact);
+        let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+        let latency_ms = time_single_rows(&scorer, &rows.frame.features)?;
+        Ok(Self { version: version.version, size, predicted, losses, latency_ms })
+    }
+
+    /// What gates may name of it.
+    fn facts(&self, model: &Model, rows: &Rows) -> Result<serde_json::Value, Failure> {
+        let labelled: Vec<f64> = self.losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+        let mut facts = json!({
+            "rows": labelled.len() as f64,
+            "latency_p50_ms": self.latency_ms.0,
+            "latency_p99_ms": self.latency_ms.1,
+            "size_mib": self.size as f64 / f64::from(1 << 20),
+        });
+        let measured = gyre_monitor::loss::measure(model.metric, &self.losses, &rows.frame.days())?;
+        let mut fairness = serde_json::Map::new();
+        for (name, groups) in &rows.protected {
+            fairness.insert(name.clone(), self.fairness(model.task, groups, &rows.frame.target)?);
+        }
+        if let Some(facts) = facts.as_object_mut() {
+            if let Some(measured) = measured {
+                facts.insert(model.metric.name().to_owned(), json!(measured.loss));
+            }
+            facts.insert("fairness".to_owned(), fairness.into());
+        }
+        Ok(facts)
+    }
+
+    /// How the answers differ between groups; only two classes can be selected or not.
+    fn fairness(&self, task: Task, groups: &Column, target: &Column) -> Result<serde_json::Value, Failure> {
+        match (task, groups, &self.predicted.outputs, target) {
+            (Task::Binary, Column::Text(groups), Column::Text(predicted), Column::Text(actual)) => {
+                Ok(gyre_govern::bias::measured(groups, predicted, actual, &self.predicted.positive_class())?)
+            }
+            _ => Ok(json!({})),
+        }
+    }
+}
+
+/// The median and the 99th percentile of the time that one row takes, in milliseconds.
+fn time_single_rows(scorer: &Scorer, features: &Table) -> Result<(f64, f64), Failure> {
+    let rows = features.rows().min(TIMED_ROWS);
+    let mut times = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let single =
+            features.columns().iter().map(|(name, column)| (name.clone(), versions::row_of(column, row)));
+        let single = Table::new(single)?;
+        let begun = Instant::now();
+        scorer.score(&single)?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).copied()
+    };
+    Ok((at(0.5).unwrap_or_default(), at(0.99).unwrap_or_default()))
+}

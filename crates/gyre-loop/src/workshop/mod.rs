@@ -1,0 +1,96 @@
+//! The workshop: the hands that work on real data, real pipelines, real traffic.
+//!
+//! One module an action. Each finds the traces of an earlier attempt: a run's folder is named by the action's key, blobs
+//! and data versions by their content, and routing is read from the registry; so an action that a crash cut short is
+//! simply begun again.
+
+mod checkout;
+mod compare;
+mod frame;
+mod judge;
+mod observe;
+mod route;
+mod train;
+mod versions;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gyre_core::fact::Fact;
+use gyre_core::spec::{Model, Project};
+use gyre_core::{ModelName, Timestamp};
+use gyre_gateway::Gateway;
+use gyre_store::{NewFact, Store};
+
+use crate::action::Action;
+use crate::engine::{Failure, Hands};
+use crate::state::State;
+use versions::Scorers;
+
+/// The folder inside a project that is gyre's own.
+pub const STATE_DIR: &str = ".gyre";
+
+/// What the hands work with.
+pub struct Workshop {
+    root: PathBuf,
+    project: Arc<Project>,
+    store: Arc<Store>,
+    gateway: Arc<Gateway>,
+    scorers: Scorers,
+}
+
+impl Workshop {
+    /// A workshop for the project in the folder `root`.
+    pub fn new(root: PathBuf, project: Arc<Project>, store: Arc<Store>, gateway: Arc<Gateway>) -> Self {
+        Self { root, project, store, gateway, scorers: Scorers::default() }
+    }
+
+    fn model(&self, name: &ModelName) -> Result<&Model, Failure> {
+        let known = self.project.models.get(name);
+        known.ok_or_else(|| Failure::because(format!("`gyre.yaml` declares no model `{name}`")))
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.root.join(STATE_DIR).join("runs")
+    }
+
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the gateway route `model` as the registry says. Harmless at any time.
+    ///
+    /// # Errors
+    /// Why it cannot: a version that does not load, a store that does not answer.
+    pub fn route(&self, model: &ModelName) -> Result<(), Failure> {
+        route::follow(self, model)
+    }
+}
+
+impl Hands for Workshop {
+    fn perform(&self, key: &str, action: &Action) -> Result<Vec<Fact>, Failure> {
+        match action {
+            Action::Compare { model, period } => compare::compare(self, model, *period),
+            Action::Train { model, window, as_of } => train::train(self, key, model, *window, *as_of),
+            Action::Judge { model, version, as_of } => judge::judge(self, model, *version, *as_of),
+            Action::Route { model } => self.route(model).map(|()| Vec::new()),
+        }
+    }
+
+    fn observe(&self, state: &State, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
+        observe::observe(self, state, watermark)
+    }
+}
+
+impl Failure {
+    /// A failure that is told in words only.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), facts: Vec::new() }
+    }
+
+    /// The same with a fact that stays true.
+    pub fn with(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
+        self
+    }
+}

@@ -1,0 +1,299 @@
+//! Training: cut a data version, check it, run the pipeline on it, register what comes out.
+//!
+//! Everything happens in the run's own folder. The facts come all at once, at the end: data versions, the run, the model
+//! version. What fails on the way is a fact too, with the end of the log, and the champion never notices.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
+use gyre_core::spec::{Dataset, Model, Window};
+use gyre_core::{Digest, ModelName, Timestamp};
+use gyre_data::cut::{Cut, CutSpec, Part, cut};
+use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
+use gyre_data::{checks, git, hash};
+use gyre_monitor::{Holdout, ReferenceProfile};
+use gyre_pipeline::{OutputKind, Pipeline, RunOptions};
+
+use super::frame::{self, Frame};
+use super::versions::{self, predict};
+use super::{Workshop, checkout};
+use crate::engine::Failure;
+
+/// How much of a failed run's log goes into the journal, in bytes.
+const LOG_TAIL: usize = 4000;
+
+/// One training under way.
+struct Training<'a> {
+    workshop: &'a Workshop,
+    name: &'a ModelName,
+    model: &'a Model,
+    dataset: &'a Dataset,
+    run: String,
+    dir: PathBuf,
+    window: Window,
+    as_of: Timestamp,
+}
+
+pub(super) fn train(
+    workshop: &Workshop,
+    key: &str,
+    name: &ModelName,
+    window: Window,
+    as_of: Timestamp,
+) -> Result<Vec<Fact>, Failure> {
+    let model = workshop.model(name)?;
+    let dataset = workshop.project.data.get(&model.train.data.value);
+    let dataset = dataset
+        .ok_or_else(|| Failure::because(format!("there is no dataset `{}`", model.train.data.value)))?;
+    // The same action always makes the same run.
+    let run =
+        Digest::of(format!("{}/{name}/{key}", workshop.project.project).as_bytes()).to_hex()[..32].to_owned();
+    let dir = workshop.runs().join(&run);
+    let training = Training { workshop, name, model, dataset, run, dir, window, as_of };
+    let (facts, data) = training.data()?;
+    let outcome = training.pipeline().and_then(|(stages, log)| training.register(&data, stages, &log));
+    match outcome {
+        Ok(registered) => Ok(facts.into_iter().chain(registered).collect()),
+        Err(failure) => {
+            let Failure { reason, facts: told } = training.failed(&data, failure);
+            Err(Failure { reason, facts: facts.into_iter().chain(told).collect() })
+        }
+    }
+}
+
+/// The data versions of a run.
+struct RunData {
+    train: Part,
+    holdout: Part,
+    train_digest: Digest,
+}
+
+impl Training<'_> {
+    /// Cuts, checks and keeps the rows.
+    fn data(&self) -> Result<(Vec<Fact>, RunData), Failure> {
+        let repo = checkout::checkout(self.workshop.root(), &self.dir)?;
+        let source = self.workshop.root().join(&self.dataset.source.value);
+        let time = self.dataset.time.as_deref();
+        let time = time.ok_or_else(|| {
+            Failure::because(format!(
+                "data.{}: add `time: COLUMN`, so that a window can be cut",
+                self.model.train.data.value
+            ))
+        })?;
+        let spec = CutSpec {
+            source: &source,
+            time,
+            label_time: self.dataset.label_time.as_deref(),
+            expected_delay: self.model.labels.expected_delay,
+            target: &self.model.target,
+            as_of: self.as_of,
+            window: self.window,
+            holdout: self.model.train.holdout,
+        };
+        let Cut { train, holdout, .. } = cut(
+            &spec,
+            &self.dir.join(&self.model.train.into),
+            &self.dir.join(&self.model.train.holdout_into),
+        )?;
+        for part in [&train, &holdout] {
+            self.check(part)?;
+        }
+        let whole = hash::hash_file(&source)?;
+        let dataset = &self.model.train.data.value;
+        let facts =
+            [&train, &holdout].map(|part| Fact::DataRecorded(part.data_version(dataset, Some(whole.sha256))));
+        for part in [&train, &holdout] {
+            keep(&repo, part)?;
+        }
+        let train_digest = train.hash.sha256;
+        Ok((facts.into(), RunData { train, holdout, train_digest }))
+    }
+
+    fn check(&self, part: &Part) -> Result<(), Failure> {
+        let checks = self.dataset.checks.iter().map(|check| &check.value);
+        let report = checks::run(&part.path, checks)?;
+        if report.passed() {
+            return Ok(());
+        }
+        let dataset = self.model.train.data.value.clone();
+        let reason = format!("the data `{dataset}` was refused: {}", report.failures.join("; "));
+        Err(Failure::because(reason).with(Fact::DataRefused {
+            dataset,
+            digest: part.hash.sha256,
+            reasons: report.failures,
+        }))
+    }
+
+    fn pipeline(&self) -> Result<(Vec<StageResult>, String), Failure> {
+        let file = self.workshop.project.pipeline.as_ref();
+        let file = file.ok_or_else(|| Failure::because("`gyre.yaml` names no pipeline"))?;
+        let path = self.dir.join(&file.value);
+        let pipeline = Pipeline::read(&path).map_err(|wrong| {
+            Failure::because(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        let dir = path.parent().unwrap_or(&self.dir);
+        let millis = u64::try_from(self.model.retrain.timeout.as_millis()).unwrap_or(u64::MAX);
+        let options = RunOptions {
+            timeout: Some(Duration::from_millis(millis)),
+            // So that a stage can say `gyre` and means this one.
+            path_dir: std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)),
+            env: vec![
+                ("GYRE_RUN".to_owned(), self.run.clone()),
+                ("GYRE_AS_OF".to_owned(), self.as_of.to_string()),
+            ],
+            ..RunOptions::default()
+        };
+        let done = gyre_pipeline::run(dir, &pipeline, &[], &options, &mut |_| {})
+            .map_err(|error| Failure { reason: format!("{error}\n{}", error.log), facts: Vec::new() })?;
+        let stage = |stage: gyre_pipeline::StageRun| StageResult {
+            stage: stage.name,
+            cached: stage.cached,
+            millis: stage.millis,
+        };
+        Ok((done.stages.into_iter().map(stage).collect(), done.log))
+    }
+
+    /// Loads the model, measures it on the withheld rows, profiles what it was trained on, and registers it.
+    fn register(&self, data: &RunData, stages: Vec<StageResult>, log: &str) -> Result<Vec<Fact>, Failure> {
+        let path = self.dir.join(&self.model.artifact.value);
+        let artifact = std::fs::read(&path).map_err(|error| {
+            Failure::because(format!(
+                "the pipeline left no model at `{}`: {error}",
+                self.model.artifact.value
+            ))
+        })?;
+        let scorer = versions::load(&artifact).map_err(|failure| {
+            Failure::because(format!("`{}`: {}", self.model.artifact.value, failure.reason))
+        })?;
+        let signature = versions::signature(&scorer);
+        let target = (self.model.target.as_str(), self.model.task);
+        let time = self.dataset.time.as_deref();
+        let holdout = Frame::read(&data.holdout.path, &signature.inputs, target, time, |_| true)?;
+        let predicted = predict(&scorer, &holdout.features)?;
+        let losses = predicted.losses(self.model.metric, frame::values(&holdout.target))?;
+        let measured = gyre_monitor::loss::measure(self.model.metric, &losses, &holdout.days())?;
+        let measured = measured.map(|measured| Holdout {
+            metric: self.model.metric,
+            measured,
+            period: data.holdout.period,
+        });
+        let numbers = measured.as_ref().map(Holdout::numbers).unwrap_or_default();
+        let rows = Frame::read(&data.train.path, &signature.inputs, target, time, |_| true)?;
+        let columns =
+            rows.features.columns().iter().map(|(name, column)| (name.as_ref(), frame::values(column)));
+        let profile = ReferenceProfile::build(columns, frame::values(&predicted.outputs), measured);
+
+        let blobs = self.workshop.store.blobs();
+        let run = Run {
+            run: self.run.clone(),
+            model: self.name.clone(),
+            data: data.train_digest,
+            code: git::code_version(self.workshop.root())?,
+            params: self.params(data),
+            metrics: self.metrics(&numbers)?,
+            environment: environment(),
+            stages,
+            log: blobs.put(log.as_bytes())?,
+        };
+        let named = self.name.clone();
+        let version = self.workshop.store.read(move |tx| gyre_registry::next_version(tx, &named))?;
+        let registered = ModelVersion {
+            model: self.name.clone(),
+            version,
+            run: self.run.clone(),
+            artifact: blobs.put(&artifact)?,
+            data: data.train_digest,
+            signature,
+            profile: blobs.put(&profile.to_json()?)?,
+            holdout: numbers,
+            trained_on: data.train.period,
+        };
+        Ok(vec![Fact::RunFinished(run), Fact::VersionRegistered(registered)])
+    }
+
+    fn params(&self, data: &RunData) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("window".to_owned(), self.window.to_string()),
+            ("as_of".to_owned(), self.as_of.to_string()),
+            ("train_rows".to_owned(), data.train.rows.to_string()),
+            ("holdout".to_owned(), data.holdout.hash.sha256.to_hex()),
+            ("holdout_rows".to_owned(), data.holdout.rows.to_string()),
+        ])
+    }
+
+    /// The numbers in the pipeline's metrics files, and those on the withheld rows.
+    fn metrics(&self, holdout: &Numbers) -> Result<Numbers, Failure> {
+        let mut metrics: Numbers =
+            holdout.iter().map(|(name, value)| (format!("holdout.{name}"), *value)).collect();
+        let Some(file) = &self.workshop.project.pipeline else { return Ok(metrics) };
+        let path = self.dir.join(&file.value);
+        let Ok(pipeline) = Pipeline::read(&path) else { return Ok(metrics) };
+        let dir = path.parent().unwrap_or(&self.dir);
+        for stage in &pipeline.stages {
+            for output in stage.outs.iter().filter(|output| output.kind == OutputKind::Metric) {
+                let path = dir.join(stage.locate(&output.path));
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                // Metrics may be YAML, which holds JSON.
+                if let Ok(value) = serde_saphyr::from_str::<serde_json::Value>(&text) {
+                    flatten(&stage.name, &value, &mut metrics);
+                }
+            }
+        }
+        Ok(metrics)
+    }
+
+    fn failed(&self, data: &RunData, failure: Failure) -> Failure {
+        let (reason, log) = failure.reason.split_once('\n').unwrap_or((&failure.reason, ""));
+        let tail = log.char_indices().rev().nth(LOG_TAIL).map_or(0, |(at, _)| at);
+        let fact = Fact::RunFailed {
+            run: self.run.clone(),
+            model: self.name.clone(),
+            data: Some(data.train_digest),
+            reason: reason.to_owned(),
+            log: log[tail..].to_owned(),
+        };
+        Failure { reason: reason.to_owned(), facts: failure.facts }.with(fact)
+    }
+}
+
+/// Puts a part into the DVC cache, with a pointer beside it.
+fn keep(repo: &Repo, part: &Part) -> Result<(), Failure> {
+    let _held = repo.lock()?;
+    repo.cache().put(&part.path)?;
+    let name = part.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let pointer = part.path.with_file_name(format!("{name}.dvc"));
+    Pointer::to_file(&name, &part.hash).write(&pointer)?;
+    Ok(ignore_in_git(&part.path)?)
+}
+
+/// Numbers in `value`, named by their path.
+fn flatten(name: &str, value: &serde_json::Value, into: &mut Numbers) {
+    match value {
+        serde_json::Value::Number(number) => {
+            into.extend(
+                number.as_f64().filter(|number| number.is_finite()).map(|number| (name.to_owned(), number)),
+            );
+        }
+        serde_json::Value::Object(map) => {
+            map.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, into));
+        }
+        _ => {}
+    }
+}
+
+fn environment() -> BTreeMap<String, String> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    BTreeMap::from([
+        ("gyre".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("os".to_owned(), std::env::consts::OS.to_owned()),
+        ("arch".to_owned(), std::env::consts::ARCH.to_owned()),
+        ("cpus".to_owned(), cpus.to_string()),
+    ])
+}
+
+/// The file of a data version, brought back from the DVC cache if need be.
+pub(super) fn file_of(workshop: &Workshop, data: &DataVersion) -> Result<PathBuf, Failure> {
+    Ok(Repo::init(workshop.root())?.cache().path(&data.md5)?)
+}
