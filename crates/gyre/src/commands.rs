@@ -1,0 +1,4 @@
+//! One command a module.
+
+pub(crate) mod baseline;
+pub(crate) mod up;

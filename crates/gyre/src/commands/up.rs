@@ -1,0 +1,96 @@
+//! `gyre up`: the server of a project.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use gyre_core::time::SystemClock;
+use gyre_loop::{Desk, DeskError, STATE_DIR, TimeSource};
+use gyre_server::{App, Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ProjectArgs;
+use crate::failure::Failure;
+
+/// How often event time follows the clock.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// The address to listen on; a loopback address, since there is no authentication yet.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4973")]
+    listen: SocketAddr,
+    /// Replay history: event time comes only with `POST /v1/watermark`, not from the clock.
+    #[arg(long)]
+    replay: bool,
+}
+
+pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
+    let time = if args.replay { TimeSource::Replay } else { TimeSource::Clock };
+    let server = Server::bind(args.listen)?;
+    let address = server.local_addr();
+    let desk = open(&args.project.project, time)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
+        let announcement = Announcement::write(&args.project.project, address)?;
+        let following = Arc::clone(&desk);
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(TICK);
+            loop {
+                every.tick().await;
+                following.tick();
+            }
+        });
+        anstream::eprintln!("gyre keeps `{}` on http://{address}/ (stop with Ctrl-C)", desk.project().project);
+        server.run(app, stopped()?).await?;
+        drop(announcement);
+        Ok(())
+    })
+}
+
+/// Opens the project in `root`; a wrong project file is wrong input.
+pub(crate) fn open(root: &Path, time: TimeSource) -> Result<Arc<Desk>, Failure> {
+    let desk = Desk::open(root, Arc::new(SystemClock), time).map_err(|error| match error {
+        DeskError::Project(wrong) => Failure::Input(wrong),
+        other => Failure::because(other),
+    })?;
+    Ok(Arc::new(desk))
+}
+
+/// Resolves when the process is asked to end.
+fn stopped() -> Result<impl Future<Output = ()>, Failure> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Tells the commands of the same project where the server is: `.gyre/server.json`, for as long as it runs.
+pub(crate) struct Announcement(PathBuf);
+
+/// The file's name inside the state folder.
+pub(crate) const ANNOUNCEMENT: &str = "server.json";
+
+impl Announcement {
+    pub(crate) fn write(root: &Path, address: SocketAddr) -> Result<Self, Failure> {
+        let path = root.join(STATE_DIR).join(ANNOUNCEMENT);
+        let said = serde_json::json!({"url": format!("http://{address}"), "pid": std::process::id()});
+        gyre_data::files::write(&path, said.to_string().as_bytes())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // Left behind, it only makes the next command say that nobody answers.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
