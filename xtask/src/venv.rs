@@ -25,9 +25,8 @@ pub(crate) fn ensure(root: &Path) -> Result<PathBuf, Failure> {
     say("Python packages that tests compare with");
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(&folder);
-    run(&mut create).map_err(|failure| {
-        failure.remedy(format!("remove {} and try again; python3 must be 3.11 or newer", folder.display()))
-    })?;
+    run(&mut create)
+        .map_err(|failure| failure.remedy(format!("remove {} and try again", folder.display())))?;
     let mut install = Command::new(folder.join("bin").join("python"));
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     for file in &requirements {
@@ -35,7 +34,7 @@ pub(crate) fn ensure(root: &Path) -> Result<PathBuf, Failure> {
     }
     if !requirements.is_empty() {
         run(&mut install).map_err(|failure| {
-            failure.remedy("pip must reach PyPI or a mirror (PIP_INDEX_URL), and the files must not contradict each other")
+            failure.remedy("pip must reach PyPI or a mirror of it, python3 be 3.11 or newer, and the files agree on versions")
         })?;
     }
     // Last, so that an environment that was not finished is made again.
