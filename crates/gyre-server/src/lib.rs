@@ -1,1 +1,39 @@
-//! HTTP.
+//! The HTTP surface: one module a protocol, and the door that all of them stand behind.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`Server`] | the listening socket, connections, shutdown |
+//! | `guard` | who may come in: loopback names, same-origin pages; pure |
+//! | `payload` | bodies: read within limits of size and time, JSON with the place of a mistake |
+//! | `inference` | `/v2`: Open Inference Protocol V2 (REST) |
+//! | `rest` | `/v1`, `/health`: gyre's own API |
+//! | `ui` | the control room: pages for people |
+//! | [`news`] | a journal entry in a few words |
+//! | [`report`] | the loop's report of a model, from the journal |
+//!
+//! Invariants
+//! - Nothing here decides: a handler reads a request, asks the room below, and renders the answer. What changes state goes
+//!   through the loop's desk, the gateway or the store.
+//! - A prediction is answered on the thread that read it; everything that may wait for a disk runs aside, a bounded number
+//!   at a time.
+//! - A refused request has changed nothing and is logged nowhere as a prediction.
+//! - Only loopback addresses are served, since there is no authentication yet.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod app;
+mod glance;
+mod guard;
+mod inference;
+pub mod news;
+mod pages;
+mod payload;
+pub mod report;
+mod rest;
+mod routes;
+mod serve;
+mod ui;
+
+pub use app::App;
+pub use routes::ROUTES;
+pub use serve::{ServeError, Server};

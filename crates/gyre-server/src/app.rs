@@ -1,0 +1,72 @@
+//! What the handlers work with, and where they may wait.
+//!
+//! The store and the loop answer with blocking calls, so those run on threads of their own, a bounded number at a time:
+//! readers wait their turn, for reading is short; operations (which may take as long as a training) are refused when too
+//! many are under way, so that they never keep the readers out.
+
+use std::sync::Arc;
+
+use gyre_core::Clock;
+use gyre_gateway::Gateway;
+use gyre_loop::Desk;
+use gyre_store::Store;
+use tokio::sync::Semaphore;
+
+/// Reads that run at a time.
+const READERS: usize = 8;
+/// Operations that run at a time.
+const OPERATIONS: usize = 32;
+
+/// A running project, as the server sees it.
+pub struct App {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    readers: Semaphore,
+    operations: Semaphore,
+}
+
+/// Why work was not taken on, or not finished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Aside {
+    #[error("{OPERATIONS} operations are under way already; try again in a moment")]
+    Busy,
+    #[error("an internal error: the work on this request ended unexpectedly")]
+    Broken,
+}
+
+impl App {
+    /// The project behind `desk`; `clock` says when a prediction was asked that names no event time.
+    pub fn new(desk: Arc<Desk>, clock: Arc<dyn Clock>) -> Self {
+        let (gateway, store) = (Arc::clone(desk.gateway()), Arc::clone(desk.store()));
+        let (readers, operations) = (Semaphore::new(READERS), Semaphore::new(OPERATIONS));
+        Self { desk, gateway, store, clock, readers, operations }
+    }
+
+    /// Runs something short that waits for the disk.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Aside> {
+        let _place = self.readers.acquire().await.map_err(|_| Aside::Broken)?;
+        self.aside(job).await
+    }
+
+    /// Runs something that changes state and may take long.
+    pub(crate) async fn operate<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Aside> {
+        let _place = self.operations.try_acquire().map_err(|_| Aside::Busy)?;
+        self.aside(job).await
+    }
+
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Aside> {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || job(&app)).await.map_err(|_| Aside::Broken)
+    }
+}

@@ -1,0 +1,180 @@
+//! A model at a glance: how it is, who serves, what the loop is doing. The same facts for the API and the control room.
+
+use gyre_core::fact::{Alarm, Fact, Realised};
+use gyre_core::spec::{Metric, Task, Window};
+use gyre_core::time::Period;
+use gyre_core::{ModelName, Timestamp, Version};
+use gyre_gateway::Evidence;
+use gyre_loop::state::{ModelState, Repair};
+use gyre_store::{StoreError, Tx, journal};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::pages::{Direction, Filter};
+
+/// A model at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Glance {
+    pub(crate) name: ModelName,
+    pub(crate) task: Task,
+    pub(crate) metric: Metric,
+    pub(crate) unit: String,
+    /// Who is in charge.
+    pub(crate) champion: Option<Version>,
+    pub(crate) health: Health,
+    pub(crate) alarms: Vec<Raised>,
+    /// What the loop is doing about it, in words.
+    pub(crate) doing: String,
+    /// The last closed window.
+    pub(crate) window: Option<LastWindow>,
+    /// The champion's loss on rows withheld from its training.
+    pub(crate) promised: Option<f64>,
+    /// Who takes traffic now, and what it has shown.
+    pub(crate) serving: Vec<Serving>,
+    /// Predictions that the log could not take.
+    pub(crate) dropped: u64,
+}
+
+/// How a model is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Health {
+    /// It serves, and nothing is wrong that is known.
+    Well,
+    /// An alarm stands.
+    Alarm,
+    /// The loop has given up until a person says otherwise.
+    Paused,
+    /// Nothing serves yet.
+    NotServing,
+}
+
+/// An alarm that stands.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Raised {
+    pub(crate) alarm: Alarm,
+    pub(crate) since: Timestamp,
+    pub(crate) reason: String,
+    pub(crate) entry: u64,
+}
+
+/// What the last closed window showed of the champion.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LastWindow {
+    pub(crate) period: Period,
+    pub(crate) predictions: u64,
+    pub(crate) labels: u64,
+    pub(crate) realised: Option<Realised>,
+}
+
+/// A version that takes traffic.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Serving {
+    pub(crate) version: Version,
+    /// In hundredths of a percent.
+    pub(crate) share: u32,
+    /// Since it was loaded, or since the present step of its rollout began.
+    #[serde(flatten)]
+    pub(crate) evidence: Evidence,
+}
+
+/// All models of the project, by name.
+pub(crate) fn all(app: &App) -> Result<Vec<Glance>, StoreError> {
+    let state = app.desk.state();
+    let models = app.desk.project().models.keys();
+    app.store.read(|tx| {
+        models.map(|name| one(app, tx, name, &state.models.get(name).cloned().unwrap_or_default())).collect()
+    })
+}
+
+/// One model of the project.
+pub(crate) fn of(app: &App, name: &ModelName) -> Result<Glance, StoreError> {
+    let state = app.desk.state().models.remove(name).unwrap_or_default();
+    app.store.read(|tx| one(app, tx, name, &state))
+}
+
+fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Result<Glance, StoreError> {
+    let spec =
+        app.desk.project().models.get(name).ok_or_else(|| StoreError::not_found("model", name.as_str()))?;
+    let traffic = app.gateway.traffic(name.as_str());
+    let champion = gyre_registry::champion(tx, name)?;
+    let serving = traffic.iter().flat_map(|traffic| &traffic.weights).filter(|(_, share)| *share > 0);
+    let serving = serving.map(|&(version, share)| {
+        let evidence = app.gateway.evidence(name, version).unwrap_or_default();
+        Serving { version, share, evidence }
+    });
+    let alarms = alarms(tx, name, state)?;
+    let health = if champion.is_none() {
+        Health::NotServing
+    } else if state.paused {
+        Health::Paused
+    } else if alarms.is_empty() {
+        Health::Well
+    } else {
+        Health::Alarm
+    };
+    Ok(Glance {
+        name: name.clone(),
+        task: spec.task,
+        metric: spec.metric,
+        unit: spec.unit.clone(),
+        champion,
+        health,
+        alarms,
+        doing: doing(state, spec.deploy.steps.len()),
+        window: last_window(tx, name)?,
+        promised: champion.and_then(|version| state.versions.get(&version)?.promised),
+        serving: serving.collect(),
+        // A model that was never loaded has no log, and has dropped nothing.
+        dropped: app.gateway.log().dropped(name.as_str()).unwrap_or_default(),
+    })
+}
+
+/// The alarms that stand, each with the entry that raised it last.
+fn alarms(tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Result<Vec<Raised>, StoreError> {
+    if state.alarms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = Filter { kind: Some("alarm_raised".to_owned()), ..Filter::of(name.as_str()) };
+    let raised = filter.entries(tx, Direction::Before(u64::MAX), 100)?;
+    let latest = |wanted: &Alarm| {
+        raised.iter().find_map(|entry| match &entry.fact {
+            Fact::AlarmRaised { alarm, reason, .. } if alarm == wanted => {
+                Some(Raised { alarm: *alarm, since: entry.at, reason: reason.clone(), entry: entry.seq })
+            }
+            _ => None,
+        })
+    };
+    Ok(state.alarms.iter().filter_map(latest).collect())
+}
+
+fn last_window(tx: &mut Tx<'_>, name: &ModelName) -> Result<Option<LastWindow>, StoreError> {
+    let latest = journal::latest_of_kind(tx, "window_closed", name.as_str())?;
+    Ok(latest.and_then(|entry| match entry.fact {
+        Fact::WindowClosed(window) => Some(LastWindow {
+            period: window.period,
+            predictions: window.predictions,
+            labels: window.labels,
+            realised: window.realised.into_iter().find(|realised| realised.version == window.champion),
+        }),
+        _ => None,
+    }))
+}
+
+/// What the loop is doing for a model, in words.
+fn doing(state: &ModelState, steps: usize) -> String {
+    if state.paused {
+        return format!("paused after {} failures in a row", state.failures);
+    }
+    match state.repair {
+        Some(Repair::Comparing { .. }) => "comparing versions on recent labelled rows".to_owned(),
+        Some(Repair::Training { window: Window::All }) => "training on all data".to_owned(),
+        Some(Repair::Training { window: Window::Last(span) }) => format!("training on the last {span}"),
+        Some(Repair::Judging { version }) => format!("holding version {version} against its gates"),
+        Some(Repair::RollingOut { version, step, .. }) => {
+            format!("rolling out version {version}, step {} of {steps}", step.saturating_add(1))
+        }
+        None if state.champion.is_none() => "waiting for a first version".to_owned(),
+        None => "watching".to_owned(),
+    }
+}

@@ -1,0 +1,267 @@
+//! `/v2`: the Open Inference Protocol, version 2, over REST (specification of May 2025).
+//!
+//! What clients of KServe, Triton and MLServer send, as far as it fits tabular models: one input tensor for each feature,
+//! of shape `[n]` or `[n, 1]`. gyre's own words, all of them within what the protocol leaves open:
+//!
+//! | where | what |
+//! | --- | --- |
+//! | `id` | the prediction's id, which joins its label and decides its arm in a rollout; a UUID is made when absent. Rows of a batch are `id.0`, `id.1`, … |
+//! | `parameters.event_time` of the request | RFC 3339; now, when absent |
+//! | `parameters.role = "id"` of a BYTES input | not a feature, but the ids of the rows |
+//! | headers `gyre-model-version`, `gyre-route` of the answer | who answered, and why (`champion`, `candidate`, `pinned`); comma-separated when a rollout split a batch |
+//!
+//! Errors are `{"error": "…"}`. The binary tensor extension is not spoken here: a request with its header is refused.
+
+mod ask;
+mod reply;
+mod tensor;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use gyre_core::Version;
+use gyre_core::ids::nearest;
+use gyre_core::record::{Kind, Signature};
+use gyre_gateway::{InferError, Status};
+use serde_json::json;
+
+use crate::app::App;
+use crate::payload::{self, PayloadError};
+
+/// The largest request.
+const LIMIT: usize = 16 << 20;
+/// The header of the binary tensor extension.
+const BINARY: &str = "inference-header-content-length";
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refused {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    fn bad(message: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<InferError> for Refused {
+    fn from(error: InferError) -> Self {
+        let status = match error.status() {
+            Status::NotFound => StatusCode::NOT_FOUND,
+            Status::BadRequest => StatusCode::BAD_REQUEST,
+            Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Status::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<PayloadError> for Refused {
+    fn from(error: PayloadError) -> Self {
+        Self::new(error.status(), error.to_string())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad(rejection.body_text())
+    }
+}
+
+type Answered = Result<Response, Refused>;
+
+/// `GET /v2`
+pub(crate) async fn server() -> Response {
+    Json(json!({ "name": "gyre", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })).into_response()
+}
+
+/// `GET /v2/health/live` and `GET /v2/health/ready`
+pub(crate) async fn health() -> Response {
+    // Clients disagree on which of the two each of them answers with.
+    Json(json!({ "live": true, "ready": true })).into_response()
+}
+
+/// A model, and a version of it when one is named in the path.
+struct Target {
+    model: String,
+    version: Option<Version>,
+}
+
+type Named = Result<Path<String>, PathRejection>;
+type Versioned = Result<Path<(String, String)>, PathRejection>;
+
+fn named(path: Named) -> Result<Target, Refused> {
+    let Path(model) = path?;
+    Ok(Target { model, version: None })
+}
+
+fn versioned(path: Versioned) -> Result<Target, Refused> {
+    let Path((model, version)) = path?;
+    let parsed = version.parse().map_err(|_| {
+        let found: String = version.chars().take(40).collect();
+        let told = format!("`{found}` is not a version: versions are whole numbers from 1");
+        Refused::new(StatusCode::NOT_FOUND, told)
+    })?;
+    Ok(Target { model, version: Some(parsed) })
+}
+
+/// `POST /v2/models/{model}/infer`
+pub(crate) async fn infer(State(app): State<Arc<App>>, path: Named, request: Request<Body>) -> Answered {
+    answer(&app, &named(path)?, request).await
+}
+
+/// `POST /v2/models/{model}/versions/{version}/infer`
+pub(crate) async fn infer_version(
+    State(app): State<Arc<App>>,
+    path: Versioned,
+    request: Request<Body>,
+) -> Answered {
+    answer(&app, &versioned(path)?, request).await
+}
+
+/// The way of one prediction, all on the thread that read it: a model of this kind takes microseconds, less than handing it
+/// to another thread would.
+async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered {
+    if request.headers().contains_key(BINARY) {
+        let told =
+            "binary tensors are not supported: send the data as JSON (tritonclient: binary_data=False)";
+        return Err(Refused::bad(told));
+    }
+    let body = payload::read(request, LIMIT).await?;
+    let ask: ask::Ask<'_> = payload::json(&body)?;
+    let asked = ask.prepare(|| app.clock.now()).map_err(Refused::bad)?;
+    check_outputs(app, &target.model, &asked.outputs)?;
+    let answers = app.gateway.infer(&target.model, target.version, asked.request)?;
+    let version = answers.first().map_or(0, |answer| answer.version);
+    let signature = app.gateway.signature(&target.model, version);
+    reply::render(&target.model, &asked.id, &asked.outputs, signature.as_deref(), &answers)
+        .map_err(|failure| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()))
+}
+
+/// Refuses outputs that no version of the model has, before anything is predicted.
+fn check_outputs(app: &App, model: &str, wanted: &[String]) -> Result<(), Refused> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let signatures: Vec<Arc<Signature>> = app
+        .gateway
+        .versions(model)
+        .into_iter()
+        .filter_map(|version| app.gateway.signature(model, version))
+        .collect();
+    let mut known: Vec<&str> = signatures.iter().map(|signature| signature.output.as_str()).collect();
+    if signatures.iter().any(|signature| !signature.classes.is_empty()) {
+        known.push(reply::PROBABILITIES);
+    }
+    // An unknown model has no outputs either; the gateway says so.
+    let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    if known.is_empty() {
+        return Ok(());
+    }
+    let unknown: String = unknown.chars().take(80).collect();
+    let hint = nearest(&unknown, known.iter().copied())
+        .map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+    Err(Refused::bad(format!("`{unknown}` is not an output of {model}{hint}")))
+}
+
+/// `GET /v2/models/{model}`
+pub(crate) async fn metadata(State(app): State<Arc<App>>, path: Named) -> Answered {
+    describe(&app, &named(path)?)
+}
+
+/// `GET /v2/models/{model}/versions/{version}`
+pub(crate) async fn metadata_version(State(app): State<Arc<App>>, path: Versioned) -> Answered {
+    describe(&app, &versioned(path)?)
+}
+
+/// `GET /v2/models/{model}/ready`
+pub(crate) async fn ready(State(app): State<Arc<App>>, path: Named) -> Answered {
+    readiness(&app, &named(path)?)
+}
+
+/// `GET /v2/models/{model}/versions/{version}/ready`
+pub(crate) async fn ready_version(State(app): State<Arc<App>>, path: Versioned) -> Answered {
+    readiness(&app, &versioned(path)?)
+}
+
+/// The loaded versions of the model, of which the target's is one.
+fn loaded(app: &App, target: &Target) -> Result<Vec<Version>, Refused> {
+    let versions = app.gateway.versions(&target.model);
+    let Some(model) = app.gateway.models().into_iter().find(|model| model.as_str() == target.model) else {
+        let models = app.gateway.models();
+        let near = nearest(&target.model, models.iter().map(|model| model.as_str())).map(str::to_owned);
+        return Err(InferError::UnknownModel { model: target.model.clone(), nearest: near }.into());
+    };
+    match target.version {
+        Some(version) if !versions.contains(&version) => {
+            Err(InferError::UnknownVersion { model, version, loaded: versions }.into())
+        }
+        _ => Ok(versions),
+    }
+}
+
+fn readiness(app: &App, target: &Target) -> Answered {
+    loaded(app, target)?;
+    if target.version.is_none() && app.gateway.traffic(&target.model).is_none() {
+        let told = format!("{} has no version that takes traffic yet", target.model);
+        return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, told));
+    }
+    Ok(Json(json!({ "name": target.model, "ready": true })).into_response())
+}
+
+fn describe(app: &App, target: &Target) -> Answered {
+    let versions = loaded(app, target)?;
+    let champion = app.gateway.traffic(&target.model).map(|traffic| traffic.champion);
+    let shown = target.version.or(champion).or(versions.last().copied()).unwrap_or(0);
+    let Some(signature) = app.gateway.signature(&target.model, shown) else {
+        // It was unloaded between the two questions.
+        let told = format!("version {shown} of {} is being unloaded", target.model);
+        return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, told));
+    };
+    let tensor = |name: &str, datatype: &str| json!({ "name": name, "datatype": datatype, "shape": [-1] });
+    let inputs: Vec<_> = signature
+        .inputs
+        .iter()
+        .map(|field| tensor(&field.name, if field.kind == Kind::Text { "BYTES" } else { "FP64" }))
+        .collect();
+    let classifies = !signature.classes.is_empty();
+    let mut outputs = vec![tensor(&signature.output, if classifies { "BYTES" } else { "FP64" })];
+    if classifies {
+        outputs.push(json!({
+            "name": reply::PROBABILITIES,
+            "datatype": "FP64",
+            "shape": [-1, signature.classes.len()],
+            "parameters": { "classes": json!(signature.classes).to_string() },
+        }));
+    }
+    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    let body = json!({
+        "name": target.model,
+        "versions": versions,
+        "platform": "gyre",
+        "inputs": inputs,
+        "outputs": outputs,
+    });
+    Ok(Json(body).into_response())
+}

@@ -1,0 +1,91 @@
+//! Bodies, read within limits.
+//!
+//! A body is read into memory whole, up to a limit of bytes and of time; a client that promises more than the limit is
+//! refused before a byte is read. JSON goes straight into the types of the protocol, so that its depth is bounded by them
+//! (and by serde_json's own limit of 128), and what is wrong is told with line and column.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+
+/// How long a client may take to send a body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a body was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PayloadError {
+    #[error("the body is larger than {0} bytes; send it in parts")]
+    TooLarge(usize),
+    #[error("the body did not arrive within {} seconds", PATIENCE.as_secs())]
+    TooSlow,
+    #[error("the body could not be read: {0}")]
+    Broken(String),
+    #[error("the content type is `{0}`, expected application/json")]
+    ContentType(String),
+    #[error("the body is compressed ({0}); send it as it is")]
+    Compressed(String),
+    #[error("the body is not what was expected: {0}")]
+    Json(String),
+}
+
+impl PayloadError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::ContentType(_) | Self::Compressed(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Broken(_) | Self::Json(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The body of a request that says that it is JSON, or says nothing.
+///
+/// # Errors
+/// [`PayloadError`].
+pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
+    check_headers(request.headers(), limit)?;
+    let body = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(PATIENCE, body).await {
+        Err(_) => Err(PayloadError::TooSlow),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(PayloadError::TooLarge(limit)),
+        Ok(Err(error)) => Err(PayloadError::Broken(error.to_string())),
+    }
+}
+
+fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), PayloadError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("(unreadable)"));
+    let promised = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if promised.is_some_and(|promised| promised > limit as u64) {
+        return Err(PayloadError::TooLarge(limit));
+    }
+    if let Some(kind) = text(header::CONTENT_TYPE) {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(PayloadError::ContentType(essence.chars().take(80).collect()));
+        }
+    }
+    match text(header::CONTENT_ENCODING) {
+        None | Some("identity") => Ok(()),
+        Some(coding) => Err(PayloadError::Compressed(coding.chars().take(40).collect())),
+    }
+}
+
+/// Reads `body` as the JSON of a `T`.
+///
+/// # Errors
+/// [`PayloadError::Json`] with what was found, what was expected, line and column.
+pub(crate) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PayloadError> {
+    // An array would be taken for the fields in their order, which no protocol here means.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(PayloadError::Json(
+            "invalid type: sequence, expected an object at line 1 column 1".to_owned(),
+        ));
+    }
+    serde_json::from_slice(body).map_err(|error| PayloadError::Json(error.to_string()))
+}
