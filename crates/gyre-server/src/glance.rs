@@ -62,6 +62,8 @@ pub(crate) struct Raised {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LastWindow {
     pub(crate) period: Period,
+    /// The champion when it closed.
+    pub(crate) champion: Version,
     pub(crate) predictions: u64,
     pub(crate) labels: u64,
     pub(crate) realised: Option<Realised>,
@@ -153,6 +155,7 @@ fn last_window(tx: &mut Tx<'_>, name: &ModelName) -> Result<Option<LastWindow>, 
     Ok(latest.and_then(|entry| match entry.fact {
         Fact::WindowClosed(window) => Some(LastWindow {
             period: window.period,
+            champion: window.champion,
             predictions: window.predictions,
             labels: window.labels,
             realised: window.realised.into_iter().find(|realised| realised.version == window.champion),

@@ -50,7 +50,7 @@ pub(crate) async fn page(State(app): State<Arc<App>>, path: Name) -> Shown {
         (headline(glance, metric))
         @for alarm in &glance.alarms {
             (card(
-                &format!("Alarm since {}", day(alarm.since.as_millis())),
+                &format!("{} since {}", parts::alarm(alarm.alarm), day(alarm.since.as_millis())),
                 "",
                 html! { p { (alarm.reason) " (journal entry #" (alarm.entry) ")" } },
             ))
@@ -106,7 +106,12 @@ fn headline(model: &Glance, metric: &str) -> Markup {
     let labelled = window.map_or(String::new(), |window| format!("{} labelled", count(window.labels)));
     stats(&[
         stat_card("Champion", parts::version(model.champion), "", Tone::Neutral),
-        stat_card(&format!("{metric}, last window"), figure(loss, &model.unit), &period, tone),
+        stat_card(
+            &format!("{metric}{}, last window", parts::whose(model)),
+            figure(loss, &model.unit),
+            &period,
+            tone,
+        ),
         stat_card("Promised", figure(model.promised, &model.unit), "on withheld rows", Tone::Neutral),
         stat_card(
             "In the last window",

@@ -7,6 +7,7 @@ use gyre_core::Entry;
 use gyre_report::Tone;
 use gyre_report::components::{card, figure, stat_card, stats, timeline};
 use gyre_report::format::{count, day, measure};
+use gyre_report::loop_report::EventKind;
 use gyre_report::page::{Nav, lead};
 use gyre_store::{Head, StoreError, journal};
 use maud::{Markup, html};
@@ -105,31 +106,27 @@ fn model_card(model: &Glance) -> Markup {
             dl.stats {
                 (stat_card("Champion", parts::version(model.champion), "", Tone::Neutral))
                 (stat_card(
-                    &format!("{metric}, last window"),
+                    &format!("{metric}{}, last window", parts::whose(model)),
                     figure(loss, &model.unit),
                     &format!("promised {}", measure(model.promised, &model.unit)),
                     parts::realised(model).1,
                 ))
             }
+            @if model.alarms.is_empty() { p.note { "No alarm stands." } }
             @for alarm in &model.alarms {
-                p.note { strong { (alarm_word(alarm.alarm)) } " since " (day(alarm.since.as_millis())) ": " (alarm.reason) " (#" (alarm.entry) ")" }
+                p.note { strong { (parts::alarm(alarm.alarm)) } " since " (day(alarm.since.as_millis())) ": " (alarm.reason) " (#" (alarm.entry) ")" }
             }
             (parts::traffic(&model.serving))
         }
     }
 }
 
-fn alarm_word(alarm: gyre_core::fact::Alarm) -> &'static str {
-    match alarm {
-        gyre_core::fact::Alarm::Decay => "Decay",
-        gyre_core::fact::Alarm::Drift => "Drift",
-    }
-}
-
 fn recent(entries: &[Entry]) -> Markup {
     let items = entries.iter().filter_map(|entry| {
         let about = entry.fact.model().map(|model| model.as_str());
-        news::of(entry).map(|event| parts::timeline_item(event, about))
+        // That all was left as it is is said at every window; it is no news here.
+        let event = news::of(entry).filter(|event| event.kind != EventKind::Keep)?;
+        Some(parts::timeline_item(event, about))
     });
     let items: Vec<_> = items.take(RECENT).collect();
     timeline(&items, "Nothing has happened yet.")

@@ -1,6 +1,7 @@
 //! Furniture that several pages share.
 
 use gyre_core::Version;
+use gyre_core::fact::Alarm;
 use gyre_gateway::Evidence;
 use gyre_registry::VersionStatus;
 use gyre_report::Tone;
@@ -49,10 +50,28 @@ pub(super) fn realised(glance: &Glance) -> (Option<f64>, Tone) {
     let tone = match (glance.health, loss, glance.promised) {
         (_, None, _) => Tone::Neutral,
         (Health::Alarm, ..) => Tone::Warn,
-        (_, Some(loss), Some(promised)) if loss <= promised => Tone::Ok,
+        (_, Some(loss), Some(promised)) if loss <= promised && whose(glance).is_empty() => Tone::Ok,
         _ => Tone::Neutral,
     };
     (loss, tone)
+}
+
+/// ` of v3`, when the last window was not that of the present champion.
+pub(super) fn whose(glance: &Glance) -> String {
+    let other = glance
+        .window
+        .as_ref()
+        .map(|window| window.champion)
+        .filter(|version| Some(*version) != glance.champion);
+    other.map_or(String::new(), |version| format!(" of {}", news::version_name(version)))
+}
+
+/// What is wrong, as a heading.
+pub(super) const fn alarm(alarm: Alarm) -> &'static str {
+    match alarm {
+        Alarm::Decay => "Decay",
+        Alarm::Drift => "Drift",
+    }
 }
 
 /// The versions that take traffic, with what they have shown.
