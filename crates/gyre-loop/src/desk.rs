@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gyre_core::fact::{Decision, Fact, Numbers};
+use gyre_core::fact::{DataVersion, Decision, Fact, Numbers};
 use gyre_core::spec::{self, Project, Window};
 use gyre_core::{Clock, Diagnostic, Digest, ModelName, Timestamp, Version};
+use gyre_data::checks::Report;
 use gyre_gateway::Gateway;
 use gyre_registry::VersionStatus;
 use gyre_store::{Appended, NewFact, Room, Store, StoreError, Tx, journal};
@@ -278,6 +279,34 @@ impl Desk {
         Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
     }
 
+    /// Holds a file against the checks of `dataset`, and puts the outcome into the journal: refused, with every reason, or
+    /// recorded as a data version. Returns what the checks found.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for an unknown dataset or a file that is no table.
+    pub fn examine(&self, dataset: &str, file: &Path, actor: &str) -> Result<Report, DeskError> {
+        let spec = self.project.data.get(dataset).ok_or_else(|| {
+            let near = gyre_core::ids::nearest(dataset, self.project.data.keys().map(String::as_str));
+            let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            DeskError::Refused(format!("there is no dataset `{dataset}` in {}{near}", spec::FILE))
+        })?;
+        let told = |error: &dyn std::fmt::Display| DeskError::Refused(error.to_string());
+        let checks = spec.checks.iter().map(|check| &check.value);
+        let report = gyre_data::checks::run(file, checks).map_err(|error| told(&error))?;
+        let hash = gyre_data::hash::hash_file(file).map_err(|error| told(&error))?;
+        let dataset = dataset.to_owned();
+        let fact = if report.passed() {
+            let (md5, size, rows) = (hash.md5, hash.size, report.rows);
+            Fact::DataRecorded(DataVersion { dataset, digest: hash.sha256, md5, size, rows, period: None, cut_from: None })
+        } else {
+            Fact::DataRefused { dataset, digest: hash.sha256, reasons: report.failures.clone() }
+        };
+        let key = format!("data/{}/{}", fact.kind(), hash.sha256);
+        let new = NewFact::new(self.now(), actor, fact).once(key);
+        self.store.write(move |tx| tx.append(new))?;
+        Ok(report)
+    }
+
     /// Lets the loop try again to repair a model that it had given up on.
     ///
     /// # Errors
@@ -314,7 +343,7 @@ impl Desk {
 ///
 /// # Errors
 /// [`DeskError::Project`] with every diagnostic.
-pub(crate) fn read_project(root: &Path) -> Result<(Project, String), DeskError> {
+pub fn read_project(root: &Path) -> Result<(Project, String), DeskError> {
     let path = root.join(spec::FILE);
     let name = path.display().to_string();
     let text = std::fs::read_to_string(&path).map_err(|error| {

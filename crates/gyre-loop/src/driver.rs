@@ -37,8 +37,10 @@ struct Desk {
     watermark: Timestamp,
     /// Up to where everything that follows is done.
     settled: Timestamp,
-    /// Whether there may be something to do.
+    /// Whether there may be something to do that the driver has not looked at.
     news: bool,
+    /// Whether nothing is left to do at the present moment.
+    idle: bool,
     /// Keys of the actions that are being carried out.
     running: BTreeSet<String>,
     /// What the loop knew when it last looked.
@@ -57,6 +59,7 @@ impl Shared {
         let mut desk = self.desk();
         change(&mut desk);
         desk.news = true;
+        desk.idle = false;
         self.bell.notify_all();
     }
 }
@@ -110,6 +113,7 @@ impl Driver {
         if moment > desk.watermark {
             desk.watermark = moment;
             desk.news = true;
+            desk.idle = false;
             self.shared.bell.notify_all();
         }
     }
@@ -121,7 +125,7 @@ impl Driver {
     pub fn settle(&self, moment: Timestamp) -> Result<(), LoopError> {
         let desk = self.shared.desk();
         let desk = self.shared.bell.wait_while(desk, |desk| {
-            !desk.stop && desk.trouble.is_none() && (desk.settled < moment.min(desk.watermark) || desk.news)
+            !desk.stop && desk.trouble.is_none() && (desk.settled < moment.min(desk.watermark) || !desk.idle)
         });
         let desk = desk.unwrap_or_else(PoisonError::into_inner);
         match &desk.trouble {
@@ -159,8 +163,11 @@ fn turn(shared: &Arc<Shared>, store: &Arc<Store>, mut engine: Engine, hands: &Ar
                 let mut desk = shared.desk();
                 desk.trouble = None;
                 desk.state.clone_from(engine.state());
-                if idle && desk.running.is_empty() && !desk.news {
+                if !idle && desk.running.is_empty() {
+                    desk.news = true;
+                } else if desk.running.is_empty() && !desk.news {
                     desk.settled = desk.settled.max(watermark);
+                    desk.idle = true;
                     shared.bell.notify_all();
                 }
             }
