@@ -96,9 +96,9 @@ pub fn build(store: &Store, model: &ModelName, about: &About<'_>) -> Result<Loop
             predictions: closed.iter().map(|window| window.predictions).sum(),
             labels: closed.iter().map(|window| window.labels).sum(),
             failed_requests: about.failed_requests,
-            retrains: count(|fact| {
-                matches!(fact, Fact::DecisionTaken { decision: Decision::Retrain { .. }, .. })
-            }),
+            // What a person asked for, such as the first version, is no repair.
+            retrains: entries.iter().filter(|entry| entry.actor == gyre_loop::controller::ACTOR).filter(retrain).count()
+                as u64,
             recalls: count(|fact| {
                 matches!(fact, Fact::DecisionTaken { decision: Decision::Recall { .. }, .. })
             }),
@@ -116,6 +116,10 @@ pub fn build(store: &Store, model: &ModelName, about: &About<'_>) -> Result<Loop
         versions: versions.iter().map(|version| describe(version, about.spec.metric, &rows)).collect(),
         events,
     })
+}
+
+fn retrain(entry: &&Entry) -> bool {
+    matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Retrain { .. }, .. })
 }
 
 /// All entries about `model`, and those about data that was refused, oldest first.
