@@ -45,6 +45,51 @@ pub fn code_version(dir: &Path) -> Result<CodeVersion, GitError> {
     Ok(CodeVersion { commit, dirty: !status.stdout.is_empty() })
 }
 
+/// Records the files in `tree` as a commit on the current one, under the reference `reference`, without touching the branch,
+/// the index or the files that a person works with. What `.gitignore` in `tree` leaves out, and `.dvc/`, is not recorded.
+/// Returns the commit; none outside a repository.
+///
+/// # Errors
+/// When Git is missing, or fails inside a repository.
+pub fn record(dir: &Path, tree: &Path, reference: &str, message: &str) -> Result<Option<String>, GitError> {
+    let found = git(dir, &["rev-parse", "--absolute-git-dir"])?;
+    if !found.status.success() {
+        return Ok(None);
+    }
+    let git_dir = text(&found.stdout);
+    let index = tree.with_extension("index");
+    let run = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(["-c", "user.name=gyre", "-c", "user.email=gyre@localhost", "-c", "commit.gpgsign=false"])
+            .args(arguments)
+            .current_dir(tree)
+            .env("GIT_DIR", &git_dir)
+            .env("GIT_WORK_TREE", tree)
+            .env("GIT_INDEX_FILE", &index)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(GitError::NotRun)?;
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        Err(GitError::Failed { command: arguments.join(" "), message: text(&output.stderr) })
+    };
+    let recorded = (|| {
+        run(&["add", "--all", "--", ".", ":(exclude).dvc"])?;
+        let tree = run(&["write-tree"])?;
+        let head = run(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok();
+        let mut arguments = vec!["commit-tree", tree.as_str(), "-m", message];
+        arguments.extend(head.iter().flat_map(|head| ["-p", head.as_str()]));
+        let commit = run(&arguments)?;
+        run(&["update-ref", reference, &commit])?;
+        Ok(commit)
+    })();
+    // The index was only a means; a leftover is overwritten the next time.
+    let _ = std::fs::remove_file(&index);
+    recorded.map(Some)
+}
+
 fn git(dir: &Path, arguments: &[&str]) -> Result<Output, GitError> {
     Command::new("git")
         .args(arguments)

@@ -252,7 +252,7 @@ impl Desk {
         Ok(appended)
     }
 
-    /// Asks for a training on `window` (the policy's first one when none is given), as of `as_of` (now, when none is given).
+    /// Asks for a training on `window` (`train.window` when none is given), as of `as_of` (now, when none is given).
     ///
     /// # Errors
     /// [`DeskError::Refused`] for an unknown model.
@@ -264,7 +264,7 @@ impl Desk {
         actor: &str,
     ) -> Result<Appended, DeskError> {
         let spec = self.known(model)?;
-        let window = window.or_else(|| spec.windows().next()).unwrap_or_default();
+        let window = window.unwrap_or(spec.train.window);
         let at = as_of.unwrap_or_else(|| self.now());
         if self.time == TimeSource::Replay {
             self.driver.advance(at);
@@ -297,7 +297,15 @@ impl Desk {
         let dataset = dataset.to_owned();
         let fact = if report.passed() {
             let (md5, size, rows) = (hash.md5, hash.size, report.rows);
-            Fact::DataRecorded(DataVersion { dataset, digest: hash.sha256, md5, size, rows, period: None, cut_from: None })
+            Fact::DataRecorded(DataVersion {
+                dataset,
+                digest: hash.sha256,
+                md5,
+                size,
+                rows,
+                period: None,
+                cut_from: None,
+            })
         } else {
             Fact::DataRefused { dataset, digest: hash.sha256, reasons: report.failures.clone() }
         };

@@ -29,8 +29,6 @@ pub struct Policy {
     pub significance: f64,
     /// How much worse than its reference, as a share of it, the loss must be to raise an alarm.
     pub tolerance: f64,
-    /// How long a window is.
-    pub window: Span,
     /// The least time between two repairs.
     pub cooldown: Span,
     /// The most trainings in a time.
@@ -51,7 +49,6 @@ pub fn policies(project: &Project) -> Policies {
         patience: model.retrain.cost.retrain / model.retrain.cost.error,
         significance: model.retrain.significance,
         tolerance: model.monitor.tolerance,
-        window: model.monitor.window,
         cooldown: model.retrain.cooldown,
         limit: model.retrain.limit,
         steps: match model.deploy.strategy.value {

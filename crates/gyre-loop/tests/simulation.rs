@@ -125,7 +125,6 @@ fn policy() -> Policy {
         patience: 3.0,
         significance: 0.1,
         tolerance: 0.1,
-        window: Span::days(7),
         cooldown: Span::days(3),
         limit: Limit { count: 2, per: Span::days(21) },
         steps: vec![500, 2500, 10_000],

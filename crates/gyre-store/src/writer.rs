@@ -22,8 +22,9 @@ const GROUP: usize = 256;
 /// How many jobs may wait; beyond that, callers wait to hand theirs over.
 const QUEUE: usize = 1024;
 
-/// A job: does its work in the savepoint, and returns what tells its caller once the fate of the commit is known.
-type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Tell) + Send>;
+/// A job: does its work in the savepoint (there is none when no transaction could be begun), and returns whether to keep it,
+/// with what tells its caller once the fate of the commit is known.
+type Job = Box<dyn FnOnce(Option<&mut Tx<'_>>) -> (bool, Tell) + Send>;
 type Tell = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 pub(crate) struct Writer {
@@ -60,7 +61,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, outcome) = sync_channel(1);
         let boxed: Job = Box::new(move |tx| {
-            let result = job(tx);
+            let result = tx.map_or(Err(StoreError::Closed), job);
             let keep = result.is_ok();
             let tell: Tell = Box::new(move |committed| {
                 // A caller that has gone away does not need the answer.
@@ -120,8 +121,7 @@ fn run_group(
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {
-            // The job is run nowhere; dropping it closes its caller's channel, which reads as `Closed`.
-            drop(first);
+            tellers.push(first(None).1);
             return Err(error.into());
         }
     };
@@ -139,7 +139,7 @@ fn run_group(
 fn run_one(transaction: &Transaction<'_>, journal: &mut Journal, job: Job) -> Result<Tell, StoreError> {
     let before = journal.frontier.clone();
     transaction.execute_batch("SAVEPOINT job")?;
-    let (keep, tell) = job(&mut Tx::writing(transaction, journal));
+    let (keep, tell) = job(Some(&mut Tx::writing(transaction, journal)));
     if keep {
         transaction.execute_batch("RELEASE job")?;
     } else {

@@ -85,6 +85,13 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .nearest(&data.value, names.iter().copied()),
         );
     }
+    let key = project.data.get(&data.value).and_then(|dataset| dataset.key.as_ref());
+    if let (Some(join), Some(key)) = (&model.labels.join, key)
+        && join != key
+    {
+        let text = format!("labels are joined by `{join}`, but the key of `{}` is `{key}`", data.value);
+        wrong.push(say(text, data.referenced).expected(format!("labels: {{join: {key}}}")));
+    }
     if project.pipeline.is_none() {
         wrong.push(
             say("no pipeline trains it".to_owned(), model.artifact.referenced)

@@ -13,9 +13,13 @@ use crate::engine::Failure;
 /// The most bytes that are copied for a run.
 const MOST_BYTES: u64 = 4 << 30;
 
+/// How many folders of earlier runs are kept, to look at; what counts of them is in Git, the DVC cache and the blobs.
+const KEPT_RUNS: usize = 5;
+
 /// Makes `run` a copy of the project in `root`, with the project's DVC cache. What an earlier attempt left is used again.
 pub(super) fn checkout(root: &Path, run: &Path) -> Result<Repo, Failure> {
     let project = Repo::init(root)?;
+    forget_old_runs(run)?;
     let mut copied = 0;
     for entry in WalkBuilder::new(root).require_git(false).build() {
         let entry = entry?;
@@ -42,4 +46,22 @@ pub(super) fn checkout(root: &Path, run: &Path) -> Result<Repo, Failure> {
 
 fn on(path: &Path, error: std::io::Error) -> Failure {
     Failure::because(format!("cannot write {}: {error}", path.display()))
+}
+
+/// Removes the oldest folders beside `run`.
+fn forget_old_runs(run: &Path) -> Result<(), Failure> {
+    let Some(Ok(entries)) = run.parent().map(std::fs::read_dir) else { return Ok(()) };
+    let mut folders = Vec::new();
+    for entry in entries.filter_map(Result::ok) {
+        if entry.path() == run || !entry.path().is_dir() {
+            continue;
+        }
+        folders.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    folders.sort();
+    folders.reverse();
+    for (_, folder) in folders.iter().skip(KEPT_RUNS) {
+        std::fs::remove_dir_all(folder).map_err(|error| on(folder, error))?;
+    }
+    Ok(())
 }

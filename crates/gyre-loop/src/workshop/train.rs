@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
@@ -143,6 +144,7 @@ impl Training<'_> {
                 ("GYRE_RUN".to_owned(), self.run.clone()),
                 ("GYRE_AS_OF".to_owned(), self.as_of.to_string()),
             ],
+            stop: Some(Arc::clone(&self.workshop.stop)),
             ..RunOptions::default()
         };
         let done = gyre_pipeline::run(dir, &pipeline, &[], &options, &mut |_| {})
@@ -186,12 +188,15 @@ impl Training<'_> {
         let profile = ReferenceProfile::build(columns, frame::values(&predicted.outputs), measured);
 
         let blobs = self.workshop.store.blobs();
+        let reference = format!("refs/gyre/runs/{}", self.run);
+        let message = format!("Train {} on {} as of {}", self.name, self.window, self.as_of);
+        let pointers = git::record(self.workshop.root(), &self.dir, &reference, &message)?;
         let run = Run {
             run: self.run.clone(),
             model: self.name.clone(),
             data: data.train_digest,
             code: git::code_version(self.workshop.root())?,
-            params: self.params(data),
+            params: self.params(data, pointers),
             metrics: self.metrics(&numbers)?,
             environment: environment(),
             stages,
@@ -213,14 +218,17 @@ impl Training<'_> {
         Ok(vec![Fact::RunFinished(run), Fact::VersionRegistered(registered)])
     }
 
-    fn params(&self, data: &RunData) -> BTreeMap<String, String> {
-        BTreeMap::from([
+    /// `pointers` is the commit that holds the run's `.dvc` files and `dvc.lock`.
+    fn params(&self, data: &RunData, pointers: Option<String>) -> BTreeMap<String, String> {
+        let mut params = BTreeMap::from([
             ("window".to_owned(), self.window.to_string()),
             ("as_of".to_owned(), self.as_of.to_string()),
             ("train_rows".to_owned(), data.train.rows.to_string()),
             ("holdout".to_owned(), data.holdout.hash.sha256.to_hex()),
             ("holdout_rows".to_owned(), data.holdout.rows.to_string()),
-        ])
+        ]);
+        params.extend(pointers.map(|commit| ("pointers".to_owned(), commit)));
+        params
     }
 
     /// The numbers in the pipeline's metrics files, and those on the withheld rows.
