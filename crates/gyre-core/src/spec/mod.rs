@@ -384,7 +384,7 @@ impl Project {
     /// Every [`Diagnostic`] found: the first of the shape, or all of the sense. `file` is named in them.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let project: Self =
-            serde_saphyr::from_str(text).map_err(|error| vec![words::explain(file, &error)])?;
+            serde_saphyr::from_str(text).map_err(|error| vec![words::explain(file, text, &error)])?;
         let wrong = check(file, &project);
         if wrong.is_empty() { Ok(project) } else { Err(wrong) }
     }

@@ -184,8 +184,8 @@ impl<'de> Deserialize<'de> for Candidate {
     }
 }
 
-/// Puts the YAML reader's error into our words.
-pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
+/// Puts the YAML reader's error about `text` into our words.
+pub(super) fn explain(file: &str, text: &str, error: &serde_saphyr::Error) -> Diagnostic {
     use serde_saphyr::Error;
     let place = error.location();
     let at = |diagnostic: Diagnostic| match place {
@@ -193,7 +193,17 @@ pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
         None => diagnostic,
     };
     let one_of = |names: &[&'static str]| format!("one of {}", names.join(", "));
+    let found = || place.map_or("", |place| scalar_at(text, place.line(), place.column()));
     match error.without_snippet() {
+        Error::InvalidScalar { ty, .. } => {
+            at(Diagnostic::new(file, format!("`{}` is of the wrong type", found()))).expected(type_name(ty))
+        }
+        Error::Unexpected { expected, .. } => {
+            at(Diagnostic::new(file, format!("found `{}`", found()))).expected(*expected)
+        }
+        Error::SerdeInvalidType { unexpected, expected, .. } => {
+            at(Diagnostic::new(file, format!("found {unexpected}"))).expected(expected.clone())
+        }
         Error::SerdeUnknownField { field, expected, .. } => {
             at(Diagnostic::new(file, format!("unknown key `{field}`")))
                 .expected(one_of(expected))
@@ -214,4 +224,25 @@ pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
             at(Diagnostic::new(file, message))
         }
     }
+}
+
+/// What stands at a place (both counted from 1), as far as a plain value goes.
+fn scalar_at(text: &str, line: u64, column: u64) -> &str {
+    let nth = |n: u64| usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
+    let line = text.lines().nth(nth(line)).unwrap_or_default();
+    let rest = line.char_indices().nth(nth(column)).and_then(|(at, _)| line.get(at..)).unwrap_or_default();
+    let value = rest.split(" #").next().unwrap_or_default();
+    value.split([',', '}', ']']).next().unwrap_or_default().trim()
+}
+
+/// A Rust type, as people call it.
+fn type_name(ty: &str) -> String {
+    match ty {
+        "bool" => "true or false",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        other => other,
+    }
+    .to_owned()
 }
