@@ -8,6 +8,7 @@
 //! | `inference` | `/v2`: Open Inference Protocol V2 (REST) |
 //! | `rest` | `/v1`, `/health`: gyre's own API |
 //! | `ui` | the control room: pages for people |
+//! | [`lineage`] | where an answer came from, and what came of data |
 //! | [`news`] | a journal entry in a few words |
 //! | [`report`] | the loop's report of a model, from the journal |
 //!
@@ -25,6 +26,7 @@ mod app;
 mod glance;
 mod guard;
 mod inference;
+pub mod lineage;
 pub mod news;
 mod pages;
 mod payload;

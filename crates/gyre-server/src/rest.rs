@@ -5,6 +5,7 @@
 
 pub(crate) mod journal;
 pub(crate) mod labels;
+pub(crate) mod lineage;
 pub(crate) mod models;
 pub(crate) mod operations;
 

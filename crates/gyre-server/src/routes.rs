@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::{inference, rest, ui};
 
 /// Every route: method, and path with its parameters in braces.
-pub const ROUTES: [(&str, &str); 28] = [
+pub const ROUTES: [(&str, &str); 29] = [
     ("GET", "/health"),
     ("GET", "/v2"),
     ("GET", "/v2/health/live"),
@@ -35,6 +35,7 @@ pub const ROUTES: [(&str, &str); 28] = [
     ("GET", "/v1/journal"),
     ("GET", "/v1/journal/head"),
     ("GET", "/v1/journal/verify"),
+    ("GET", "/v1/lineage"),
     ("GET", "/"),
     ("GET", "/models"),
     ("GET", "/models/{model}"),
@@ -68,6 +69,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/journal", get(rest::journal::list))
         .route("/v1/journal/head", get(rest::journal::head))
         .route("/v1/journal/verify", get(rest::journal::verify))
+        .route("/v1/lineage", get(rest::lineage::of))
         .route("/", get(ui::overview::page))
         .route("/models", get(ui::models::page))
         .route("/models/{model}", get(ui::model::page))
