@@ -9,21 +9,50 @@ use crate::{commands, demo};
 
 /// Keeps deployed models right: versions, trains, serves, watches and repairs them, and proves it.
 #[derive(Debug, Parser)]
-#[command(name = "gyre", version, propagate_version = true)]
+#[command(name = "gyre", version, propagate_version = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Begin:   gyre demo                     see the whole loop on real data
+         gyre init && gyre check       a project of your own
+         gyre up                       serve it, watch it, repair it
+         gyre train MODEL              ask for the first version
+
+Exit codes: 0 done, 1 it could not be done (or a check failed), 2 the input is wrong.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Live through a year of real flights in about a minute: drift, decay, repair, proof.
     Demo(demo::DemoArgs),
+    /// Make a project: gyre.yaml, dvc.yaml and example data, ready to train.
+    Init(commands::init::InitArgs),
+    /// Say whether the project, its pipeline and its data are as they should be.
+    Check(commands::check::CheckArgs),
     /// Start the server of a project: gateway, loop, API and control room.
     Up(commands::up::UpArgs),
+    /// Show how the project is: server, models, alarms, journal.
+    Status(commands::status::StatusArgs),
+    /// Look at models and their versions, and move their traffic.
+    #[command(subcommand)]
+    Model(commands::model::ModelCommand),
+    /// Ask the running server to train a version.
+    Train(commands::training::TrainArgs),
+    /// Let the loop repair a model again that it had given up on.
+    Resume(commands::training::ResumeArgs),
+    /// Read the journal and prove that nobody changed it.
+    Journal(commands::journal::JournalArgs),
+    /// Say where something came from, or what came of it.
+    Lineage(commands::lineage::LineageArgs),
+    /// Examine how predictions treat groups of people.
+    Bias(commands::bias::BiasArgs),
     /// Train the reference model: gradient boosting, written as ONNX.
     #[command(subcommand)]
     Baseline(commands::baseline::BaselineCommand),
+    /// Write the completions for a shell.
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// Where the project is.
@@ -34,10 +63,38 @@ pub(crate) struct ProjectArgs {
     pub(crate) project: PathBuf,
 }
 
+/// For whom the answer is.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct OutputArgs {
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => commands::init::run(&args),
+        Command::Check(args) => commands::check::run(&args),
         Command::Up(args) => commands::up::run(&args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Model(command) => commands::model::run(&command),
+        Command::Train(args) => commands::training::train(&args),
+        Command::Resume(args) => commands::training::resume(&args),
+        Command::Journal(args) => commands::journal::run(&args),
+        Command::Lineage(args) => commands::lineage::run(&args),
+        Command::Bias(args) => commands::bias::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        super::Cli::command().debug_assert();
     }
 }

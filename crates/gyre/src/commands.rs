@@ -1,4 +1,15 @@
 //! One command a module.
 
 pub(crate) mod baseline;
+pub(crate) mod bias;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod init;
+pub(crate) mod journal;
+pub(crate) mod lineage;
+pub(crate) mod model;
+mod project;
+pub(crate) mod status;
+mod traffic;
+pub(crate) mod training;
 pub(crate) mod up;

@@ -4,6 +4,8 @@
 //! runs or not; commands that move something talk to the running server. Exit codes: 0 done, 1 it could not be done,
 //! 2 the input was wrong.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cli;
 mod client;
 mod commands;
@@ -13,8 +15,6 @@ mod show;
 
 use clap::Parser;
 use std::process::ExitCode;
-
-use failure::Failure;
 
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {

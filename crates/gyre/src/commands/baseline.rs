@@ -11,6 +11,7 @@ use gyre_data::table::Table as File;
 use gyre_runtime::{Column, Table};
 
 use crate::failure::Failure;
+use crate::show::say;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BaselineCommand {
@@ -102,8 +103,7 @@ pub(crate) fn run(command: &BaselineCommand) -> Result<(), Failure> {
         }
         gyre_data::files::write(path, format!("{metrics:#}\n").as_bytes())?;
     }
-    println!("trained {} trees on {} rows: {}", trained.trees, trained.rows, args.out.display());
-    Ok(())
+    say(format!("trained {} trees on {} rows: {}", trained.trees, trained.rows, args.out.display()))
 }
 
 /// Reads the features and the target; rows without a target are passed over.
@@ -127,9 +127,12 @@ fn read(path: &Path, args: &TrainArgs, regression: bool) -> Result<TrainTable, F
         let targets = batch.values(&args.target)?;
         let kept: Vec<bool> = targets.iter().map(|target| !matches!(target, Value::Missing)).collect();
         for (name, column) in args.features.iter().zip(&mut columns) {
-            let values = batch.values(name)?.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(value, _)| value);
+            let values =
+                batch.values(name)?.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(value, _)| value);
             match column {
-                Column::Numeric(into) => into.extend(values.map(|value| value.as_number().unwrap_or(f64::NAN))),
+                Column::Numeric(into) => {
+                    into.extend(values.map(|value| value.as_number().unwrap_or(f64::NAN)))
+                }
                 Column::Text(into) => into.extend(values.map(|value| value.as_category())),
             }
         }

@@ -1,0 +1,53 @@
+//! The example on census data: a biased version is refused, a better one is not.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::{Up, change, gyre};
+
+const AS_OF: &str = "2017-01-01T00:00:00Z";
+
+fn example(dir: &Path) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/census");
+    let root = dir.join("census");
+    std::fs::create_dir_all(root.join("data")).unwrap();
+    for file in ["gyre.yaml", "dvc.yaml", ".gitignore", "data/census.parquet"] {
+        std::fs::copy(from.join(file), root.join(file)).unwrap();
+    }
+    root
+}
+
+#[test]
+fn a_biased_version_is_refused_with_its_numbers_and_a_better_one_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = example(dir.path());
+    gyre(&root, "check").done();
+    let up = Up::start(&root);
+
+    gyre(&root, &format!("train employment --as-of {AS_OF}")).done();
+    up.come_to(AS_OF);
+    let judged = gyre(&root, "journal --kind gates_judged").done().out;
+    assert!(judged.contains("version 1 did not pass its gates"), "{judged}");
+    // Measured: 0.7821 by sex, 0.7086 by race; the rule asks for 0.8.
+    for words in
+        ["SEX.disparate_impact = 0.78", "RAC1P.disparate_impact = 0.70", "✓ candidate.error_rate <= 0.4"]
+    {
+        assert!(judged.contains(words), "{words}: {judged}");
+    }
+    let refused = gyre(&root, "journal --kind decision_taken").done().out;
+    assert!(refused.contains("do not use version 1"), "{refused}");
+    let shown = gyre(&root, "model show employment --json").done().json();
+    assert_eq!(shown["versions"][0]["status"], "refused");
+    let by_hand = gyre(&root, "model promote employment 1");
+    assert_eq!(by_hand.code, 1);
+    assert!(by_hand.err.contains("has not passed its gates"), "{}", by_hand.err);
+
+    let better = "--features AGEP,SCHL,MAR,RELP,DIS,CIT,MIG,MIL,NATIVITY,DREM";
+    change(&root.join("dvc.yaml"), "--features SCHL,SEX", better);
+    gyre(&root, &format!("train employment --as-of {AS_OF}")).done();
+    up.come_to(AS_OF);
+    let shown = gyre(&root, "model show employment --json").done().json();
+    assert_eq!(shown["versions"][1]["status"], "champion");
+}
