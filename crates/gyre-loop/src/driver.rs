@@ -5,6 +5,7 @@
 //! everything that follows from a moment is done. Whoever replays history waits for that; production never does.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,16 +13,20 @@ use std::time::Duration;
 use gyre_core::Timestamp;
 use gyre_store::Store;
 
-use crate::engine::{Engine, Hands, LoopError};
+use crate::engine::{Engine, Failure, Hands, LoopError};
 use crate::policy::Policies;
 use crate::state::State;
 
 /// How long the driver rests after the store refused, before it tries again.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
+/// What is said of an action that panicked.
+const PANICKED: &str = "gyre itself has a bug here; what it printed on standard error says where";
+
 /// The running loop.
 pub struct Driver {
     shared: Arc<Shared>,
+    hands: Arc<dyn Hands>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -47,6 +52,8 @@ struct Desk {
     state: State,
     /// Why the loop cannot go on at present.
     trouble: Option<String>,
+    /// Why the result of an action could not be recorded.
+    refused: Option<String>,
     stop: bool,
 }
 
@@ -84,12 +91,12 @@ impl Driver {
                 shared.ring(|_| {});
             }
         });
-        let turning = Arc::clone(&shared);
+        let (turning, turned) = (Arc::clone(&shared), Arc::clone(&hands));
         let thread = std::thread::Builder::new()
             .name("gyre-loop".to_owned())
-            .spawn(move || turn(&turning, &store, engine, &hands))
+            .spawn(move || turn(&turning, &store, engine, &turned))
             .map_err(LoopError::Thread)?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, hands, thread: Some(thread) })
     }
 
     /// How far event time has come.
@@ -138,10 +145,13 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.ring(|desk| desk.stop = true);
+        self.hands.stop();
         if let Some(thread) = self.thread.take() {
             // A panic on the loop's thread was reported when it happened.
             let _ = thread.join();
         }
+        let ended = self.shared.bell.wait_while(self.shared.desk(), |desk| !desk.running.is_empty());
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -190,6 +200,9 @@ fn turn_once(
     watermark: Timestamp,
     observed: &mut Option<Timestamp>,
 ) -> Result<bool, LoopError> {
+    if let Some(refused) = shared.desk().refused.take() {
+        return Err(LoopError::Stuck(refused));
+    }
     while engine.take_in()? > 0 {}
     for pending in engine.pending()? {
         if !shared.desk().running.insert(pending.key.clone()) {
@@ -198,13 +211,22 @@ fn turn_once(
         let (shared, store, hands) = (Arc::clone(shared), Arc::clone(store), Arc::clone(hands));
         let name = format!("gyre-{}", pending.action.name());
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
-            let key = pending.key.clone();
-            // The result is in the store, or the action is still pending and is tried again.
-            let outcome = Engine::perform(&store, &*hands, &pending);
+            let outcome = catch_unwind(AssertUnwindSafe(|| hands.perform(&pending.key, &pending.action)));
+            // An action that nobody ends would be waited for for ever.
+            let outcome = outcome.unwrap_or_else(|_| Err(Failure::because(PANICKED)));
+            // What was cut short is no failure.
+            let recorded = if outcome.is_err() && shared.desk().stop {
+                Ok(())
+            } else {
+                Engine::put_down(&store, &pending, outcome)
+            };
+            // Who sees that nothing runs any more may open the store anew.
+            drop((store, hands));
             shared.ring(|desk| {
-                desk.running.remove(&key);
-                if let Err(error) = outcome {
-                    desk.trouble = Some(error.to_string());
+                desk.running.remove(&pending.key);
+                // The result is in the store, or the action is still pending and is tried again.
+                if let Err(error) = recorded {
+                    desk.refused = Some(error.to_string());
                 }
             });
         });

@@ -50,6 +50,10 @@ pub trait Hands: Send + Sync {
         let _ = (state, watermark);
         Ok(Vec::new())
     }
+
+    /// The loop ends: what is being carried out is to come to an end soon. It may fail then; it is begun again when the
+    /// loop starts the next time.
+    fn stop(&self) {}
 }
 
 /// Why an action came to nothing.
@@ -197,7 +201,19 @@ impl Engine {
     /// # Errors
     /// [`LoopError`] when the result could not be recorded: the action stays pending.
     pub fn perform(store: &Store, hands: &dyn Hands, pending: &Pending) -> Result<(), LoopError> {
-        let (facts, failure) = match hands.perform(&pending.key, &pending.action) {
+        Self::put_down(store, pending, hands.perform(&pending.key, &pending.action))
+    }
+
+    /// Records what came of an action.
+    ///
+    /// # Errors
+    /// [`LoopError`] when it could not be recorded: the action stays pending.
+    pub(crate) fn put_down(
+        store: &Store,
+        pending: &Pending,
+        outcome: Result<Vec<Fact>, Failure>,
+    ) -> Result<(), LoopError> {
+        let (facts, failure) = match outcome {
             Ok(facts) => (facts, None),
             Err(failure) => (failure.facts, Some(failure.reason)),
         };

@@ -3,10 +3,12 @@
 //! The candidate and the champion answer the same withheld rows, which neither was trained on; the numbers, the paired
 //! comparison, the time a prediction takes and the fairness of the answers are what the gates may name.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gyre_core::expr::Measured;
 use gyre_core::fact::{Fact, ModelVersion, Score};
+use gyre_core::record::{Field, Kind};
 use gyre_core::spec::{Model, Task};
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_runtime::{Column, Scorer, Table};
@@ -37,9 +39,13 @@ pub(super) fn judge(
         Ok((candidate, champion.map(|champion| champion.registered)))
     })?;
     let rows = withheld(workshop, model, &candidate, as_of)?;
-    let own = Contender::measure(workshop, model, &candidate, &rows)?;
-    let champion =
-        champion.map(|champion| Contender::measure(workshop, model, &champion, &rows)).transpose()?;
+    let own = Contender::measure(workshop, model, &candidate, &rows.frame)?;
+    // The champion may read other features than the candidate does.
+    let champion = champion.map(|champion| {
+        let frame = rows.read(model, &champion.signature.inputs)?;
+        Contender::measure(workshop, model, &champion, &frame)
+    });
+    let champion = champion.transpose()?;
 
     let mut measured = Measured::new();
     measured.insert("candidate".to_owned(), own.facts(model, &rows)?);
@@ -70,19 +76,23 @@ fn compared(score: &Score) -> serde_json::Value {
 }
 
 /// The rows that the gate looks at.
-struct Rows {
+struct Rows<'a> {
+    path: PathBuf,
+    time: Option<&'a str>,
+    since: Timestamp,
+    /// With the features that the candidate reads.
     frame: Frame,
     /// Each protected column's values.
     protected: Vec<(String, Column)>,
 }
 
 /// The withheld rows of the run that made `candidate`, as far back as the policy looks.
-fn withheld(
-    workshop: &Workshop,
+fn withheld<'a>(
+    workshop: &'a Workshop,
     model: &Model,
     candidate: &ModelVersion,
     as_of: Timestamp,
-) -> Result<Rows, Failure> {
+) -> Result<Rows<'a>, Failure> {
     let run = candidate.run.clone();
     let run = workshop.store.read(move |tx| gyre_registry::run(tx, &run))?;
     let holdout = run.params.get("holdout").cloned().unwrap_or_default();
@@ -98,16 +108,33 @@ fn withheld(
     let dataset = workshop.project.data.get(&model.train.data.value);
     let time = dataset.and_then(|dataset| dataset.time.as_deref());
     let since = as_of - model.train.holdout.last;
+    let inputs = &candidate.signature.inputs;
+    let mut rows =
+        Rows { frame: read(&path, model, inputs, time, since)?, protected: Vec::new(), path, time, since };
+    for column in &model.protected {
+        let frame = rows.read(model, &[Field { name: column.clone(), kind: Kind::Text }])?;
+        let values = frame.features.columns().first().map(|(_, values)| values.clone());
+        rows.protected.push((column.clone(), values.unwrap_or(Column::Text(Vec::new()))));
+    }
+    Ok(rows)
+}
+
+impl Rows<'_> {
+    /// The same rows with other features.
+    fn read(&self, model: &Model, inputs: &[Field]) -> Result<Frame, Failure> {
+        read(&self.path, model, inputs, self.time, self.since)
+    }
+}
+
+fn read(
+    path: &Path,
+    model: &Model,
+    inputs: &[Field],
+    time: Option<&str>,
+    since: Timestamp,
+) -> Result<Frame, Failure> {
     let recent = |moment: Timestamp| time.is_none() || moment >= since;
-    let target = (model.target.as_str(), model.task);
-    let frame = Frame::read(&path, &candidate.signature.inputs, target, time, recent)?;
-    let protected = model.protected.iter().map(|column| {
-        let field = gyre_core::record::Field { name: column.clone(), kind: gyre_core::record::Kind::Text };
-        let read = Frame::read(&path, &[field], target, time, recent)?;
-        let column_values = read.features.columns().first().map(|(_, column)| column.clone());
-        Ok((column.clone(), column_values.unwrap_or(Column::Text(Vec::new()))))
-    });
-    Ok(Rows { protected: protected.collect::<Result<_, Failure>>()?, frame })
+    Frame::read(path, inputs, (model.target.as_str(), model.task), time, recent)
 }
 
 /// A version with what it answered.
@@ -124,19 +151,19 @@ impl Contender {
         workshop: &Workshop,
         model: &Model,
         version: &ModelVersion,
-        rows: &Rows,
+        rows: &Frame,
     ) -> Result<Self, Failure> {
         let scorer = workshop.scorer(version)?;
-        let predicted = predict(&scorer, &rows.frame.features)?;
-        let losses = predicted.losses(model.metric, frame::values(&rows.frame.target))?;
+        let predicted = predict(&scorer, &rows.features)?;
+        let losses = predicted.losses(model.metric, frame::values(&rows.target))?;
         let path = workshop.store.blobs().path(&version.artifact);
         let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-        let latency_ms = time_single_rows(&scorer, &rows.frame.features)?;
+        let latency_ms = time_single_rows(&scorer, &rows.features)?;
         Ok(Self { version: version.version, size, predicted, losses, latency_ms })
     }
 
     /// What gates may name of it.
-    fn facts(&self, model: &Model, rows: &Rows) -> Result<serde_json::Value, Failure> {
+    fn facts(&self, model: &Model, rows: &Rows<'_>) -> Result<serde_json::Value, Failure> {
         let labelled: Vec<f64> = self.losses.iter().copied().filter(|loss| loss.is_finite()).collect();
         let mut facts = json!({
             "rows": labelled.len() as f64,

@@ -15,6 +15,7 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gyre_core::fact::Fact;
 use gyre_core::spec::{Model, Project};
@@ -37,12 +38,14 @@ pub struct Workshop {
     store: Arc<Store>,
     gateway: Arc<Gateway>,
     scorers: Scorers,
+    /// Whether commands that run are to end.
+    stop: Arc<AtomicBool>,
 }
 
 impl Workshop {
     /// A workshop for the project in the folder `root`.
     pub fn new(root: PathBuf, project: Arc<Project>, store: Arc<Store>, gateway: Arc<Gateway>) -> Self {
-        Self { root, project, store, gateway, scorers: Scorers::default() }
+        Self { root, project, store, gateway, scorers: Scorers::default(), stop: Arc::default() }
     }
 
     fn model(&self, name: &ModelName) -> Result<&Model, Failure> {
@@ -79,6 +82,10 @@ impl Hands for Workshop {
 
     fn observe(&self, state: &State, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
         observe::observe(self, state, watermark)
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,209 @@
+//! The closed loop on a real desk, in event time: what an operator of a small plant would notice of decay, repair, recall,
+//! a candidate that breaks, and of moving traffic by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use gyre_core::fact::{Alarm, Decision, Entry, Fact};
+use gyre_core::spec::Window;
+use gyre_loop::DeskError;
+use support::{Law, Plant, kiln, models, promotes};
+
+#[test]
+#[ignore = "the train stage of the other tests' pipelines"]
+fn train_stage() {
+    models::train_stage();
+}
+
+/// Winter comes on day 30 and goes on day 54; both begin a window.
+fn a_winter(day: u32) -> Law {
+    if (30..54).contains(&day) { Law::Winter } else { Law::Summer }
+}
+
+fn summer(_: u32) -> Law {
+    Law::Summer
+}
+
+/// The shares that `version` was given, in order.
+fn shares_of(plant: &Plant, version: u32) -> Vec<u32> {
+    let shares = plant.of_kind("traffic_shifted").into_iter().filter_map(|entry| match entry.fact {
+        Fact::TrafficShifted { weights, .. } => weights.iter().find(|(of, _)| *of == version).copied(),
+        _ => None,
+    });
+    shares.map(|(_, share)| share).collect()
+}
+
+/// The kinds of the entries that led to `entry`, the nearest first.
+fn causes(facts: &[Entry], entry: &Entry) -> Vec<&'static str> {
+    let cause = |entry: &&Entry| facts.iter().find(|other| Some(other.seq) == entry.cause);
+    let first = facts.iter().find(|other| other.seq == entry.seq).unwrap();
+    std::iter::successors(Some(first), cause).map(|entry| entry.fact.kind()).collect()
+}
+
+/// The alarms that say that predictions have become worse.
+fn decays(plant: &Plant) -> Vec<Entry> {
+    let decay = |entry: &Entry| matches!(entry.fact, Fact::AlarmRaised { alarm: Alarm::Decay, .. });
+    plant.of_kind("alarm_raised").into_iter().filter(decay).collect()
+}
+
+fn only(entries: Vec<Entry>, is: impl Fn(&Entry) -> bool) -> Entry {
+    let mut found = entries.into_iter().filter(|entry| is(entry));
+    let entry = found.next().expect("an entry");
+    assert_eq!(found.next(), None, "only one");
+    entry
+}
+
+#[test]
+fn decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall() {
+    let mut plant = Plant::new(75, a_winter);
+    plant.first_version();
+    assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]));
+    plant.live_to(30);
+    let (by, error) = plant.answered_by();
+    assert!(by == [1] && error > 30.0, "on the first day of winter the old model is wrong by {error}");
+    assert_eq!((plant.failed, decays(&plant).len()), (0, 0), "nothing was wrong before");
+
+    // Winter: the first window of it closes on day 35.
+    assert!(plant.live_until(50, |plant| plant.champion() == Some(2)), "repaired");
+    assert!(plant.day() <= 39, "took until day {}", plant.day());
+    let (by, error) = plant.answered_by();
+    assert!(by == [2] && error < 6.0, "the new model is wrong by {error}");
+    let facts = plant.facts();
+    let alarm = only(decays(&plant), |_| true);
+    let decided = only(plant.of_kind("decision_taken"), |entry| {
+        entry.actor == "controller"
+            && matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Retrain { .. }, .. })
+    });
+    let Fact::DecisionTaken { reason, numbers, .. } = &decided.fact else { unreachable!() };
+    let (loss, promised) = (numbers["loss"], numbers["promised"]);
+    assert!(
+        loss > 5.0 * promised && numbers["p"] < 0.1 && numbers["regret"] > numbers["patience"],
+        "{numbers:?}"
+    );
+    assert!(reason.contains(&format!("mae {loss:.2} min, promised {promised:.2}")), "{reason}");
+    assert_eq!(alarm.cause, decided.cause, "the same window raised the alarm and led to the decision");
+    assert_eq!(shares_of(&plant, 2), [500, 2_500, 5_000, 10_000]);
+    let promoted = only(plant.of_kind("promoted"), |entry| promotes(entry, 2));
+    assert_eq!(
+        causes(&facts, &promoted),
+        ["promoted", "step_observed", "gates_judged", "version_registered", "window_closed"]
+    );
+    let since = facts.iter().filter(|entry| entry.seq >= alarm.seq && entry.fact.kind() != "window_closed");
+    let told: Vec<&str> = since.filter(|entry| !keeps(entry)).map(|entry| entry.fact.kind()).collect();
+    let step = ["step_observed", "traffic_shifted"];
+    let training = ["data_recorded", "data_recorded", "run_finished", "version_registered"];
+    let judging = ["gates_judged", "decision_taken", "rollout_started", "traffic_shifted"];
+    let ending = ["step_observed", "promoted", "traffic_shifted"];
+    let expected =
+        [&["alarm_raised", "decision_taken"], &training[..], &judging, &step, &step, &ending].concat();
+    assert_eq!(told, expected);
+    plant.assert_survives_reopening();
+
+    // Summer comes back: nobody needs to train what is already there.
+    let registered = plant.count("version_registered");
+    assert!(plant.live_until(72, |plant| plant.champion() == Some(1)), "recalled");
+    assert!(plant.day() <= 63, "took until day {}", plant.day());
+    let recalled = only(plant.of_kind("decision_taken"), |entry| {
+        matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Recall { version: 1 }, .. })
+    });
+    let facts = plant.facts();
+    assert_eq!(causes(&facts, &recalled), ["decision_taken", "versions_compared", "window_closed"]);
+    let Fact::DecisionTaken { numbers, .. } = &recalled.fact else { unreachable!() };
+    assert!(numbers["gain"] > 20.0 && numbers["p"] < 0.05, "{numbers:?}");
+    assert_eq!(
+        shares_of(&plant, 1)[1..],
+        [9_500, 7_500, 5_000, 500, 2_500, 5_000, 10_000],
+        "out, and back in"
+    );
+    assert_eq!(plant.count("version_registered"), registered, "no training");
+    assert_eq!(plant.count("alarm_cleared"), 1, "the first alarm ended with the first repair");
+    assert!(plant.answered_by().1 < 6.0);
+    assert_eq!(plant.failed, 0, "no request failed in all that time");
+    plant.assert_survives_reopening();
+}
+
+fn keeps(entry: &Entry) -> bool {
+    matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Keep, .. } | Fact::AlarmCleared { .. })
+}
+
+#[test]
+fn a_candidate_that_breaks_under_traffic_goes_back_by_itself() {
+    let mut plant = Plant::new(30, summer);
+    plant.first_version();
+    plant.live_to(16);
+    plant.train_into(&models::breaks_on_cold());
+    plant.train(Window::All);
+    assert_eq!(
+        plant.traffic(),
+        [(1, 9_500), (2, 500)],
+        "it passed its gates, for no cold firing has a label"
+    );
+    plant.assert_survives_reopening();
+    assert!(plant.live_until(26, |plant| plant.count("rolled_back") == 1), "it went back");
+    assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]));
+    let back = only(plant.of_kind("rolled_back"), |_| true);
+    let Fact::RolledBack { from: 2, to: 1, reason, .. } = &back.fact else { panic!("{back:?}") };
+    assert!(reason.starts_with("`errors > 0.02` after"), "{reason}");
+    assert_eq!(back.actor, "controller");
+    let failed = plant.failed;
+    assert!((1..=10).contains(&failed), "few met it: {failed}");
+    plant.live_to(28);
+    assert_eq!(plant.failed, failed, "nothing fails any more");
+    assert_eq!(plant.answered_by().0, [1]);
+    plant.assert_survives_reopening();
+}
+
+#[test]
+fn a_person_moves_traffic_and_every_state_survives_an_end() {
+    let mut plant = Plant::new(40, summer);
+    let refused = |outcome: Result<_, DeskError>| match outcome {
+        Err(DeskError::Refused(reason)) => reason,
+        Ok(_) => panic!("not refused"),
+        Err(other) => panic!("{other}"),
+    };
+    assert!(refused(plant.desk().roll_back(&kiln(), "user:ada", "?")).contains("no version to go back to"));
+    plant.assert_survives_reopening();
+    plant.first_version();
+    plant.assert_survives_reopening();
+    assert!(refused(plant.desk().roll_back(&kiln(), "user:ada", "?")).contains("no version to go back to"));
+    assert!(refused(plant.desk().promote(&kiln(), 1, "user:ada", "?")).contains("champion already"));
+    plant.live_to(16);
+
+    // A rollout is under way, and somebody does not like it.
+    plant.train(Window::All);
+    assert!(plant.live_until(20, |plant| plant.traffic() == [(1, 7_500), (2, 2_500)]));
+    plant.assert_survives_reopening();
+    plant.desk().roll_back(&kiln(), "user:ada", "the pots look odd").unwrap();
+    assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]), "at once");
+    plant.assert_survives_reopening();
+    plant.live_to(19);
+    assert_eq!((plant.traffic(), plant.answered_by().0), (vec![(1, 10_000)], vec![1]), "and it stays so");
+
+    // The person changes their mind, and changes it again.
+    plant.desk().promote(&kiln(), 2, "user:ada", "they were fine").unwrap();
+    assert_eq!((plant.champion(), plant.answered_by().0), (Some(2), vec![2]));
+    plant.assert_survives_reopening();
+    plant.live_to(20);
+    plant.desk().roll_back(&kiln(), "user:ada", "no, odd").unwrap();
+    assert_eq!((plant.champion(), plant.answered_by().0), (Some(1), vec![1]));
+    plant.assert_survives_reopening();
+    plant.live_to(21);
+    assert_eq!(plant.answered_by().0, [1]);
+
+    // What did not pass its gates never takes traffic, whoever asks.
+    plant.declare("gates: [candidate.mae < 1.5 * champion.mae]", "gates: [candidate.mae < 0.001]");
+    plant.train(Window::All);
+    assert_eq!(plant.count("version_registered"), 3);
+    let refusal = refused(plant.desk().promote(&kiln(), 3, "user:ada", "please"));
+    assert!(refusal.contains("version 3 of `kiln` has not passed its gates"), "{refusal}");
+    plant.desk().promote(&kiln(), 9, "user:ada", "please").unwrap_err();
+    assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]));
+    let by_hand = plant.facts().into_iter().filter(|entry| entry.actor == "user:ada");
+    let by_hand: Vec<&str> = by_hand.map(|entry| entry.fact.kind()).collect();
+    let moves =
+        ["rolled_back", "traffic_shifted", "promoted", "traffic_shifted", "rolled_back", "traffic_shifted"];
+    assert_eq!(by_hand, [&["decision_taken"; 2][..], &moves, &["decision_taken"]].concat());
+    assert_eq!(plant.failed, 0);
+    plant.assert_survives_reopening();
+}
