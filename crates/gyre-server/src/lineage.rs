@@ -129,7 +129,9 @@ fn count(store: &Store, log: &InferenceLog, model: &ModelName, version: Version)
 fn pieces(closed: Option<Period>) -> Vec<Period> {
     let (first, last) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
     let Some(Period { from, to }) = closed else { return vec![Period { from: first, to: last }] };
-    let stride = Span::from_millis((to.since(from).as_millis() / STRIDES).max(STRIDE.as_millis()));
+    // Divided before they are subtracted, for the whole may be more than a span can hold.
+    let share = to.as_millis() / STRIDES - from.as_millis() / STRIDES + 1;
+    let stride = Span::from_millis(share.max(STRIDE.as_millis()));
     let mut edges = vec![first];
     let mut edge = from;
     while edge < to {

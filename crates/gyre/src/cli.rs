@@ -38,6 +38,8 @@ enum Command {
     /// Look at models and their versions, and move their traffic.
     #[command(subcommand)]
     Model(commands::model::ModelCommand),
+    /// Send all traffic of a model back to the champion before, at once.
+    Rollback(commands::traffic::RollbackArgs),
     /// Ask the running server to train a version.
     Train(commands::training::TrainArgs),
     /// Let the loop repair a model again that it had given up on.
@@ -79,6 +81,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Up(args) => commands::up::run(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Model(command) => commands::model::run(&command),
+        Command::Rollback(args) => commands::traffic::roll_back(&args),
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),

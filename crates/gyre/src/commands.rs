@@ -10,6 +10,6 @@ pub(crate) mod lineage;
 pub(crate) mod model;
 mod project;
 pub(crate) mod status;
-mod traffic;
+pub(crate) mod traffic;
 pub(crate) mod training;
 pub(crate) mod up;

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
 use serde_json::{Value, json};
 use support::{Up, change, gyre, project};
 
@@ -79,7 +81,40 @@ fn versions_are_trained_promoted_rolled_back_and_explained() {
     let status = gyre(&root, "status").done().out;
     assert!(status.contains("not running") && status.contains("v1 100%"), "{status}");
     assert_eq!(lineage_of(&root), asked_over_http, "the same answer from the files as from the server");
+    rollback_drops_nobody(&root);
     journal_is_sound(&root);
+}
+
+/// After a restart: a rollback while predictions are asked for without pause.
+fn rollback_drops_nobody(root: &std::path::Path) {
+    let up = Up::start(root);
+    gyre(root, "model promote minutes 2").done();
+    let (stop, moved) = (AtomicBool::new(false), AtomicU64::new(0));
+    let answered: u64 = std::thread::scope(|scope| {
+        let ask = |worker: u32| {
+            let (up, stop, moved) = (&up, &stop, &moved);
+            move || {
+                let mut asked = 0;
+                while !stop.load(Relaxed) {
+                    // Whatever is not answered with 200 panics in there.
+                    let answer = predict(up, &format!("load-{worker}-{asked}"));
+                    asked += 1;
+                    moved.fetch_add(u64::from(answer["model_version"] == "1"), Relaxed);
+                }
+                asked
+            }
+        };
+        let workers = [0, 1].map(|worker| scope.spawn(ask(worker)));
+        let back = gyre(root, "rollback minutes --json").done().json();
+        while moved.load(Relaxed) < 20 {
+            std::thread::yield_now();
+        }
+        stop.store(true, Relaxed);
+        assert_eq!((&back["from"], &back["to"]), (&json!(2), &json!(1)));
+        assert!(back["millis"].as_f64().unwrap() < 1_000.0, "{back}");
+        workers.map(|worker| worker.join().unwrap()).into_iter().sum()
+    });
+    assert!(answered >= 20);
 }
 
 /// The lineage of the prediction, of its version's data, and what that data influenced.

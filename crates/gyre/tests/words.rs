@@ -33,6 +33,7 @@ fn every_command_explains_itself() {
         "model show",
         "model promote",
         "model rollback",
+        "rollback",
         "train",
         "resume",
         "journal",

@@ -1,4 +1,4 @@
-//! `gyre model promote` and `gyre model rollback`: a person moves traffic, through the running server.
+//! `gyre model promote` and `gyre rollback` (or `gyre model rollback`): a person moves traffic, through the running server.
 //!
 //! The journal names the person and the reason. `--dry-run` asks the store instead of the server.
 
@@ -75,7 +75,7 @@ pub(super) fn promote(args: &PromoteArgs) -> Result<(), Failure> {
     args.how.ask(&args.model, "promote", &body)
 }
 
-pub(super) fn roll_back(args: &RollbackArgs) -> Result<(), Failure> {
+pub(crate) fn roll_back(args: &RollbackArgs) -> Result<(), Failure> {
     let project = args.how.project.read()?;
     args.how.project.model(&project, &args.model)?;
     if args.how.dry_run {
