@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyre_core::spec;
-use gyre_core::{ModelName, Timestamp};
+use gyre_core::time::SystemClock;
+use gyre_core::{Clock, ModelName, Span, Timestamp};
 use gyre_data::dvc::Repo;
 
 use crate::failure::Failure;
@@ -23,15 +24,19 @@ pub(crate) struct InitArgs {
     /// The project's name; by default the folder's.
     #[arg(long)]
     name: Option<ModelName>,
+    /// The moment at which the eight weeks of example data end, in RFC 3339; by default the last midnight (UTC).
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
 }
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.dir).map_err(gyre_data::files::FileError::on("create", &args.dir))?;
     let name = args.name.clone().map_or_else(|| named_after(&args.dir), Ok)?;
+    let until = args.until.unwrap_or_else(|| midnight(SystemClock.now()));
     let files = [
         (spec::FILE, SPEC.replace(NAME, name.as_str())),
         (gyre_pipeline::FILE, PIPELINE.to_owned()),
-        ("data/deliveries.csv", deliveries()),
+        ("data/deliveries.csv", deliveries(until)),
     ];
     if let Some((there, _)) = files.iter().find(|(file, _)| args.dir.join(file).exists()) {
         let path = args.dir.join(there);
@@ -61,19 +66,25 @@ fn named_after(dir: &Path) -> Result<ModelName, Failure> {
     kept.parse().or_else(|_| "project".parse()).map_err(Failure::because)
 }
 
-/// Eight weeks of made-up deliveries, the same ones every time: minutes grow with the distance, more so in the rush hours.
-fn deliveries() -> String {
-    const HOUR: i64 = 3_600_000;
-    let begin = "2025-01-06T00:00:00Z".parse::<Timestamp>().map_or(0, Timestamp::as_millis);
+/// The beginning of the day.
+fn midnight(moment: Timestamp) -> Timestamp {
+    Timestamp::default() + Span::days(moment.day())
+}
+
+/// Eight weeks of made-up deliveries, one an hour, the same ones every time: minutes grow with the distance, more so in
+/// the rush hours.
+fn deliveries(until: Timestamp) -> String {
+    const ROWS: i64 = 8 * 7 * 24;
+    let begin = until - Span::hours(ROWS);
     let mut text = "id,ordered,delivered,distance_km,hour,district,minutes\n".to_owned();
-    for id in 0..1_344_i64 {
+    for id in 0..ROWS {
         let (hour, mix) = (id % 24, id * 7_919 % 1_009);
         let district = ["north", "east", "south", "west"][(mix % 4) as usize];
         let distance = (mix % 90 + 10) as f64 / 10.0;
         let rush = if [8, 9, 17, 18].contains(&hour) { 1.6 } else { 1.0 };
         let minutes = (8.0 + 3.5 * distance * rush + (mix % 13) as f64 / 2.0).round();
-        let ordered = begin + id * HOUR;
-        let [ordered, delivered] = [ordered, ordered + minutes as i64 * 60_000].map(Timestamp::from_millis);
+        let ordered = begin + Span::hours(id);
+        let delivered = ordered + Span::from_millis(minutes as i64 * 60_000);
         text += &format!("{id},{ordered},{delivered},{distance},{hour},{district},{minutes}\n");
     }
     text

@@ -48,11 +48,11 @@ pub fn gyre(dir: &Path, words: &str) -> Said {
     command(dir).args(words.split_whitespace()).output().unwrap().into()
 }
 
-/// A fresh project as `gyre init` makes it.
+/// A fresh project as `gyre init` makes it, on a day of its own.
 pub fn project() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("shop");
-    gyre(dir.path(), "init shop").done();
+    gyre(dir.path(), "init shop --until 2025-03-03T00:00:00Z").done();
     (dir, root)
 }
 
