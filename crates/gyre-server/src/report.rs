@@ -97,8 +97,11 @@ pub fn build(store: &Store, model: &ModelName, about: &About<'_>) -> Result<Loop
             labels: closed.iter().map(|window| window.labels).sum(),
             failed_requests: about.failed_requests,
             // What a person asked for, such as the first version, is no repair.
-            retrains: entries.iter().filter(|entry| entry.actor == gyre_loop::controller::ACTOR).filter(retrain).count()
-                as u64,
+            retrains: entries
+                .iter()
+                .filter(|entry| entry.actor == gyre_loop::controller::ACTOR)
+                .filter(retrain)
+                .count() as u64,
             recalls: count(|fact| {
                 matches!(fact, Fact::DecisionTaken { decision: Decision::Recall { .. }, .. })
             }),

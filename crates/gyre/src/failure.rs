@@ -30,7 +30,9 @@ impl Failure {
     pub(crate) fn show(&self) {
         let error = "\u{1b}[1;31merror\u{1b}[0m";
         match self {
-            Self::Input(wrong) => wrong.iter().for_each(|diagnostic| anstream::eprintln!("{error}: {diagnostic}")),
+            Self::Input(wrong) => {
+                wrong.iter().for_each(|diagnostic| anstream::eprintln!("{error}: {diagnostic}"))
+            }
             Self::Other(reason) => anstream::eprintln!("{error}: {reason}"),
         }
     }

@@ -46,7 +46,10 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
                 following.tick();
             }
         });
-        anstream::eprintln!("gyre keeps `{}` on http://{address}/ (stop with Ctrl-C)", desk.project().project);
+        anstream::eprintln!(
+            "gyre keeps `{}` on http://{address}/ (stop with Ctrl-C)",
+            desk.project().project
+        );
         server.run(app, stopped()?).await?;
         drop(announcement);
         Ok(())

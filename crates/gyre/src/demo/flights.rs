@@ -52,7 +52,8 @@ pub(super) fn read(dir: &Path, until: Option<Timestamp>) -> Result<Flights, Fail
         let (carriers, origins, dests) =
             (batch.categories("carrier")?, batch.categories("origin")?, batch.categories("dest")?);
         for row in 0..batch.rows() {
-            let Some(time) = times[row].filter(|time| *time >= first && until.is_none_or(|until| *time <= until))
+            let Some(time) =
+                times[row].filter(|time| *time >= first && until.is_none_or(|until| *time <= until))
             else {
                 continue;
             };

@@ -89,7 +89,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         }));
         let until = args.until.as_deref().map(|day| format!("{day}T23:59:59Z").parse()).transpose()?;
         let flights = flights::read(site.dir(), until)?;
-        let replay = Replay { address, models: &models, flights, site: &site, desk: &desk, progress: &progress };
+        let replay =
+            Replay { address, models: &models, flights, site: &site, desk: &desk, progress: &progress };
         let failed = replay.live().await?;
         let outcome = tokio::task::block_in_place(|| Outcome::tell(&desk, &models, &site, failed, begun))?;
         site.finish()?;

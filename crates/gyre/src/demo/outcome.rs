@@ -168,10 +168,18 @@ impl Outcome {
     pub(super) fn text(&self) -> String {
         let mut table = Table::new();
         table.load_style(UTF8_HORIZONTAL_ONLY);
-        table.set_header(["two weeks from", "flights", "left alone", "kept by gyre", "version", "what happened"]);
+        table.set_header([
+            "two weeks from",
+            "flights",
+            "left alone",
+            "kept by gyre",
+            "version",
+            "what happened",
+        ]);
         let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"));
         for row in &self.periods {
-            let versions = row.versions.iter().map(|version| format!("v{version}")).collect::<Vec<_>>().join(", ");
+            let versions =
+                row.versions.iter().map(|version| format!("v{version}")).collect::<Vec<_>>().join(", ");
             table.add_row([
                 row.from.date(),
                 row.labels.to_string(),
@@ -230,11 +238,14 @@ fn told(desk: &Desk, model: &ModelName) -> Result<Told, Failure> {
     while from < desk.watermark() {
         let period = Period { from, to: from + Span::days(7) };
         let scan = desk.gateway().scan(model.as_str(), period)?;
-        let fortnight = first + Span::from_millis(from.since(first).as_millis() / PERIOD.as_millis() * PERIOD.as_millis());
+        let fortnight = first
+            + Span::from_millis(from.since(first).as_millis() / PERIOD.as_millis() * PERIOD.as_millis());
         let mut week = Sum::default();
         for row in 0..scan.len() {
             told.predictions += 1;
-            let (Value::Number(predicted), Some(Value::Number(actual))) = (&scan.outputs[row], &scan.labels[row]) else {
+            let (Value::Number(predicted), Some(Value::Number(actual))) =
+                (&scan.outputs[row], &scan.labels[row])
+            else {
                 continue;
             };
             let error = (predicted - actual).abs();

@@ -11,7 +11,8 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     pub(super) fn new(silent: bool) -> Self {
         let bar = if silent { ProgressBar::hidden() } else { ProgressBar::no_length() };
-        let style = ProgressStyle::with_template("{prefix:10} {wide_bar:.cyan/blue} {percent:>3}% {elapsed}\n{msg}");
+        let style =
+            ProgressStyle::with_template("{prefix:10} {wide_bar:.cyan/blue} {percent:>3}% {elapsed}\n{msg}");
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -92,7 +92,9 @@ impl Replay<'_> {
             control.ask("/v1/watermark", format!(r#"{{"time":"{first}","wait":true}}"#)).await?;
             if self.desk.gateway().traffic(model.as_str()).is_none() {
                 let path = self.site.dir().display();
-                return Err(Failure::because(format!("{model} was not trained; `gyre -C {path} journal` says why")));
+                return Err(Failure::because(format!(
+                    "{model} was not trained; `gyre -C {path} journal` says why"
+                )));
             }
         }
         Ok(first)
@@ -127,7 +129,12 @@ impl Replay<'_> {
     }
 
     /// Brings the air time of the flights that landed in these hours, to both models.
-    async fn bring_labels(&self, from: Timestamp, to: Timestamp, control: &mut Connection) -> Result<(), Failure> {
+    async fn bring_labels(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        control: &mut Connection,
+    ) -> Result<(), Failure> {
         let landings = &self.flights.landings;
         let begin = landings.partition_point(|landing| landing.time < from);
         let end = landings.partition_point(|landing| landing.time < to);

@@ -82,7 +82,14 @@ impl Site {
     fn commit(&self) -> Result<(), Failure> {
         let git = |arguments: &[&str]| {
             Command::new("git")
-                .args(["-c", "user.name=gyre demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false"])
+                .args([
+                    "-c",
+                    "user.name=gyre demo",
+                    "-c",
+                    "user.email=demo@localhost",
+                    "-c",
+                    "commit.gpgsign=false",
+                ])
                 .args(arguments)
                 .current_dir(&self.dir)
                 .env_remove("GIT_DIR")
@@ -95,9 +102,17 @@ impl Site {
             return Ok(());
         }
         std::fs::write(self.dir.join(".gitignore"), format!("/{MARK}\n/.gyre/\n"))?;
-        for step in [&["init", "--quiet"][..], &["add", "."], &["commit", "--quiet", "-m", "Declare the flights project"]] {
+        for step in [
+            &["init", "--quiet"][..],
+            &["add", "."],
+            &["commit", "--quiet", "-m", "Declare the flights project"],
+        ] {
             if !git(step)?.success() {
-                return Err(Failure::because(format!("`git {}` failed in {}", step.join(" "), self.dir.display())));
+                return Err(Failure::because(format!(
+                    "`git {}` failed in {}",
+                    step.join(" "),
+                    self.dir.display()
+                )));
             }
         }
         Ok(())
