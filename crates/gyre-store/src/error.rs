@@ -24,7 +24,7 @@ pub enum StoreError {
         error: std::io::Error,
     },
     /// Another process has the store.
-    #[error("the store {dir} is in use by process {holder}: stop it, or talk to it with --url")]
+    #[error("the store {dir} is in use by process {holder}; stop that one first")]
     Held {
         /// The store.
         dir: PathBuf,
