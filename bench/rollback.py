@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`gyre model rollback` under load: how long the command takes, when the last answer of the old champion came, failures."""
+"""`gyre rollback` under load: how long the command takes, when the last answer of the old champion came, failures."""
 
 import http.client
 import json
@@ -33,14 +33,14 @@ with served(trainings=1) as (folder, url, _):
     post(url, "/v1/watermark", {"time": as_of, "wait": True})
     took, moved, failed, total = [], [], 0, 0
     for _ in range(ROUNDS):
-        subprocess.run([GYRE, "-C", folder, "model", "promote", "air-time", "2"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([GYRE, "model", "promote", "air-time", "2", "-C", folder], check=True, stdout=subprocess.DEVNULL)
         answers, stop = [], threading.Event()
         crew = [threading.Thread(target=client, args=(url, answers, stop)) for _ in range(4)]
         [thread.start() for thread in crew]
         while len(answers) < 200:
             time.sleep(0.01)
         begun = time.perf_counter()
-        subprocess.run([GYRE, "-C", folder, "model", "rollback", "air-time"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([GYRE, "rollback", "air-time", "-C", folder], check=True, stdout=subprocess.DEVNULL)
         took.append((time.perf_counter() - begun) * 1e3)
         time.sleep(0.3)
         stop.set()

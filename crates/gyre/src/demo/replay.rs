@@ -97,7 +97,7 @@ impl Replay<'_> {
             if self.desk.gateway().traffic(model.as_str()).is_none() {
                 let path = self.site.dir().display();
                 return Err(Failure::because(format!(
-                    "{model} was not trained; `gyre -C {path} journal` says why"
+                    "{model} was not trained; `gyre journal -C {path}` says why"
                 )));
             }
         }
