@@ -45,6 +45,9 @@ pub enum Action {
     },
 }
 
+/// The name of [`Action::Route`].
+pub const ROUTE: &str = "route";
+
 impl Action {
     /// The model that it is about.
     pub fn model(&self) -> &ModelName {
@@ -62,7 +65,7 @@ impl Action {
             Self::Compare { .. } => "compare",
             Self::Train { .. } => "train",
             Self::Judge { .. } => "judge",
-            Self::Route { .. } => "route",
+            Self::Route { .. } => ROUTE,
         }
     }
 }

@@ -16,7 +16,7 @@ use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_stats::performance::p_above_reference;
 
-use crate::action::Action;
+use crate::action::{Action, ROUTE};
 use crate::policy::{Policies, Policy};
 use crate::state::{Known, ModelState, Repair, State};
 
@@ -58,8 +58,12 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
         }
         Fact::DecisionTaken { decision: Decision::Retrain { window }, .. } => turn.asked_to_train(*window),
         Fact::Promoted { version, .. } => turn.promoted_by_hand(*version),
-        Fact::RolledBack { to, .. } => turn.rolled_back_by_hand(*to),
-        Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => turn.failed(reason),
+        Fact::RolledBack { from, to, .. } => turn.rolled_back_by_hand(*from, *to),
+        Fact::ActionFailed { action, reason, .. } if action == ROUTE => turn.route_failed(reason),
+        Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => {
+            turn.end_repair();
+            turn.failed(reason);
+        }
         Fact::LoopResumed { .. } => {
             turn.model.paused = false;
             turn.model.failures = 0;
@@ -67,6 +71,11 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
         _ => {}
     }
     follows
+}
+
+/// Whether `entry` is a person moving a model's traffic.
+pub(crate) fn moves_traffic_by_hand(entry: &Entry) -> bool {
+    entry.actor != ACTOR && matches!(entry.fact, Fact::Promoted { .. } | Fact::RolledBack { .. })
 }
 
 /// One model's turn: the fact's surroundings, and where what follows is put.
@@ -125,11 +134,8 @@ impl Turn<'_> {
         if let Some(obstacle) = self.obstacle() {
             return self.keep(format!("{told}; {obstacle}"), numbers);
         }
-        let others = self
-            .model
-            .versions
-            .iter()
-            .any(|(version, known)| *version != champion && known.passed == Some(true));
+        let others =
+            self.model.versions.iter().any(|(version, known)| *version != champion && known.may_serve());
         if self.policy.recall && others {
             let from = window.period.from.max(self.model.champion_since);
             let period = Period { from, to: window.period.to };
@@ -200,13 +206,10 @@ impl Turn<'_> {
     fn compared(&mut self, scores: &[Score]) {
         let Some(Repair::Comparing { excess, due }) = self.model.repair.take() else { return };
         let Some(champion) = self.model.champion else { return };
-        let others: Vec<&Score> = scores
-            .iter()
-            .filter(|score| score.version != champion)
-            .filter(|score| {
-                self.model.versions.get(&score.version).is_some_and(|known| known.passed == Some(true))
-            })
-            .collect();
+        let may_serve =
+            |score: &&Score| self.model.versions.get(&score.version).is_some_and(Known::may_serve);
+        let others: Vec<&Score> =
+            scores.iter().filter(|score| score.version != champion).filter(may_serve).collect();
         let tried = others.len() as f64;
         let proven = |score: &&&Score| {
             // Bonferroni: the best of many looks good by luck alone.
@@ -275,7 +278,9 @@ impl Turn<'_> {
     fn registered(&mut self, version: Version, holdout: &Numbers) {
         let promised = holdout.get(self.policy.metric).copied();
         let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
-        self.model.versions.insert(version, Known { promised, promised_error, passed: None });
+        self.model
+            .versions
+            .insert(version, Known { promised, promised_error, passed: None, withdrawn: false });
         if matches!(self.model.repair, Some(Repair::Training { .. })) {
             self.model.failures = 0;
             self.model.repair = Some(Repair::Judging { version });
@@ -333,6 +338,7 @@ impl Turn<'_> {
             Verdict::RollBack => {
                 let Some(to) = self.model.champion else { return };
                 self.end_repair();
+                self.withdraw(version);
                 self.model.regret = 0.0;
                 let reason = evidence.to_owned();
                 let model = self.name.clone();
@@ -378,10 +384,21 @@ impl Turn<'_> {
         self.model.champion = Some(version);
         self.model.champion_since = self.now;
         self.model.regret = 0.0;
+        if let Some(known) = self.model.versions.get_mut(&version) {
+            known.withdrawn = false;
+        }
         self.end_rollout();
     }
 
-    fn rolled_back_by_hand(&mut self, to: Version) {
+    /// A version that was found wanting in service is not brought back by the loop.
+    fn withdraw(&mut self, version: Version) {
+        if let Some(known) = self.model.versions.get_mut(&version) {
+            known.withdrawn = true;
+        }
+    }
+
+    fn rolled_back_by_hand(&mut self, from: Version, to: Version) {
+        self.withdraw(from);
         if self.model.champion != Some(to) {
             self.model.champion = Some(to);
             self.model.champion_since = self.now;
@@ -398,18 +415,22 @@ impl Turn<'_> {
         self.model.last_repair = Some(self.now);
     }
 
-    fn failed(&mut self, reason: &str) {
-        let rollout = match self.model.repair {
-            Some(Repair::RollingOut { version, .. }) => Some(version),
-            _ => None,
-        };
-        self.end_repair();
-        self.model.failures += 1;
-        if let (Some(from), Some(to)) = (rollout, self.model.champion) {
+    /// The gateway could not follow. A rollout ends there; any other work that is under way has nothing to do with it.
+    fn route_failed(&mut self, reason: &str) {
+        if let (Some(Repair::RollingOut { version: from, .. }), Some(to)) =
+            (self.model.repair, self.model.champion)
+        {
+            self.end_repair();
+            self.withdraw(from);
             let model = self.name.clone();
             self.follows.facts.push(Fact::RolledBack { model, from, to, reason: reason.to_owned() });
             self.route(vec![(to, 10_000)], reason.to_owned());
         }
+        self.failed(reason);
+    }
+
+    fn failed(&mut self, reason: &str) {
+        self.model.failures += 1;
         if self.model.failures >= MAX_FAILURES && !self.model.paused {
             self.model.paused = true;
             let reason = format!(

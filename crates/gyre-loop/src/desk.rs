@@ -294,7 +294,7 @@ impl Desk {
         let checks = spec.checks.iter().map(|check| &check.value);
         let report = gyre_data::checks::run(file, checks).map_err(|error| told(&error))?;
         let hash = gyre_data::hash::hash_file(file).map_err(|error| told(&error))?;
-        let dataset = dataset.to_owned();
+        let (name, dataset) = (dataset, dataset.to_owned());
         let fact = if report.passed() {
             let (md5, size, rows) = (hash.md5, hash.size, report.rows);
             Fact::DataRecorded(DataVersion {
@@ -309,7 +309,7 @@ impl Desk {
         } else {
             Fact::DataRefused { dataset, digest: hash.sha256, reasons: report.failures.clone() }
         };
-        let key = format!("data/{}/{}", fact.kind(), hash.sha256);
+        let key = format!("data/{}/{name}/{}", fact.kind(), hash.sha256);
         let new = NewFact::new(self.now(), actor, fact).once(key);
         self.store.write(move |tx| tx.append(new))?;
         Ok(report)

@@ -168,7 +168,10 @@ fn turn(shared: &Arc<Shared>, store: &Arc<Store>, mut engine: Engine, hands: &Ar
             desk.news = false;
             desk.watermark
         };
-        match turn_once(shared, store, &mut engine, hands, watermark, &mut observed) {
+        let turned = catch_unwind(AssertUnwindSafe(|| {
+            turn_once(shared, store, &mut engine, hands, watermark, &mut observed)
+        }));
+        match turned.unwrap_or_else(|_| Err(LoopError::Stuck(PANICKED.to_owned()))) {
             Ok(idle) => {
                 let mut desk = shared.desk();
                 desk.trouble = None;
@@ -204,10 +207,15 @@ fn turn_once(
         return Err(LoopError::Stuck(refused));
     }
     while engine.take_in()? > 0 {}
+    // Looked at before what is pending: an action that ends in between is in both, and is not begun again.
+    let running = shared.desk().running.clone();
     for pending in engine.pending()? {
-        if !shared.desk().running.insert(pending.key.clone()) {
+        if running.contains(&pending.key) {
             continue;
         }
+        let key = pending.key.clone();
+        shared.desk().running.insert(key.clone());
+        let desk = Arc::clone(shared);
         let (shared, store, hands) = (Arc::clone(shared), Arc::clone(store), Arc::clone(hands));
         let name = format!("gyre-{}", pending.action.name());
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
@@ -230,7 +238,10 @@ fn turn_once(
                 }
             });
         });
-        spawned.map_err(LoopError::Thread)?;
+        if let Err(error) = spawned {
+            desk.desk().running.remove(&key);
+            return Err(LoopError::Thread(error));
+        }
     }
     let busy = !shared.desk().running.is_empty();
     // A step of a rollout may end between two moments of event time, so the eyes open also without a new one, but

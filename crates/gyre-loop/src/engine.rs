@@ -15,6 +15,12 @@ use crate::controller::{self, ACTOR};
 use crate::policy::Policies;
 use crate::state::State;
 
+/// How many entries are taken in at once.
+const BATCH: u64 = 500;
+
+/// The longest reason of a failure that goes into the journal, in characters.
+const MOST_REASON: usize = 4000;
+
 /// The loop's tables.
 pub static ROOM: Room = Room {
     name: "loop",
@@ -139,9 +145,13 @@ impl Engine {
     /// [`LoopError`]; what was not committed is taken in again the next time.
     pub fn take_in(&mut self) -> Result<usize, LoopError> {
         let after = self.cursor;
-        let entries = self.store.read(|tx| journal::entries(tx, after, 500))?;
+        let mut entries = self.store.read(|tx| journal::entries(tx, after, BATCH))?;
         let read = entries.len();
         let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(0) };
+        let whole = entries.len() < BATCH as usize;
+        // What a person does to the traffic comes before what the loop would do in the same moment: a step that was seen
+        // just before a rollback must not undo it.
+        entries.sort_by_key(|entry| !controller::moves_traffic_by_hand(entry));
         let mut state = self.state.clone();
         let steps: Vec<(Entry, controller::Step)> = entries
             .into_iter()
@@ -157,7 +167,11 @@ impl Engine {
         });
         let actions: Vec<(u64, Timestamp, usize, String)> =
             actions.collect::<Result<_, serde_json::Error>>()?;
-        self.store.write(move |tx| {
+        let current = self.store.write(move |tx| {
+            // What came meanwhile may change the decision; it is taken anew with it.
+            if whole && journal::head(tx)?.size != last {
+                return Ok(false);
+            }
             for (entry, step) in steps {
                 for (i, fact) in step.facts.into_iter().enumerate() {
                     let new = NewFact::new(entry.at, ACTOR, fact).because_of(entry.seq);
@@ -171,9 +185,12 @@ impl Engine {
             }
             let sql = "INSERT INTO loop_cursor VALUES (1, ?1, ?2)
                 ON CONFLICT (one) DO UPDATE SET cursor = excluded.cursor, state = excluded.state";
-            tx.execute(sql, &[last.into(), memory.into()]).map(drop)
+            tx.execute(sql, &[last.into(), memory.into()])?;
+            Ok(true)
         })?;
-        (self.state, self.cursor) = (state, last);
+        if current {
+            (self.state, self.cursor) = (state, last);
+        }
         Ok(read)
     }
 
@@ -217,9 +234,15 @@ impl Engine {
             Ok(facts) => (facts, None),
             Err(failure) => (failure.facts, Some(failure.reason)),
         };
-        let Pending { key, cause, at, action } = pending.clone();
-        store.write(move |tx| record(tx, &key, cause, at, &action, facts, failure))?;
-        Ok(())
+        let put = |facts: Vec<Fact>, failure: Option<String>| {
+            let Pending { key, cause, at, action } = pending.clone();
+            store.write(move |tx| record(tx, &key, cause, at, &action, facts, failure))
+        };
+        match put(facts, failure) {
+            // It would be too large the next time too: that it came to nothing is what can be said.
+            Err(error @ StoreError::TooLarge { .. }) => Ok(put(Vec::new(), Some(error.to_string()))?),
+            other => Ok(other?),
+        }
     }
 }
 
@@ -232,14 +255,18 @@ fn record(
     mut facts: Vec<Fact>,
     failure: Option<String>,
 ) -> Result<(), StoreError> {
+    if tx.execute("UPDATE loop_action SET done = 1 WHERE key = ?1 AND done = 0", &[key.into()])? == 0 {
+        return Ok(());
+    }
     // A failed run speaks for itself; any other failure gets a fact of its own.
     let told = facts.iter().any(|fact| matches!(fact, Fact::RunFailed { .. }));
     if let Some(reason) = failure.filter(|_| !told) {
         let model = action.model().clone();
+        let reason = reason.chars().take(MOST_REASON).collect();
         facts.push(Fact::ActionFailed { model, action: action.name().to_owned(), reason });
     }
     for (i, fact) in facts.into_iter().enumerate() {
         tx.append(NewFact::new(at, "loop", fact).because_of(cause).once(format!("{key}/{i}")))?;
     }
-    tx.execute("UPDATE loop_action SET done = 1 WHERE key = ?1", &[key.into()]).map(drop)
+    Ok(())
 }

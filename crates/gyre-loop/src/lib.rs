@@ -7,7 +7,7 @@
 //! is named by the entry that caused it, and whoever performs it a second time finds the first one's traces.
 //!
 //! Invariants, each held by a seeded simulation in `tests/`: a version that did not pass its gates never becomes champion;
-//! no action is done twice or forgotten; no more trainings than the limit allows; while anything is under way for a model,
+//! no action is done twice or forgotten; no more trainings of its own than the limit allows; while anything is under way for a model,
 //! nothing else begins for it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -52,6 +52,16 @@ pub struct Known {
     pub promised_error: f64,
     /// What the gates said; none before they did.
     pub passed: Option<bool>,
+    /// Whether traffic was taken back from it; only a person gives it some again.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+impl Known {
+    /// Whether the loop may bring it back.
+    pub fn may_serve(&self) -> bool {
+        self.passed == Some(true) && !self.withdrawn
+    }
 }
 
 /// What is under way for a model.

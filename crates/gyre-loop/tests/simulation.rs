@@ -14,7 +14,7 @@ use gyre_core::record::Signature;
 use gyre_core::spec::{Limit, Window};
 use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Digest, ModelName, Span, Timestamp, Version};
-use gyre_loop::state::Repair;
+use gyre_loop::state::{ModelState, Repair};
 use gyre_loop::{Action, Engine, Failure, Hands, Policies, Policy, ROOM};
 use gyre_store::{NewFact, Room, Store, journal};
 
@@ -179,6 +179,7 @@ fn live(seed: u64) {
         },
     );
     let mut engine = Engine::open(Arc::clone(&store), policies.clone()).unwrap();
+    let mut crashes = 0;
     for _ in 0..140 {
         let world = World { store: Arc::clone(&store), seed, begun: Mutex::new(std::mem::take(&mut begun)) };
         let state = engine.state().models.get(&model).cloned().unwrap_or_default();
@@ -212,8 +213,10 @@ fn live(seed: u64) {
             3 if dice.chance(20) => {
                 append(&store, now, "user:ann", Fact::LoopResumed { model: model.clone() })
             }
+            3 if dice.chance(30) => by_hand(&mut dice, &store, &model, &state, now),
             4 if dice.chance(30) => {
                 // The machine stops: the work of an action was done, but nothing says so.
+                crashes += 1;
                 if let Some(pending) = engine.pending().unwrap().first() {
                     let _ = world.perform(&pending.key, &pending.action);
                 }
@@ -255,8 +258,49 @@ fn live(seed: u64) {
         Engine::perform(&store, &world, first).unwrap();
     }
     assert!(engine.pending().unwrap().is_empty(), "seed {seed}: an action was lost");
+    for (key, times) in world.begun.lock().unwrap().iter() {
+        assert!(
+            *times <= 1 + crashes,
+            "seed {seed}: action {key} was begun {times} times in {crashes} crashes"
+        );
+    }
     check(seed, &store, &engine);
+    let entries = store.read(|tx| journal::entries(tx, 0, 100_000)).unwrap();
+    let known = engine.state().models.get(&model).and_then(|model| model.champion);
+    assert_eq!(
+        known,
+        champion_of(&entries),
+        "seed {seed}: the controller and the journal differ on who serves"
+    );
     assert!(journal::verify(&store).unwrap().verified);
+}
+
+/// A person promotes a version that passed its gates, or sends the traffic back to one.
+fn by_hand(dice: &mut Dice, store: &Store, model: &ModelName, state: &ModelState, now: Timestamp) {
+    let passed: Vec<Version> = state
+        .versions
+        .iter()
+        .filter(|(_, known)| known.passed == Some(true))
+        .map(|(version, _)| *version)
+        .collect();
+    let (Some(champion), false) = (state.champion, passed.is_empty()) else { return };
+    let version = passed[dice.below(passed.len() as u64) as usize];
+    let (model, reason) = (model.clone(), "by hand".to_owned());
+    let fact = if dice.chance(50) {
+        Fact::Promoted { model, version, previous: Some(champion), reason }
+    } else {
+        Fact::RolledBack { model, from: champion, to: version, reason }
+    };
+    append(store, now, "user:ann", fact);
+}
+
+/// Who serves according to the journal alone.
+fn champion_of(entries: &[gyre_core::Entry]) -> Option<Version> {
+    entries.iter().rev().find_map(|entry| match entry.fact {
+        Fact::Promoted { version, .. } => Some(version),
+        Fact::RolledBack { to, .. } => Some(to),
+        _ => None,
+    })
 }
 
 fn check(seed: u64, store: &Store, engine: &Engine) {

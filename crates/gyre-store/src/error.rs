@@ -80,6 +80,9 @@ pub enum StoreError {
     /// The request contradicts the state.
     #[error("{0}")]
     Conflict(String),
+    /// The commit failed; nothing of it was written.
+    #[error("nothing of this was written: {0}")]
+    Commit(String),
     /// The writing thread is gone.
     #[error("the store is closed")]
     Closed,

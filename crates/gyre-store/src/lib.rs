@@ -3,8 +3,8 @@
 //! The promise of this room: **a state change and its journal entry commit in the same transaction, and what was
 //! acknowledged is on disk.** It is kept by construction. The only way to write is [`Store::write`]; the only way
 //! to tell the journal is [`Tx::append`]; and state tables belong to a [`Room`], whose projection the store calls
-//! for every entry inside the transaction that appends it. So state cannot move without a fact, and a table can
-//! be made anew from the journal at any time.
+//! for every entry inside the transaction that appends it. So state cannot move without a fact, and a table that
+//! a projection fills can be made anew from the journal.
 //!
 //! One thread writes, with group commit: writers that come while a commit is on its way to disk share the next
 //! one. Readers use connections of their own and are never held up (SQLite in WAL mode).

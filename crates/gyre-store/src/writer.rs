@@ -105,7 +105,7 @@ fn commit_group(
             let reason = error.to_string();
             let full = matches!(error, StoreError::Full);
             for tell in tellers {
-                tell(Err(if full { StoreError::Full } else { StoreError::Conflict(reason.clone()) }));
+                tell(Err(if full { StoreError::Full } else { StoreError::Commit(reason.clone()) }));
             }
         }
     }
@@ -127,7 +127,7 @@ fn run_group(
     };
     let mut next = Some(first);
     while let Some(job) = next.take() {
-        tellers.push(run_one(&transaction, journal, job)?);
+        run_one(&transaction, journal, job, tellers)?;
         if tellers.len() < GROUP {
             next = queue.try_recv().ok();
         }
@@ -136,15 +136,25 @@ fn run_group(
     Ok(())
 }
 
-fn run_one(transaction: &Transaction<'_>, journal: &mut Journal, job: Job) -> Result<Tell, StoreError> {
+/// Runs a job in a savepoint of its own. Its teller is kept whatever happens: nobody is left without an answer.
+fn run_one(
+    transaction: &Transaction<'_>,
+    journal: &mut Journal,
+    job: Job,
+    tellers: &mut Vec<Tell>,
+) -> Result<(), StoreError> {
     let before = journal.frontier.clone();
-    transaction.execute_batch("SAVEPOINT job")?;
+    if let Err(error) = transaction.execute_batch("SAVEPOINT job") {
+        tellers.push(job(None).1);
+        return Err(error.into());
+    }
     let (keep, tell) = job(Some(&mut Tx::writing(transaction, journal)));
+    tellers.push(tell);
     if keep {
         transaction.execute_batch("RELEASE job")?;
     } else {
         journal.frontier = before;
         transaction.execute_batch("ROLLBACK TO job; RELEASE job")?;
     }
-    Ok(tell)
+    Ok(())
 }

@@ -14,7 +14,7 @@ use crate::engine::Failure;
 const MOST_BYTES: u64 = 4 << 30;
 
 /// How many folders of earlier runs are kept, to look at; what counts of them is in Git, the DVC cache and the blobs.
-const KEPT_RUNS: usize = 5;
+const KEPT_RUNS: usize = 10;
 
 /// Makes `run` a copy of the project in `root`, with the project's DVC cache. What an earlier attempt left is used again.
 pub(super) fn checkout(root: &Path, run: &Path) -> Result<Repo, Failure> {
@@ -28,7 +28,10 @@ pub(super) fn checkout(root: &Path, run: &Path) -> Result<Repo, Failure> {
         if entry.file_type().is_some_and(|kind| kind.is_dir()) {
             std::fs::create_dir_all(&to).map_err(|error| on(&to, error))?;
         } else if entry.file_type().is_some_and(|kind| kind.is_file()) && !to.exists() {
-            copied += std::fs::copy(entry.path(), &to).map_err(|error| on(&to, error))?;
+            // Under another name first: what bears its own name is whole, whenever an attempt was cut short.
+            let partial = to.with_extension("gyre-partial");
+            copied += std::fs::copy(entry.path(), &partial).map_err(|error| on(&partial, error))?;
+            std::fs::rename(&partial, &to).map_err(|error| on(&to, error))?;
         }
         if copied > MOST_BYTES {
             return Err(Failure::because(format!(

@@ -29,7 +29,9 @@ pub(super) fn compare(workshop: &Workshop, model: &ModelName, period: Period) ->
 
     let passed = |version: &&VersionRecord| version.gates.as_ref().is_some_and(|gates| gates.passed);
     let mut losses = Vec::new();
-    for version in versions.iter().rev().filter(passed).take(MOST) {
+    let (own, others): (Vec<_>, Vec<_>) =
+        versions.iter().rev().filter(passed).partition(|version| version.registered.version == champion);
+    for version in own.into_iter().chain(others).take(MOST) {
         // A version that reads a feature which is no longer sent cannot be brought back; the others can.
         let Ok(predicted) =
             workshop.scorer(&version.registered).and_then(|scorer| predict(&scorer, &features))

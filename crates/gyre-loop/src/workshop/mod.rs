@@ -14,8 +14,8 @@ mod train;
 mod versions;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gyre_core::fact::Fact;
 use gyre_core::spec::{Model, Project};
@@ -38,6 +38,8 @@ pub struct Workshop {
     store: Arc<Store>,
     gateway: Arc<Gateway>,
     scorers: Scorers,
+    /// Held from reading the registry until the gateway follows, so that the last one to read is the last one to act.
+    routing: Mutex<()>,
     /// Whether commands that run are to end.
     stop: Arc<AtomicBool>,
 }
@@ -45,7 +47,15 @@ pub struct Workshop {
 impl Workshop {
     /// A workshop for the project in the folder `root`.
     pub fn new(root: PathBuf, project: Arc<Project>, store: Arc<Store>, gateway: Arc<Gateway>) -> Self {
-        Self { root, project, store, gateway, scorers: Scorers::default(), stop: Arc::default() }
+        Self {
+            root,
+            project,
+            store,
+            gateway,
+            scorers: Scorers::default(),
+            routing: Mutex::default(),
+            stop: Arc::default(),
+        }
     }
 
     fn model(&self, name: &ModelName) -> Result<&Model, Failure> {
@@ -66,6 +76,7 @@ impl Workshop {
     /// # Errors
     /// Why it cannot: a version that does not load, a store that does not answer.
     pub fn route(&self, model: &ModelName) -> Result<(), Failure> {
+        let _routing = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
         route::follow(self, model)
     }
 }

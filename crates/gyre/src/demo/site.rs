@@ -29,6 +29,9 @@ pub(super) struct Cursor {
     pub(super) failed: u64,
     /// Seconds that earlier attempts took.
     pub(super) seconds: f64,
+    /// Whether the folder is ready.
+    #[serde(default)]
+    pub(super) prepared: bool,
     /// Whether the year is over.
     pub(super) finished: bool,
 }
@@ -40,10 +43,10 @@ impl Site {
         let dir = std::path::absolute(dir)?;
         let site = Self { dir };
         if site.mark().exists() {
-            if !site.cursor()?.finished {
+            let cursor = site.cursor()?;
+            if cursor.prepared && !cursor.finished {
                 return Ok(site);
             }
-            std::fs::remove_dir_all(&site.dir)?;
         } else if site.dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Failure::because(format!(
                 "{} is not empty and not a demo's folder; choose another with --dir",
@@ -51,10 +54,25 @@ impl Site {
             )));
         }
         std::fs::create_dir_all(&site.dir)?;
+        // The mark comes first: whatever happens from here on, the folder is known to be the demo's.
+        site.advance(Cursor::default())?;
+        site.clear()?;
         EXAMPLE.extract(&site.dir)?;
         site.commit()?;
-        site.advance(Cursor::default())?;
+        site.advance(Cursor { prepared: true, ..Cursor::default() })?;
         Ok(site)
+    }
+
+    /// Removes everything but the mark.
+    fn clear(&self) -> Result<(), Failure> {
+        for entry in self.dir.read_dir()? {
+            let path = entry?.path();
+            if path == self.mark() {
+                continue;
+            }
+            if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
+        }
+        Ok(())
     }
 
     pub(super) fn dir(&self) -> &Path {
