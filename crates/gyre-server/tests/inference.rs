@@ -105,6 +105,11 @@ fn every_wrong_request_is_refused_and_nothing_is_logged() {
     let deep = format!(r#"{{"inputs": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let cases: Vec<(&str, String, &str)> = vec![
         ("missing feature", with("price", ""), "feature `price` is missing"),
+        (
+            "too many rows",
+            with("price", &tensor("price", "FP64", "[20001]", &format!("[{}1]", "1,".repeat(20_000)))),
+            "at most 20000",
+        ),
         ("renamed feature", with("price", &tensor("prise", "FP64", "[1]", "[1]")), "is `prise` it?"),
         ("extra feature", extra, "`prise` is not a feature; did you mean `price`?"),
         ("feature twice", twice, "feature `price` is given twice"),

@@ -49,6 +49,9 @@ pub(super) struct Asked {
     pub(super) request: Request,
 }
 
+/// Rows in a request: what a worker answers in some milliseconds, and a fraction of what the log's queue holds.
+const MOST_ROWS: usize = 20_000;
+
 /// What is wrong with a request, before any model has seen it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
@@ -62,6 +65,10 @@ pub(super) enum AskError {
     Role { name: String, found: String },
     #[error("two inputs hold the ids of the rows")]
     IdsTwice,
+    #[error(
+        "the request has {0} rows; send at most {MOST_ROWS} in one, so that the others need not wait for it"
+    )]
+    Rows(usize),
 }
 
 impl Ask<'_> {
@@ -73,6 +80,10 @@ impl Ask<'_> {
             None => now(),
         };
         let rows = self.inputs.first().map_or(0, Tensor::rows);
+        let most = self.inputs.iter().map(Tensor::rows).max().unwrap_or(0);
+        if most > MOST_ROWS {
+            return Err(AskError::Rows(most));
+        }
         let mut ids = None;
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for tensor in self.inputs {
