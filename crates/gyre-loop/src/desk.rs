@@ -42,6 +42,8 @@ pub struct Desk {
     driver: Driver,
     clock: Arc<dyn Clock>,
     time: TimeSource,
+    /// Models that could not be served when the project was opened.
+    broken: Vec<String>,
 }
 
 /// Why something was not done.
@@ -82,10 +84,12 @@ impl Desk {
             Arc::clone(&store),
             Arc::clone(&gateway),
         ));
+        // One model that does not load must not take the others down with it.
+        let mut broken = Vec::new();
         for model in project.models.keys() {
-            workshop
-                .route(model)
-                .map_err(|Failure { reason, .. }| DeskError::Refused(format!("{model}: {reason}")))?;
+            if let Err(Failure { reason, .. }) = workshop.route(model) {
+                broken.push(format!("{model} is not served: {reason}"));
+            }
         }
         let watermark = match time {
             TimeSource::Clock => clock.now(),
@@ -109,7 +113,7 @@ impl Desk {
             Arc::clone(&workshop) as Arc<_>,
             watermark,
         )?;
-        Ok(Self { root: root.to_owned(), project, store, gateway, workshop, driver, clock, time })
+        Ok(Self { root: root.to_owned(), project, store, gateway, workshop, driver, clock, time, broken })
     }
 
     /// The project's folder.
@@ -137,9 +141,10 @@ impl Desk {
         self.driver.state()
     }
 
-    /// Why the loop cannot go on at present.
+    /// What is wrong at present: models that could not be loaded at the start, and why the loop cannot go on.
     pub fn trouble(&self) -> Option<String> {
-        self.driver.trouble()
+        let troubles: Vec<String> = self.broken.iter().cloned().chain(self.driver.trouble()).collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
     }
 
     /// How far event time has come.

@@ -129,3 +129,24 @@ fn bad_data_is_refused_with_reasons_and_nothing_is_trained_on_it() {
     plant.train(Window::All);
     assert_eq!(plant.count("version_registered"), 2, "the mended table is trained on");
 }
+
+#[test]
+fn a_damaged_model_is_named_and_does_not_keep_the_project_from_opening() {
+    let mut plant = Plant::new(30, summer);
+    plant.first_version();
+    assert_eq!(plant.desk().trouble(), None);
+    let registered = plant.of_kind("version_registered");
+    let Some(Fact::VersionRegistered(version)) = registered.first().map(|entry| &entry.fact) else {
+        panic!()
+    };
+    let file = plant.desk().store().blobs().path(&version.artifact);
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, b"damaged").unwrap();
+    plant.reopen();
+    let trouble = plant.desk().trouble().unwrap();
+    assert!(trouble.contains("kiln is not served") && trouble.contains("not what was written"), "{trouble}");
+    std::fs::write(&file, whole).unwrap();
+    plant.reopen();
+    assert_eq!(plant.desk().trouble(), None);
+    champion_serves(&plant);
+}
