@@ -80,7 +80,7 @@ impl Demo {
         std::fs::copy(example.join("data/broken-batch.parquet"), dir.join("data/broken-batch.parquet"))
             .unwrap();
         thin(&example.join("data/flights.parquet"), &dir.join("data/flights.parquet"));
-        let cursor = r#"{"time":null,"failed":0,"seconds":0.0,"finished":false}"#;
+        let cursor = r#"{"time":null,"failed":0,"seconds":0.0,"prepared":true,"finished":false}"#;
         std::fs::write(dir.join(".gyre-demo.json"), cursor).unwrap();
         Self(dir.to_owned())
     }
