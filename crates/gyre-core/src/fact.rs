@@ -4,6 +4,10 @@
 //! never removed; what was wrong is corrected by a later fact. The controller lives on facts, lineage is a
 //! projection of them, and the state tables change only together with the fact that says so.
 
+mod access;
+mod registry;
+mod tracking;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +17,10 @@ use crate::record::Signature;
 use crate::spec::Window;
 use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
+
+pub use access::AccessChange;
+pub use registry::RegistryChange;
+pub use tracking::TrackingChange;
 
 /// A fact with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +39,9 @@ pub struct Entry {
     /// Unique where present: writing the same key again changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// From where: the client's address, and what it calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// What happened.
     pub fact: Fact,
 }
@@ -231,6 +242,12 @@ pub enum Fact {
         /// The model.
         model: ModelName,
     },
+    /// Something tracked changed.
+    Tracking(TrackingChange),
+    /// The model registry changed.
+    Registry(RegistryChange),
+    /// Who may do what changed.
+    Access(AccessChange),
 }
 
 /// Where the code stood.
@@ -452,7 +469,12 @@ impl Fact {
     /// The model it is about, when it is about one.
     pub fn model(&self) -> Option<&ModelName> {
         match self {
-            Self::ProjectLoaded { .. } | Self::DataRecorded(_) | Self::DataRefused { .. } => None,
+            Self::ProjectLoaded { .. }
+            | Self::DataRecorded(_)
+            | Self::DataRefused { .. }
+            | Self::Tracking(_)
+            | Self::Registry(_)
+            | Self::Access(_) => None,
             Self::RunFinished(run) => Some(&run.model),
             Self::VersionRegistered(version) => Some(&version.model),
             Self::WindowClosed(window) => Some(&window.model),
@@ -498,6 +520,9 @@ impl Fact {
             Self::ActionFailed { .. } => "action_failed",
             Self::LoopPaused { .. } => "loop_paused",
             Self::LoopResumed { .. } => "loop_resumed",
+            Self::Tracking(_) => "tracking",
+            Self::Registry(_) => "registry",
+            Self::Access(_) => "access",
         }
     }
 }
@@ -508,9 +533,15 @@ mod tests {
 
     #[test]
     fn the_kind_is_what_json_says() {
-        let fact = Fact::LoopResumed { model: "air-time".parse().unwrap() };
-        let json = serde_json::to_value(&fact).unwrap();
-        assert_eq!(json["kind"], fact.kind());
-        assert_eq!(serde_json::from_value::<Fact>(json).unwrap(), fact);
+        let facts = [
+            Fact::LoopResumed { model: "air-time".parse().unwrap() },
+            Fact::Tracking(TrackingChange::RunDeleted { run: "r1".to_owned() }),
+            Fact::Access(AccessChange::UserCreated { user: "ada".to_owned() }),
+        ];
+        for fact in facts {
+            let json = serde_json::to_value(&fact).unwrap();
+            assert_eq!(json["kind"], fact.kind());
+            assert_eq!(serde_json::from_value::<Fact>(json).unwrap(), fact);
+        }
     }
 }

@@ -205,6 +205,7 @@ fn the_widest_table_still_fits_into_the_journal() {
         actor: "monitor".into(),
         cause: None,
         key: None,
+        origin: None,
         fact: Fact::WindowClosed(summary),
     };
     let text = serde_json::to_string(&entry).unwrap();

@@ -109,7 +109,10 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::SegmentClosed { .. }
         | Fact::ActionFailed { .. }
         | Fact::LoopPaused { .. }
-        | Fact::LoopResumed { .. } => Ok(()),
+        | Fact::LoopResumed { .. }
+        | Fact::Tracking(_)
+        | Fact::Registry(_)
+        | Fact::Access(_) => Ok(()),
     }
 }
 

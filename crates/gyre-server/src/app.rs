@@ -9,7 +9,7 @@ use std::sync::Arc;
 use gyre_core::Clock;
 use gyre_gateway::Gateway;
 use gyre_loop::Desk;
-use gyre_store::Store;
+use gyre_store::{Store, StoreError, Tx};
 use tokio::sync::Semaphore;
 
 /// Reads that run at a time.
@@ -60,6 +60,17 @@ impl App {
     ) -> Result<T, Aside> {
         let _place = self.operations.try_acquire().map_err(|_| Aside::Busy)?;
         self.aside(job).await
+    }
+
+    /// Writes to the store without holding a thread, and returns once it is on disk.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = tokio::sync::oneshot::channel();
+        // A client that has gone away does not need the answer.
+        self.store.submit(job, move |result| drop(answer.send(result)))?;
+        outcome.await.map_err(|_| StoreError::Closed)?
     }
 
     async fn aside<T: Send + 'static>(

@@ -22,7 +22,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gyre_core::Version;
 use gyre_core::ids::nearest;
@@ -32,11 +32,25 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::payload::{self, PayloadError};
+use crate::routes::{Need, Routes};
 
 /// The largest request.
 const LIMIT: usize = 16 << 20;
 /// The header of the binary tensor extension.
 const BINARY: &str = "inference-header-content-length";
+
+pub(crate) fn routes(routes: &mut Routes) {
+    routes
+        .add(Method::GET, "/v2", Need::Open, server)
+        .add(Method::GET, "/v2/health/live", Need::Open, health)
+        .add(Method::GET, "/v2/health/ready", Need::Open, health)
+        .get("/v2/models/{model}", metadata)
+        .get("/v2/models/{model}/ready", ready)
+        .post("/v2/models/{model}/infer", Need::Read, infer)
+        .get("/v2/models/{model}/versions/{version}", metadata_version)
+        .get("/v2/models/{model}/versions/{version}/ready", ready_version)
+        .post("/v2/models/{model}/versions/{version}/infer", Need::Read, infer_version);
+}
 
 /// Why a request was not answered.
 #[derive(Debug)]

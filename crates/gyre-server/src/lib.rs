@@ -7,6 +7,7 @@
 //! | `payload` | bodies: read within limits of size and time, JSON with the place of a mistake |
 //! | `inference` | `/v2`: Open Inference Protocol V2 (REST) |
 //! | `rest` | `/v1`, `/health`: gyre's own API |
+//! | `mlflow` | `/api`, `/ajax-api`: MLflow's REST protocol |
 //! | `ui` | the control room: pages for people |
 //! | [`lineage`] | where an answer came from, and what came of data |
 //! | [`news`] | a journal entry in a few words |
@@ -23,10 +24,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
+mod caller;
 mod glance;
 mod guard;
 mod inference;
 pub mod lineage;
+mod mlflow;
 pub mod news;
 mod pages;
 mod payload;
@@ -37,5 +40,5 @@ mod serve;
 mod ui;
 
 pub use app::App;
-pub use routes::ROUTES;
+pub use routes::{Need, Route, all as routes};
 pub use serve::{ServeError, Server};

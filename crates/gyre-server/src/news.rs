@@ -120,7 +120,10 @@ fn tell(fact: &Fact) -> Option<News> {
         | Fact::RunFinished(_)
         | Fact::WindowClosed(_)
         | Fact::TrafficShifted { .. }
-        | Fact::SegmentClosed { .. } => return None,
+        | Fact::SegmentClosed { .. }
+        | Fact::Tracking(_)
+        | Fact::Registry(_)
+        | Fact::Access(_) => return None,
     };
     Some(news)
 }

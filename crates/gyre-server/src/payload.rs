@@ -76,6 +76,14 @@ fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), PayloadError> 
     }
 }
 
+/// Reads `body` as JSON that is no object.
+///
+/// # Errors
+/// [`PayloadError::Json`].
+pub(crate) fn scalar<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PayloadError> {
+    serde_json::from_slice(body).map_err(|error| PayloadError::Json(error.to_string()))
+}
+
 /// Reads `body` as the JSON of a `T`.
 ///
 /// # Errors

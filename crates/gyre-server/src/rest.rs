@@ -12,7 +12,7 @@ pub(crate) mod operations;
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gyre_core::ModelName;
 use gyre_core::ids::nearest;
@@ -24,6 +24,26 @@ use serde_json::json;
 
 use crate::app::{App, Aside};
 use crate::payload::PayloadError;
+use crate::routes::{Need, Routes};
+
+pub(crate) fn routes(routes: &mut Routes) {
+    routes
+        .add(Method::GET, "/health", Need::Open, health)
+        .get("/v1/status", models::status)
+        .get("/v1/models", models::list)
+        .get("/v1/models/{model}", models::show)
+        .post("/v1/models/{model}/promote", Need::Approve, operations::promote)
+        .post("/v1/models/{model}/rollback", Need::Approve, operations::roll_back)
+        .post("/v1/models/{model}/train", Need::Write, operations::train)
+        .post("/v1/models/{model}/resume", Need::Approve, operations::resume)
+        .post("/v1/models/{model}/flush", Need::Write, operations::flush)
+        .post("/v1/labels", Need::Write, labels::take)
+        .post("/v1/watermark", Need::Admin, operations::advance)
+        .get("/v1/journal", journal::list)
+        .get("/v1/journal/head", journal::head)
+        .get("/v1/journal/verify", journal::verify)
+        .get("/v1/lineage", lineage::of);
+}
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,9 +123,10 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-            StoreError::Conflict(_) => StatusCode::CONFLICT,
+            StoreError::Invalid(_) => StatusCode::BAD_REQUEST,
+            StoreError::Conflict(_) | StoreError::Exists { .. } => StatusCode::CONFLICT,
             StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
-            StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Closed | StoreError::Busy => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

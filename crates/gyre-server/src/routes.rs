@@ -1,88 +1,107 @@
-//! All routes in one place, and what is said where there is none.
+//! All routes in one place, what each asks of its caller, and what is said where there is none.
+//!
+//! A route exists only by an entry in this table, and an entry cannot be made without saying what it needs. So "which
+//! routes are there, and who may use them" is answered by data, and the tests enumerate it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::handler::Handler;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, get, on};
 
 use crate::app::App;
-use crate::{inference, rest, ui};
+use crate::{inference, mlflow, rest, ui};
 
-/// Every route: method, and path with its parameters in braces.
-pub const ROUTES: [(&str, &str); 29] = [
-    ("GET", "/health"),
-    ("GET", "/v2"),
-    ("GET", "/v2/health/live"),
-    ("GET", "/v2/health/ready"),
-    ("GET", "/v2/models/{model}"),
-    ("GET", "/v2/models/{model}/ready"),
-    ("POST", "/v2/models/{model}/infer"),
-    ("GET", "/v2/models/{model}/versions/{version}"),
-    ("GET", "/v2/models/{model}/versions/{version}/ready"),
-    ("POST", "/v2/models/{model}/versions/{version}/infer"),
-    ("GET", "/v1/status"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/{model}"),
-    ("POST", "/v1/models/{model}/promote"),
-    ("POST", "/v1/models/{model}/rollback"),
-    ("POST", "/v1/models/{model}/train"),
-    ("POST", "/v1/models/{model}/resume"),
-    ("POST", "/v1/models/{model}/flush"),
-    ("POST", "/v1/labels"),
-    ("POST", "/v1/watermark"),
-    ("GET", "/v1/journal"),
-    ("GET", "/v1/journal/head"),
-    ("GET", "/v1/journal/verify"),
-    ("GET", "/v1/lineage"),
-    ("GET", "/"),
-    ("GET", "/models"),
-    ("GET", "/models/{model}"),
-    ("GET", "/journal"),
-    ("GET", "/report/{model}"),
-];
-
-/// The router over `app`.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/health", get(rest::health))
-        .route("/v2", get(inference::server))
-        .route("/v2/health/live", get(inference::health))
-        .route("/v2/health/ready", get(inference::health))
-        .route("/v2/models/{model}", get(inference::metadata))
-        .route("/v2/models/{model}/ready", get(inference::ready))
-        .route("/v2/models/{model}/infer", post(inference::infer))
-        .route("/v2/models/{model}/versions/{version}", get(inference::metadata_version))
-        .route("/v2/models/{model}/versions/{version}/ready", get(inference::ready_version))
-        .route("/v2/models/{model}/versions/{version}/infer", post(inference::infer_version))
-        .route("/v1/status", get(rest::models::status))
-        .route("/v1/models", get(rest::models::list))
-        .route("/v1/models/{model}", get(rest::models::show))
-        .route("/v1/models/{model}/promote", post(rest::operations::promote))
-        .route("/v1/models/{model}/rollback", post(rest::operations::roll_back))
-        .route("/v1/models/{model}/train", post(rest::operations::train))
-        .route("/v1/models/{model}/resume", post(rest::operations::resume))
-        .route("/v1/models/{model}/flush", post(rest::operations::flush))
-        .route("/v1/labels", post(rest::labels::take))
-        .route("/v1/watermark", post(rest::operations::advance))
-        .route("/v1/journal", get(rest::journal::list))
-        .route("/v1/journal/head", get(rest::journal::head))
-        .route("/v1/journal/verify", get(rest::journal::verify))
-        .route("/v1/lineage", get(rest::lineage::of))
-        .route("/", get(ui::overview::page))
-        .route("/models", get(ui::models::page))
-        .route("/models/{model}", get(ui::model::page))
-        .route("/journal", get(ui::journal::page))
-        .route("/report/{model}", get(ui::model::report))
-        .fallback(nowhere)
-        .method_not_allowed_fallback(other_method)
-        .with_state(app)
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// Nothing: it tells no more than that a server is here.
+    Open,
+    /// To read (role viewer).
+    Read,
+    /// To add and change (role contributor).
+    Write,
+    /// To decide what serves (role approver).
+    Approve,
+    /// To administer (role admin).
+    Admin,
 }
 
-async fn nowhere(uri: Uri) -> Response {
+/// A route: how it is asked, and what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with its parameters in braces.
+    pub path: String,
+    /// What it asks of its caller.
+    pub need: Need,
+}
+
+/// The table of routes as it grows.
+#[derive(Default)]
+pub(crate) struct Routes {
+    router: Router<Arc<App>>,
+    list: Vec<Route>,
+}
+
+impl Routes {
+    /// Adds a route.
+    pub(crate) fn add<T, H>(&mut self, method: Method, path: &str, need: Need, handler: H) -> &mut Self
+    where
+        T: 'static,
+        H: Handler<T, Arc<App>>,
+    {
+        self.list.push(Route { method: method.clone(), path: path.to_owned(), need });
+        let route = match MethodFilter::try_from(method) {
+            Ok(filter) => on(filter, handler),
+            Err(_) => get(handler),
+        };
+        self.router = std::mem::take(&mut self.router).route(path, route);
+        self
+    }
+
+    /// Adds a route for reading.
+    pub(crate) fn get<T: 'static, H: Handler<T, Arc<App>>>(&mut self, path: &str, handler: H) -> &mut Self {
+        self.add(Method::GET, path, Need::Read, handler)
+    }
+
+    /// Adds a route that changes something.
+    pub(crate) fn post<T: 'static, H: Handler<T, Arc<App>>>(
+        &mut self,
+        path: &str,
+        need: Need,
+        handler: H,
+    ) -> &mut Self {
+        self.add(Method::POST, path, need, handler)
+    }
+}
+
+/// Every route that there is.
+pub fn all() -> Vec<Route> {
+    table().list
+}
+
+fn table() -> Routes {
+    let mut routes = Routes::default();
+    inference::routes(&mut routes);
+    rest::routes(&mut routes);
+    ui::routes(&mut routes);
+    mlflow::routes(&mut routes);
+    routes
+}
+
+/// The router over `app`.
+pub(crate) fn router(app: Arc<App>) -> Router<()> {
+    table().router.fallback(nowhere).method_not_allowed_fallback(other_method).with_state(app)
+}
+
+async fn nowhere(uri: Uri) -> Result<Response, Infallible> {
     let path: String = uri.path().chars().take(200).collect();
-    refuse(uri.path(), StatusCode::NOT_FOUND, &format!("there is nothing at `{path}`"))
+    Ok(refuse(uri.path(), StatusCode::NOT_FOUND, &format!("there is nothing at `{path}`")))
 }
 
 async fn other_method(uri: Uri) -> Response {
@@ -99,6 +118,8 @@ pub(crate) fn refuse(path: &str, status: StatusCode, message: &str) -> Response 
         inference::Refused::new(status, message).into_response()
     } else if path == "/health" || path.starts_with("/v1/") {
         rest::Refused::new(status, message).into_response()
+    } else if mlflow::speaks(path) {
+        mlflow::MlflowError::with_status(status, message).into_response()
     } else {
         ui::refused(status, message)
     };

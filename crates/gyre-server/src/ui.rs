@@ -17,6 +17,16 @@ use maud::{Markup, html};
 
 use crate::app::Aside;
 use crate::rest;
+use crate::routes::Routes;
+
+pub(crate) fn routes(routes: &mut Routes) {
+    routes
+        .get("/", overview::page)
+        .get("/models", models::page)
+        .get("/models/{model}", model::page)
+        .get("/journal", journal::page)
+        .get("/report/{model}", model::report);
+}
 
 /// Whether the browser is asked to fetch a page again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

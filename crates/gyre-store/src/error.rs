@@ -77,12 +77,26 @@ pub enum StoreError {
         /// What to do, beginning with a separator; or nothing.
         hint: String,
     },
+    /// Something of that name is there already.
+    #[error("{what} `{name}` exists already")]
+    Exists {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The request makes no sense: what was found, and what was expected.
+    #[error("{0}")]
+    Invalid(String),
     /// The request contradicts the state.
     #[error("{0}")]
     Conflict(String),
     /// The commit failed; nothing of it was written.
     #[error("nothing of this was written: {0}")]
     Commit(String),
+    /// More is being written than the disk takes.
+    #[error("more is being written than the disk takes: nothing of this was written; try again in a moment")]
+    Busy,
     /// The writing thread is gone.
     #[error("the store is closed")]
     Closed,

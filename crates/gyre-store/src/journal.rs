@@ -28,6 +28,8 @@ pub struct NewFact {
     pub cause: Option<u64>,
     /// A name that no second entry may bear.
     pub key: Option<String>,
+    /// From where it was asked.
+    pub origin: Option<String>,
     /// What happened.
     pub fact: Fact,
 }
@@ -35,12 +37,18 @@ pub struct NewFact {
 impl NewFact {
     /// A fact by `actor` at `at`, without cause or key.
     pub fn new(at: Timestamp, actor: impl Into<String>, fact: Fact) -> Self {
-        Self { at, actor: actor.into(), cause: None, key: None, fact }
+        Self { at, actor: actor.into(), cause: None, key: None, origin: None, fact }
     }
 
     /// The same, led to by the entry `seq`.
     pub fn because_of(mut self, seq: u64) -> Self {
         self.cause = Some(seq);
+        self
+    }
+
+    /// The same, asked for from `origin`: the client's address, and what it calls itself.
+    pub fn from_where(mut self, origin: Option<String>) -> Self {
+        self.origin = origin;
         self
     }
 
@@ -110,9 +118,9 @@ impl Journal {
                 return Ok((Appended { seq: row.get(0)?, fresh: false }, None));
             }
         }
-        let NewFact { at, actor, cause, key, fact } = new;
+        let NewFact { at, actor, cause, key, origin, fact } = new;
         let seq = self.frontier.size() + 1;
-        let entry = Entry { seq, at, recorded: self.clock.now(), actor, cause, key, fact };
+        let entry = Entry { seq, at, recorded: self.clock.now(), actor, cause, key, origin, fact };
         let body = serde_json::to_string(&entry)
             .map_err(|error| StoreError::Corrupt { table: "journal", reason: error.to_string() })?;
         if body.len() > MAX_ENTRY {

@@ -139,6 +139,19 @@ impl Store {
         self.writer.as_ref().ok_or(StoreError::ReadOnly)?.run(job)
     }
 
+    /// The same without waiting: `tell` is called with the outcome, on the writing thread, once it is on disk. It must be
+    /// quick.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when too many jobs wait already: then `tell` is not called, and nothing is written.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        tell: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.writer.as_ref().ok_or(StoreError::ReadOnly)?.submit(job, tell)
+    }
+
     /// Runs `job` on a consistent snapshot.
     ///
     /// # Errors
@@ -163,6 +176,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.dir.join(DATABASE), flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(sql::STATEMENTS);
         Ok(connection)
     }
 

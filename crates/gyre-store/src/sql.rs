@@ -44,11 +44,15 @@ pub trait FromCell: Sized {
     fn from_cell(cell: &Cell) -> Result<Self, &'static str>;
 }
 
+/// How many prepared statements a connection keeps.
+pub(crate) const STATEMENTS: usize = 256;
+
 /// Sets a connection up: WAL, every commit synced to disk before it is acknowledged.
 pub(crate) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(())
 }
@@ -76,16 +80,33 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// What the database said.
     pub fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        self.query_each(sql, cells, |row| {
+            found.push(row);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Runs a query and hands its rows to `each`, one at a time, so that an answer of any length takes little memory.
+    ///
+    /// # Errors
+    /// What the database or `each` said.
+    pub fn query_each(
+        &mut self,
+        sql: &str,
+        cells: &[Cell],
+        mut each: impl FnMut(Row) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query(rusqlite::params_from_iter(cells))?;
-        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let cells: Result<_, _> =
                 (0..columns).map(|column| row.get_ref(column).map(Cell::from)).collect();
-            found.push(Row(cells?));
+            each(Row(cells?))?;
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Appends a fact to the journal, and lets every room bring its tables up to it. A fact whose key is already in

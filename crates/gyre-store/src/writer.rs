@@ -4,7 +4,7 @@
 //! thread takes all the jobs that are waiting, runs each in a savepoint of its own, syncs once, and only then tells
 //! each caller. A job that fails takes nobody else down.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
@@ -60,19 +60,37 @@ impl Writer {
         job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = sync_channel(1);
-        let boxed: Job = Box::new(move |tx| {
-            let result = tx.map_or(Err(StoreError::Closed), job);
-            let keep = result.is_ok();
-            let tell: Tell = Box::new(move |committed| {
-                // A caller that has gone away does not need the answer.
-                let _ = answer.send(committed.and(result));
-            });
-            (keep, tell)
-        });
+        // A caller that has gone away does not need the answer.
+        let boxed = boxed(job, move |result| drop(answer.send(result)));
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         jobs.send(boxed).map_err(|_| StoreError::Closed)?;
         outcome.recv().map_err(|_| StoreError::Closed)?
     }
+
+    pub(crate) fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        tell: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.try_send(boxed(job, tell)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })
+    }
+}
+
+/// `job` as the writing thread takes it: its result is told once the fate of the commit is known.
+fn boxed<T: Send + 'static>(
+    job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    tell: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+) -> Job {
+    Box::new(move |tx| {
+        let result = tx.map_or(Err(StoreError::Closed), job);
+        let keep = result.is_ok();
+        let tell: Tell = Box::new(move |committed| tell(committed.and(result)));
+        (keep, tell)
+    })
 }
 
 impl Drop for Writer {
@@ -144,17 +162,23 @@ fn run_one(
     tellers: &mut Vec<Tell>,
 ) -> Result<(), StoreError> {
     let before = journal.frontier.clone();
-    if let Err(error) = transaction.execute_batch("SAVEPOINT job") {
+    if let Err(error) = cached(transaction, "SAVEPOINT job") {
         tellers.push(job(None).1);
         return Err(error.into());
     }
     let (keep, tell) = job(Some(&mut Tx::writing(transaction, journal)));
     tellers.push(tell);
     if keep {
-        transaction.execute_batch("RELEASE job")?;
+        cached(transaction, "RELEASE job")?;
     } else {
         journal.frontier = before;
-        transaction.execute_batch("ROLLBACK TO job; RELEASE job")?;
+        cached(transaction, "ROLLBACK TO job")?;
+        cached(transaction, "RELEASE job")?;
     }
+    Ok(())
+}
+
+fn cached(transaction: &Transaction<'_>, sql: &str) -> Result<(), StoreError> {
+    transaction.prepare_cached(sql)?.execute([])?;
     Ok(())
 }

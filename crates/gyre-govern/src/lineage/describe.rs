@@ -80,6 +80,9 @@ pub(super) fn node(entry: &Entry) -> Node {
         }
         Fact::LoopPaused { reason, .. } => (NodeKind::Fact, by_entry, format!("loop paused: {reason}")),
         Fact::LoopResumed { .. } => (NodeKind::Fact, by_entry, format!("{} resumed the loop", entry.actor)),
+        Fact::Tracking(change) => (NodeKind::Fact, by_entry, change.summary()),
+        Fact::Registry(change) => (NodeKind::Fact, by_entry, change.summary()),
+        Fact::Access(change) => (NodeKind::Fact, by_entry, change.summary()),
         Fact::ProjectLoaded { project, code, .. } => {
             (NodeKind::Fact, by_entry, format!("project `{project}` loaded at {}", code_text(code)))
         }

@@ -186,6 +186,9 @@ fn quiet(entry: &Entry) -> String {
         Fact::SegmentClosed { name, predictions, labels, .. } => {
             format!("{name}: {} predictions, {} labels", count(*predictions), count(*labels))
         }
+        Fact::Tracking(change) => change.summary(),
+        Fact::Registry(change) => change.summary(),
+        Fact::Access(change) => change.summary(),
         _ => String::new(),
     }
 }

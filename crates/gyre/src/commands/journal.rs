@@ -174,6 +174,9 @@ fn detail(fact: &Fact) -> String {
         Fact::SegmentClosed { name, predictions, labels, .. } => {
             format!("{name}: {predictions} predictions, {labels} labels")
         }
+        Fact::Tracking(change) => change.summary(),
+        Fact::Registry(change) => change.summary(),
+        Fact::Access(change) => change.summary(),
         _ => String::new(),
     }
 }
