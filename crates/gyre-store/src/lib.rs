@@ -176,6 +176,8 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.dir.join(DATABASE), flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        // As in PostgreSQL.
+        connection.pragma_update(None, "case_sensitive_like", true)?;
         connection.set_prepared_statement_cache_capacity(sql::STATEMENTS);
         Ok(connection)
     }

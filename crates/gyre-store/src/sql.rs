@@ -52,6 +52,7 @@ pub(crate) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "case_sensitive_like", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(())
@@ -140,6 +141,13 @@ impl Row {
             table: "(query)",
             reason: format!("column {column}: expected {expected}, found {cell:?}"),
         })
+    }
+}
+
+impl Row {
+    /// The cell of column `column`, counted from 0.
+    pub fn cell(&self, column: usize) -> Cell {
+        self.0.get(column).cloned().unwrap_or(Cell::Null)
     }
 }
 

@@ -164,7 +164,7 @@ fn run_one(
     let before = journal.frontier.clone();
     if let Err(error) = cached(transaction, "SAVEPOINT job") {
         tellers.push(job(None).1);
-        return Err(error.into());
+        return Err(error);
     }
     let (keep, tell) = job(Some(&mut Tx::writing(transaction, journal)));
     tellers.push(tell);
