@@ -5,6 +5,8 @@
 //! | `error` | MLflow's error codes, and the answer that bears one |
 //! | `wire` | JSON as Protocol Buffers write it: whole numbers as numbers or text, NaN as text |
 //! | `call` | a request read into its type, from a body or from a query |
+//! | `render` | what there is, as the protocol writes it |
+//! | `experiments`, `runs`, `logging`, `metrics`, `logged_models` | the endpoints of tracking |
 //!
 //! Handlers read a request, ask the room below (`gyre-tracking`, `gyre-registry`), and render the answer. The wire format
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
@@ -12,6 +14,12 @@
 
 mod call;
 mod error;
+mod experiments;
+mod logged_models;
+mod logging;
+mod metrics;
+mod render;
+mod runs;
 mod wire;
 
 use axum::http::Method;
@@ -20,8 +28,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::routes::{Need, Routes};
 
-pub(crate) use call::Call;
-pub(crate) use error::{ErrorCode, MlflowError};
+pub(crate) use error::MlflowError;
 
 /// The version of MLflow whose protocol is spoken; clients ask for it to know what they may send.
 const SPOKEN: &str = "3.17.2";
@@ -35,6 +42,11 @@ pub(crate) fn speaks(path: &str) -> bool {
 
 pub(crate) fn routes(routes: &mut Routes) {
     routes.add(Method::GET, "/version", Need::Open, version);
+    experiments::routes(routes);
+    runs::routes(routes);
+    logging::routes(routes);
+    metrics::routes(routes);
+    logged_models::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.
@@ -45,6 +57,36 @@ where
 {
     for base in ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow"] {
         routes.add(method.clone(), &format!("{base}{path}"), need, handler.clone());
+    }
+}
+
+/// A page as the protocol writes it: a list of `name`, left out when empty, and the token of the next page.
+pub(crate) fn paged<T, R: serde::Serialize>(
+    name: &str,
+    page: gyre_tracking::Page<T>,
+    render: impl Fn(T) -> R,
+) -> Paged<R> {
+    Paged { name: name.to_owned(), items: page.items.into_iter().map(render).collect(), next: page.next }
+}
+
+/// See [`paged`].
+pub(crate) struct Paged<R> {
+    name: String,
+    items: Vec<R>,
+    next: Option<String>,
+}
+
+impl<R: serde::Serialize> serde::Serialize for Paged<R> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        if !self.items.is_empty() {
+            map.serialize_entry(&self.name, &self.items)?;
+        }
+        if let Some(next) = &self.next {
+            map.serialize_entry("next_page_token", next)?;
+        }
+        map.end()
     }
 }
 

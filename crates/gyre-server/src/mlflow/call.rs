@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use gyre_store::{StoreError, Tx};
+use gyre_tracking::By;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -49,6 +49,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Call<T> {
 }
 
 impl<T> Call<T> {
+    /// By whom, from where and when something is done, as the journal will tell it.
+    pub(crate) fn by(&self) -> By {
+        let Caller { actor, origin } = self.caller.clone();
+        By { actor, origin, at: self.app.clock.now() }
+    }
+
     /// Reads on a snapshot.
     pub(crate) async fn read<R: Send + 'static>(
         &self,
@@ -142,7 +148,7 @@ mod tests {
             "null",
         ] {
             let error = from_body::<Asked>(body.as_bytes()).unwrap_err();
-            assert_eq!(error.code(), super::super::ErrorCode::InvalidParameterValue, "{body}");
+            assert_eq!(error.code(), super::super::error::ErrorCode::InvalidParameterValue, "{body}");
         }
     }
 }

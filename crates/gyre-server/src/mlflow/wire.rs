@@ -132,6 +132,48 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
+/// A name of an enumeration, or its number as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Word;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, or its number")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Word, E> {
+                Ok(Word(text.to_owned()))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Name)
+    }
+}
+
+/// A key and its value, as tags and parameters come.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Pair {
+    key: Option<String>,
+    value: Option<String>,
+}
+
+/// Keys and values, each with a key.
+pub(crate) fn pairs(what: &str, list: Vec<Pair>) -> Result<Vec<(String, String)>, super::MlflowError> {
+    let pair = |(place, pair): (usize, Pair)| match pair.key.filter(|key| !key.is_empty()) {
+        Some(key) => Ok((key, pair.value.unwrap_or_default())),
+        None => Err(super::MlflowError::missing(&format!("{what}[{place}].key"))),
+    };
+    list.into_iter().enumerate().map(pair).collect()
+}
+
 /// A repeated field: a list, one value (a query that names it once), or null for none. For
 /// `#[serde(default, deserialize_with = "wire::list")]`.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
