@@ -30,6 +30,16 @@ impl ModelName {
     }
 }
 
+impl ModelName {
+    /// The name nearest to `text`: what a name must not have becomes `-`; `project` when nothing is left.
+    pub fn near(text: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+        let near: String = text.chars().take(MAX_NAME).map(plain).collect();
+        let near = near.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        Self(if near.is_empty() { "project" } else { near }.into())
+    }
+}
+
 impl FromStr for ModelName {
     type Err = InvalidName;
 

@@ -67,12 +67,17 @@ pub enum DeskError {
 }
 
 impl Desk {
-    /// Opens the project in `root` and sets it going where it stopped.
+    /// Opens the project in `root` and sets it going where it stopped. Without a project file there are no models to keep
+    /// right; what clients track and register is kept all the same.
     ///
     /// # Errors
     /// [`DeskError`]: a wrong project file, a store in use, a log that cannot be repaired.
     pub fn open(root: &Path, clock: Arc<dyn Clock>, time: TimeSource) -> Result<Self, DeskError> {
-        let (project, text) = read_project(root)?;
+        let (project, text) = if root.join(spec::FILE).exists() {
+            read_project(root)?
+        } else {
+            (undeclared(root), String::new())
+        };
         let state = root.join(STATE_DIR);
         let store = Arc::new(Store::open(&state, &ROOMS, Arc::clone(&clock))?);
         keep_out_of_git(&state)?;
@@ -350,6 +355,13 @@ impl Desk {
             TimeSource::Replay => self.driver.watermark(),
         }
     }
+}
+
+/// A project without a file, named after its folder.
+fn undeclared(root: &Path) -> Project {
+    let folder = root.canonicalize().ok();
+    let folder = folder.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+    Project::undeclared(ModelName::near(folder.unwrap_or_default()))
 }
 
 /// The project in `root`, and the text of its file.

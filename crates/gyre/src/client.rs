@@ -74,7 +74,7 @@ impl Server {
 
     /// The server of the project at `root`, if it answers.
     pub(crate) fn running(root: &Path) -> Option<Self> {
-        Self::announced(root).filter(|server| server.get("/health").is_ok())
+        Self::announced(root).filter(|server| server.get("/v2/health/live").is_ok())
     }
 
     /// The server of the project at `root`, whether it answers or not.
@@ -174,7 +174,7 @@ mod tests {
         std::fs::write(dir.path().join(STATE_DIR).join(ANNOUNCEMENT), text).unwrap();
         let server = Server::announced(dir.path()).unwrap();
         assert!(Server::running(dir.path()).is_none());
-        let error = server.get("/health").unwrap_err().to_string();
+        let error = server.get("/v2/health/live").unwrap_err().to_string();
         assert!(error.contains("does not answer") && error.contains("gyre up"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 pub use check::{KNOWN_MEASURES, check};
 pub use words::{Limit, Percent, Trigger, Window};
@@ -39,6 +39,20 @@ pub struct Project {
     /// Models by name.
     #[serde(default)]
     pub models: BTreeMap<ModelName, Model>,
+}
+
+impl Project {
+    /// A project that declares nothing yet: there is no file, and tracking and registry need none.
+    pub fn undeclared(name: ModelName) -> Self {
+        let (data, models) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            version: Spanned::new(1, Location::UNKNOWN, Location::UNKNOWN),
+            project: name,
+            data,
+            pipeline: None,
+            models,
+        }
+    }
 }
 
 /// Rows that come again and again.

@@ -46,10 +46,10 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
                 following.tick();
             }
         });
-        anstream::eprintln!(
-            "gyre keeps `{}` on http://{address}/ (stop with Ctrl-C)",
-            desk.project().project
-        );
+        let name = &desk.project().project;
+        let declared = args.project.project.join(gyre_core::spec::FILE).exists();
+        let what = if declared { "" } else { "no gyre.yaml here: tracking and registry only; " };
+        anstream::eprintln!("gyre keeps `{name}` on http://{address}/ ({what}stop with Ctrl-C)");
         server.run(app, stopped()?).await?;
         drop(announcement);
         Ok(())
