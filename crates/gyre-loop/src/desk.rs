@@ -21,7 +21,7 @@ use crate::workshop::{STATE_DIR, Workshop};
 use crate::{Driver, State};
 
 /// The rooms whose tables a project's store holds.
-static ROOMS: [&Room; 3] = [&gyre_registry::ROOM, &gyre_tracking::ROOM, &crate::ROOM];
+static ROOMS: [&Room; 4] = [&gyre_registry::ROOM, &gyre_tracking::ROOM, &crate::ROOM, &gyre_artifacts::ROOM];
 
 /// Who says how far event time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

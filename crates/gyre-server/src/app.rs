@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+use gyre_artifacts::Artifacts;
 use gyre_core::Clock;
 use gyre_gateway::Gateway;
 use gyre_loop::Desk;
@@ -14,6 +16,8 @@ use tokio::sync::Semaphore;
 
 /// Reads that run at a time.
 const READERS: usize = 8;
+/// Chunks of artifacts that are read or written at a time.
+const CHUNKS: usize = 16;
 /// Operations that run at a time.
 const OPERATIONS: usize = 32;
 
@@ -23,6 +27,8 @@ pub struct App {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) artifacts: Artifacts,
+    chunks: Semaphore,
     readers: Semaphore,
     operations: Semaphore,
 }
@@ -41,7 +47,14 @@ impl App {
     pub fn new(desk: Arc<Desk>, clock: Arc<dyn Clock>) -> Self {
         let (gateway, store) = (Arc::clone(desk.gateway()), Arc::clone(desk.store()));
         let (readers, operations) = (Semaphore::new(READERS), Semaphore::new(OPERATIONS));
-        Self { desk, gateway, store, clock, readers, operations }
+        let (artifacts, chunks) =
+            (Artifacts::local(Arc::clone(&store), Arc::clone(&clock)), Semaphore::new(CHUNKS));
+        Self { desk, gateway, store, clock, artifacts, chunks, readers, operations }
+    }
+
+    /// The same with artifacts that lie elsewhere than in the store's folder.
+    pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// Runs something short that waits for the disk.
@@ -71,6 +84,19 @@ impl App {
         // A client that has gone away does not need the answer.
         self.store.submit(job, move |result| drop(answer.send(result)))?;
         outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Begins something short that moves bytes of an artifact: it runs whether or not it is waited for.
+    pub(crate) fn on_disk<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Aside>> {
+        let app = Arc::clone(self);
+        let begun = tokio::spawn(async move {
+            let _place = app.chunks.acquire().await.map_err(|_| Aside::Broken)?;
+            app.aside(job).await
+        });
+        Box::pin(async move { begun.await.map_err(|_| Aside::Broken)? })
     }
 
     async fn aside<T: Send + 'static>(

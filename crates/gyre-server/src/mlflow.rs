@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `error` | MLflow's error codes, and the answer that bears one |
 //! | `wire` | JSON as Protocol Buffers write it: whole numbers as numbers or text, NaN as text |
+//! | `artifacts` | files up and down, and the folders that they are in |
+//! | `artifact_root` | where the artifacts of a run, a logged model or a model version are |
 //! | `call` | a request read into its type, from a body or from a query |
 //! | `render` | what there is, as the protocol writes it |
 //! | `experiments`, `runs`, `logging`, `metrics`, `logged_models` | the endpoints of tracking |
@@ -12,6 +14,8 @@
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
 //! proper error is given instead. docs/mlflow.md lists every endpoint and every difference.
 
+mod artifact_root;
+mod artifacts;
 mod call;
 mod error;
 mod experiments;
@@ -47,6 +51,7 @@ pub(crate) fn routes(routes: &mut Routes) {
     logging::routes(routes);
     metrics::routes(routes);
     logged_models::routes(routes);
+    artifacts::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.

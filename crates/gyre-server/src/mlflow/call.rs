@@ -72,6 +72,11 @@ impl<T> Call<T> {
     }
 }
 
+/// What the query of a request asks, where the body is a file.
+pub(crate) fn query<T: DeserializeOwned>(request: &Request) -> Result<T, MlflowError> {
+    from_query(request.uri().query().unwrap_or_default())
+}
+
 /// `answer` as JSON.
 pub(crate) fn json(answer: &impl Serialize) -> Answer {
     Ok(Json(answer).into_response())

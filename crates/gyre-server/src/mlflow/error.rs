@@ -22,7 +22,6 @@ pub(crate) enum ErrorCode {
     PermissionDenied,
     RequestLimitExceeded,
     InternalError,
-    #[expect(dead_code, reason = "for what docs/mlflow.md lists as not there")]
     NotImplemented,
     TemporarilyUnavailable,
     /// Not one of MLflow's: the disk is full (HTTP 507).

@@ -1,0 +1,160 @@
+//! Where the bytes lie: each blob once, under its SHA-256.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gyre_core::{Digest, Timestamp};
+use tempfile::TempPath;
+
+use crate::ArtifactError;
+use crate::download::Download;
+
+/// A place for blobs.
+#[derive(Debug)]
+pub(crate) enum Depot {
+    /// A folder of this machine.
+    Local(Folder),
+}
+
+/// A blob that was found there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    pub(crate) modified: Timestamp,
+}
+
+impl Depot {
+    /// Puts a finished file there, under the digest of its bytes. It is on disk (or with the object storage) when this
+    /// returns.
+    pub(crate) fn put(&self, file: TempPath, digest: &Digest) -> Result<(), ArtifactError> {
+        match self {
+            Self::Local(folder) => folder.put(file, digest),
+        }
+    }
+
+    /// Whether the blob is there, as far as a glance tells.
+    pub(crate) fn has(&self, digest: &Digest, size: u64) -> bool {
+        match self {
+            Self::Local(folder) => folder.path(digest).metadata().is_ok_and(|found| found.len() == size),
+        }
+    }
+
+    /// The bytes from `from` to before `to` of a blob of `size` bytes.
+    pub(crate) fn open(
+        &self,
+        digest: &Digest,
+        size: u64,
+        from: u64,
+        to: u64,
+    ) -> Result<Download, ArtifactError> {
+        match self {
+            Self::Local(folder) => folder.open(digest, size, from, to),
+        }
+    }
+
+    /// Deletes the blob; it is no error when it is gone already.
+    pub(crate) fn delete(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        match self {
+            Self::Local(folder) => folder.delete(digest),
+        }
+    }
+
+    /// Hands every blob to `each`.
+    pub(crate) fn each(
+        &self,
+        each: &mut dyn FnMut(Found) -> Result<(), ArtifactError>,
+    ) -> Result<(), ArtifactError> {
+        match self {
+            Self::Local(folder) => folder.each(each),
+        }
+    }
+}
+
+/// A folder of blobs: `ab/cdef…`, the layout of [`gyre_store::Blobs`].
+#[derive(Debug)]
+pub(crate) struct Folder {
+    dir: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.to_hex();
+        let (folder, name) = hex.split_at(2);
+        self.dir.join(folder).join(name)
+    }
+
+    fn put(&self, file: TempPath, digest: &Digest) -> Result<(), ArtifactError> {
+        let path = self.path(digest);
+        let folder = path.parent().unwrap_or(&self.dir);
+        let failed = |error| ArtifactError::io("write", &path, error);
+        if !folder.is_dir() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            sync(&self.dir)?;
+        }
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        sync(folder)
+    }
+
+    fn open(&self, digest: &Digest, size: u64, from: u64, to: u64) -> Result<Download, ArtifactError> {
+        let path = self.path(digest);
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ArtifactError::Damaged(*digest),
+            _ => ArtifactError::io("read", &path, error),
+        })?;
+        let length = file.metadata().map_err(|error| ArtifactError::io("read", &path, error))?.len();
+        if length != size {
+            return Err(ArtifactError::Damaged(*digest));
+        }
+        let whole = from == 0 && to == size;
+        Download::of_file(file, path, from, to, whole.then_some(*digest))
+    }
+
+    fn delete(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        let path = self.path(digest);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ArtifactError::io("delete", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn each(&self, each: &mut dyn FnMut(Found) -> Result<(), ArtifactError>) -> Result<(), ArtifactError> {
+        for folder in entries(&self.dir)? {
+            let Some(start) = folder.file_name().into_string().ok().filter(|name| name.len() == 2) else {
+                continue;
+            };
+            for file in entries(&folder.path())? {
+                let name = file.file_name().into_string().unwrap_or_default();
+                // What is not named by a digest was not put there by this room.
+                let Ok(digest) = format!("{start}{name}").parse() else { continue };
+                // A file that has gone meanwhile needs no looking at.
+                let Ok(modified) = file.metadata().and_then(|found| found.modified()) else { continue };
+                let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+                each(Found { digest, modified: Timestamp::from_millis(millis) })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<std::fs::DirEntry>, ArtifactError> {
+    let failed = |error: io::Error| ArtifactError::io("read", dir, error);
+    match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed(error)),
+        Ok(entries) => entries.collect::<Result<_, _>>().map_err(failed),
+    }
+}
+
+/// Makes a rename in `folder` survive a power loss.
+fn sync(folder: &Path) -> Result<(), ArtifactError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| ArtifactError::io("sync", folder, error))
+}

@@ -1,0 +1,90 @@
+//! A file on its way out, in chunks.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use gyre_core::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::ArtifactError;
+
+/// The size of a chunk, in bytes.
+pub const CHUNK: usize = 512 << 10;
+
+/// A file on its way out, or a range of one. A whole file is hashed on the way, and its last chunk comes only when all
+/// bytes are those that were put in.
+#[derive(Debug)]
+pub struct Download {
+    source: Source,
+    left: u64,
+    check: Option<(Sha256, Digest)>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(File, PathBuf),
+}
+
+impl Download {
+    pub(crate) fn of_file(
+        mut file: File,
+        path: PathBuf,
+        from: u64,
+        to: u64,
+        whole: Option<Digest>,
+    ) -> Result<Self, ArtifactError> {
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).map_err(|error| ArtifactError::io("read", &path, error))?;
+        }
+        let check = whole.map(|digest| (Sha256::new(), digest));
+        Ok(Self { source: Source::File(file, path), left: to.saturating_sub(from), check })
+    }
+
+    /// Bytes still to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next chunk, of at most [`CHUNK`] bytes; none at the end. Blocks.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Damaged`] when the bytes are not those that were put in; what the disk or the object storage said.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, ArtifactError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let chunk = self.source.read(self.left)?;
+        if chunk.is_empty() {
+            let digest = self.check.take().map_or_else(|| Digest::of(b""), |(_, digest)| digest);
+            return Err(ArtifactError::Damaged(digest));
+        }
+        self.left -= chunk.len() as u64;
+        if let Some((hash, _)) = &mut self.check {
+            hash.update(&chunk);
+        }
+        if self.left == 0
+            && let Some((hash, digest)) = self.check.take()
+            && Digest::from_bytes(hash.finalize().into()) != digest
+        {
+            return Err(ArtifactError::Damaged(digest));
+        }
+        Ok(Some(chunk))
+    }
+}
+
+impl Source {
+    fn read(&mut self, left: u64) -> Result<Bytes, ArtifactError> {
+        match self {
+            Self::File(file, path) => {
+                let size = left.min(CHUNK as u64);
+                let mut chunk = Vec::with_capacity(size as usize);
+                file.take(size)
+                    .read_to_end(&mut chunk)
+                    .map_err(|error| ArtifactError::io("read", path, error))?;
+                Ok(chunk.into())
+            }
+        }
+    }
+}

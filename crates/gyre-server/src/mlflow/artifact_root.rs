@@ -1,0 +1,77 @@
+//! Where the artifacts of a run, a logged model or a model version are: the one place that looks it up.
+//!
+//! A root is a URI that clients resolve. Only `mlflow-artifacts:` is kept here; everything else (`s3:`, `file:` of a
+//! client's machine) is refused, never opened: a server that followed it would read files and reach hosts for strangers.
+
+use gyre_artifacts::Folder;
+use gyre_store::{Cell, StoreError, Tx};
+
+/// A root: its URI as it is recorded, and the folder that it means here.
+pub(crate) type Root = (String, Folder);
+
+/// The artifacts of the run `run`.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Invalid`] when they are kept elsewhere.
+pub(crate) fn of_run(tx: &mut Tx<'_>, run: &str) -> Result<Root, StoreError> {
+    look_up(tx, "run", run, "SELECT artifact_uri FROM tracking_runs WHERE run_id = ?1", &[run.into()])
+}
+
+/// The artifacts of the logged model `model`.
+///
+/// # Errors
+/// As [`of_run`].
+pub(crate) fn of_logged_model(tx: &mut Tx<'_>, model: &str) -> Result<Root, StoreError> {
+    let sql = "SELECT artifact_uri FROM tracking_logged_models WHERE model_id = ?1";
+    look_up(tx, "logged model", model, sql, &[model.into()])
+}
+
+/// The artifacts of version `version` of the registered model `name`. A version may point to them by way of a run
+/// (`runs:/RUN/PATH`) or of a logged model (`models:/MODEL/PATH`).
+///
+/// # Errors
+/// As [`of_run`].
+pub(crate) fn of_version(tx: &mut Tx<'_>, name: &str, version: i64) -> Result<Root, StoreError> {
+    let sql = "SELECT source FROM registry_model_versions WHERE name = ?1 AND version = ?2";
+    let rows = tx.query(sql, &[name.into(), version.into()])?;
+    let row =
+        rows.first().ok_or_else(|| StoreError::not_found("model version", format!("{name}/{version}")))?;
+    let source: String = row.get(0)?;
+    of_source(tx, &source)
+}
+
+/// The artifacts that a version's source means.
+///
+/// # Errors
+/// As [`of_run`].
+pub(crate) fn of_source(tx: &mut Tx<'_>, source: &str) -> Result<Root, StoreError> {
+    let invalid = |error: gyre_artifacts::InvalidPath| StoreError::Invalid(error.to_string());
+    let by_way = |scheme: &str| {
+        let rest = source.strip_prefix(scheme)?.trim_start_matches('/');
+        Some(rest.split_once('/').unwrap_or((rest, "")))
+    };
+    let ((_, root), inner) = match (by_way("runs:"), by_way("models:")) {
+        (Some((run, inner)), _) => (of_run(tx, run)?, inner),
+        // `models:/m-…` is a logged model; `models:/NAME/VERSION` would be another version, which no source is.
+        (_, Some((model, inner))) if model.starts_with("m-") => (of_logged_model(tx, model)?, inner),
+        _ => ((String::new(), Folder::from_uri(source).map_err(invalid)?), ""),
+    };
+    let inner = Folder::from_field(inner).map_err(invalid)?;
+    Ok((source.to_owned(), root.folder(&inner).map_err(invalid)?))
+}
+
+fn look_up(
+    tx: &mut Tx<'_>,
+    what: &'static str,
+    name: &str,
+    sql: &str,
+    cells: &[Cell],
+) -> Result<Root, StoreError> {
+    let rows = tx.query(sql, cells)?;
+    let row = rows.first().ok_or_else(|| StoreError::not_found(what, name))?;
+    let uri: String = row.get(0)?;
+    let folder = Folder::from_uri(&uri).map_err(|error| {
+        StoreError::Invalid(format!("the artifacts of {what} `{name}` are not kept here: {error}"))
+    })?;
+    Ok((uri, folder))
+}
