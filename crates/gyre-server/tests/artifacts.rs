@@ -24,11 +24,7 @@ fn with_roots(scene: &Scene, roots: &[(&'static str, &str, &str)]) {
     scene
         .store()
         .write(move |tx| {
-            for table in [
-                "tracking_runs (run_id TEXT PRIMARY KEY, artifact_uri TEXT)",
-                "tracking_logged_models (model_id TEXT PRIMARY KEY, artifact_uri TEXT)",
-                "registry_model_versions (name TEXT, version INTEGER, source TEXT)",
-            ] {
+            for table in ["registry_model_versions (name TEXT, version INTEGER, source TEXT)"] {
                 tx.execute(&format!("CREATE TABLE IF NOT EXISTS {table}"), &[])?;
             }
             for (sql, id, uri) in roots {
@@ -39,8 +35,11 @@ fn with_roots(scene: &Scene, roots: &[(&'static str, &str, &str)]) {
         .unwrap();
 }
 
-const RUN: &str = "INSERT INTO tracking_runs (run_id, artifact_uri) VALUES (?1, ?2)";
-const LOGGED: &str = "INSERT INTO tracking_logged_models (model_id, artifact_uri) VALUES (?1, ?2)";
+const RUN: &str = "INSERT INTO tracking_runs
+    (run_id, artifact_uri, experiment, name, user_id, status, stage, started)
+    VALUES (?1, ?2, 0, 'n', 'u', 'RUNNING', 'active', 0)";
+const LOGGED: &str = "INSERT INTO tracking_logged_models
+    (model_id, artifact_uri, experiment, name, created, updated, status) VALUES (?1, ?2, 0, 'n', 0, 0, 1)";
 const VERSION: &str = "INSERT INTO registry_model_versions (name, version, source) VALUES (?1, 1, ?2)";
 
 #[test]
