@@ -18,7 +18,7 @@ use crate::spec::Window;
 use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
-pub use access::AccessChange;
+pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use registry::RegistryChange;
 pub use tracking::TrackingChange;
 
@@ -536,7 +536,7 @@ mod tests {
         let facts = [
             Fact::LoopResumed { model: "air-time".parse().unwrap() },
             Fact::Tracking(TrackingChange::RunDeleted { run: "r1".to_owned() }),
-            Fact::Access(AccessChange::UserCreated { user: "ada".to_owned() }),
+            Fact::Access(AccessChange::UserDeleted { user: "ada".to_owned() }),
         ];
         for fact in facts {
             let json = serde_json::to_value(&fact).unwrap();
