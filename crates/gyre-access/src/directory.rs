@@ -95,6 +95,11 @@ impl Directory {
             || self.tokens.values().any(|token| token.expires > now)
     }
 
+    /// Whether `user` has a role in another project than `project`.
+    pub fn reaches_beyond(&self, user: &str, project: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.grants.iter().any(|grant| grant.project != project))
+    }
+
     pub(crate) fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
     }

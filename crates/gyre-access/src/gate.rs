@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use gyre_core::fact::{AccessChange, Role, UserKind};
 use gyre_core::{Span, Timestamp};
 use gyre_store::{Store, StoreError, Tx};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::policy::{Grant, Scope, role_in, within};
@@ -28,6 +29,13 @@ const GATHERED: Span = Span::from_millis(60_000);
 pub enum Credentials {
     /// An API token.
     Token(Token),
+    /// An API token in the place of a user's password.
+    TokenOf {
+        /// Whose it should be, in any spelling.
+        user: String,
+        /// The token.
+        token: Token,
+    },
     /// The id of a browser's session.
     Session(Secret),
     /// A user's name and password.
@@ -119,8 +127,8 @@ pub struct Gate {
     uses: Mutex<Uses>,
     /// Verified against when there is no such user, so that the answer takes as long.
     decoy: OnceLock<String>,
-    /// Keys the memory of verified passwords.
-    key: Secret,
+    /// Keys the memory of verified passwords; without randomness nothing is remembered.
+    key: Option<Secret>,
 }
 
 /// A password that was verified: a keyed hash of it, and the stored hash that it was held against.
@@ -138,11 +146,8 @@ struct Uses {
 
 impl Gate {
     /// A gate that lets nobody in until [`Gate::reload`].
-    ///
-    /// # Errors
-    /// [`crate::token::NoRandomness`].
-    pub fn new(store: Arc<Store>) -> Result<Self, crate::token::NoRandomness> {
-        Ok(Self {
+    pub fn new(store: Arc<Store>) -> Self {
+        Self {
             store,
             directory: RwLock::default(),
             reloading: Mutex::default(),
@@ -150,8 +155,8 @@ impl Gate {
             verified: Mutex::default(),
             uses: Mutex::default(),
             decoy: OnceLock::new(),
-            key: Secret::random()?,
-        })
+            key: Secret::random().ok(),
+        }
     }
 
     /// Reads the directory anew.
@@ -191,6 +196,14 @@ impl Gate {
         match credentials {
             Credentials::Malformed => Some(Err(Denied::Malformed)),
             Credentials::Token(token) => Some(self.by_token(&directory, token, now)),
+            Credentials::TokenOf { user, token } => {
+                let named = |identity: &Identity| identity.user.eq_ignore_ascii_case(user);
+                let identity = self.by_token(&directory, token, now);
+                Some(
+                    identity
+                        .and_then(|known| if named(&known) { Ok(known) } else { Err(Denied::UnknownToken) }),
+                )
+            }
             Credentials::Session(id) => Some(by_session(&directory, id, now)),
             Credentials::Password { user, password } => {
                 let name = user.to_ascii_lowercase();
@@ -198,7 +211,7 @@ impl Gate {
                 let verified = held(&self.verified);
                 let known =
                     verified.get(&name).filter(|known| known.until > now && known.stored == stored)?;
-                let same: bool = known.seen.ct_eq(&self.keyed(&password.0)).into();
+                let same: bool = known.seen.ct_eq(&self.keyed(&password.0)?).into();
                 same.then(|| identity(&directory, &name, None, None).ok_or(Denied::WrongPassword))
             }
         }
@@ -246,8 +259,10 @@ impl Gate {
         };
         if let (true, Some(stored)) = (good, stored) {
             held(&self.throttle).succeeded(&name);
-            let entry = Verified { seen: self.keyed(password), stored, until: now + REMEMBERED };
-            held(&self.verified).insert(name.clone(), entry);
+            if let Some(seen) = self.keyed(password) {
+                let entry = Verified { seen, stored, until: now + REMEMBERED };
+                held(&self.verified).insert(name.clone(), entry);
+            }
             return identity(&directory, &name, None, None).ok_or(Denied::WrongPassword);
         }
         let failed = held(&self.throttle).failed(&name, address, now);
@@ -266,12 +281,12 @@ impl Gate {
         identity(&self.directory(), user, None, None)
     }
 
-    fn keyed(&self, password: &str) -> [u8; 32] {
-        let inner = Sha256::new()
-            .chain_update(self.key.hash().as_bytes())
-            .chain_update(password.as_bytes())
-            .finalize();
-        Sha256::new().chain_update(self.key.hash().as_bytes()).chain_update(inner).finalize().into()
+    /// HMAC-SHA-256 of a password.
+    fn keyed(&self, password: &str) -> Option<[u8; 32]> {
+        let key = self.key.as_ref()?.hash();
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
+        mac.update(password.as_bytes());
+        Some(mac.finalize().into_bytes().into())
     }
 
     /// Remembers that a token was used, and now and then writes it down, without waiting and without a fact.

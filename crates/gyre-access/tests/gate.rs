@@ -34,7 +34,7 @@ impl Scene {
         let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let clock = Arc::new(ManualClock::at(now));
         let store = Arc::new(Store::open(dir.path(), &ROOMS, clock as Arc<dyn Clock>).unwrap());
-        let gate = Gate::new(Arc::clone(&store)).unwrap();
+        let gate = Gate::new(Arc::clone(&store));
         gate.reload().unwrap();
         Self { dir, store, gate, now }
     }

@@ -21,7 +21,8 @@ use crate::workshop::{STATE_DIR, Workshop};
 use crate::{Driver, State};
 
 /// The rooms whose tables a project's store holds.
-static ROOMS: [&Room; 4] = [&gyre_registry::ROOM, &gyre_tracking::ROOM, &crate::ROOM, &gyre_artifacts::ROOM];
+static ROOMS: [&Room; 5] =
+    [&gyre_access::ROOM, &gyre_artifacts::ROOM, &gyre_registry::ROOM, &gyre_tracking::ROOM, &crate::ROOM];
 
 /// Who says how far event time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +74,9 @@ impl Desk {
     /// # Errors
     /// [`DeskError`]: a wrong project file, a store in use, a log that cannot be repaired.
     pub fn open(root: &Path, clock: Arc<dyn Clock>, time: TimeSource) -> Result<Self, DeskError> {
-        let (project, text) = if root.join(spec::FILE).exists() {
-            read_project(root)?
-        } else {
-            (undeclared(root), String::new())
-        };
+        let (project, text) = project_in(root)?;
         let state = root.join(STATE_DIR);
-        let store = Arc::new(Store::open(&state, &ROOMS, Arc::clone(&clock))?);
-        keep_out_of_git(&state)?;
+        let store = Arc::new(open_store(root, Arc::clone(&clock))?);
         let gateway = Arc::new(Gateway::open(state.join("log"), Arc::clone(&store))?);
         let project = Arc::new(project);
         let workshop = Arc::new(Workshop::new(
@@ -357,6 +353,25 @@ impl Desk {
     }
 }
 
+/// Opens the store of the project in `root`, making it when it is not there, for this process alone.
+///
+/// # Errors
+/// [`StoreError::Held`] when a server runs; otherwise what the disk or the database said.
+pub fn open_store(root: &Path, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+    let state = root.join(STATE_DIR);
+    let store = Store::open(&state, &ROOMS, clock)?;
+    keep_out_of_git(&state)?;
+    Ok(store)
+}
+
+/// The project in `root` and the text of its file; without a file, one that declares nothing.
+///
+/// # Errors
+/// [`DeskError::Project`] with every diagnostic.
+pub fn project_in(root: &Path) -> Result<(Project, String), DeskError> {
+    if root.join(spec::FILE).exists() { read_project(root) } else { Ok((undeclared(root), String::new())) }
+}
+
 /// A project without a file, named after its folder.
 fn undeclared(root: &Path) -> Project {
     let folder = root.canonicalize().ok();
@@ -384,7 +399,9 @@ pub fn read_project(root: &Path) -> Result<(Project, String), DeskError> {
 fn newest_time(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
     let size = journal::head(tx)?.size;
     let newest = journal::entries(tx, size.saturating_sub(1000), 1000)?;
-    Ok(newest.iter().map(|entry| entry.at).max())
+    // Who may do what follows the clock, whatever time is replayed.
+    let replayed = newest.iter().filter(|entry| !matches!(entry.fact, Fact::Access(_)));
+    Ok(replayed.map(|entry| entry.at).max())
 }
 
 /// What gyre keeps for itself is not for Git.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use gyre_access::Gate;
 use gyre_artifacts::Artifacts;
 use gyre_core::Clock;
 use gyre_gateway::Gateway;
@@ -14,12 +15,19 @@ use gyre_loop::Desk;
 use gyre_store::{Store, StoreError, Tx};
 use tokio::sync::Semaphore;
 
+use crate::front::Front;
+
 /// Reads that run at a time.
 const READERS: usize = 8;
 /// Chunks of artifacts that are read or written at a time.
 const CHUNKS: usize = 16;
 /// Operations that run at a time.
 const OPERATIONS: usize = 32;
+
+/// Passwords that are verified at a time: each takes tens of milliseconds of a core, and 19 MiB.
+const HASHING: usize = 2;
+/// Passwords that may wait for that.
+const TO_HASH: usize = 64;
 
 /// A running project, as the server sees it.
 pub struct App {
@@ -29,14 +37,22 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) artifacts: Artifacts,
     chunks: Semaphore,
+    /// Who may come in.
+    pub(crate) gate: Gate,
+    /// How this server is reached; known once it listens.
+    pub(crate) front: Front,
+    /// Whether requests have to bring credentials.
+    pub(crate) asks: bool,
     readers: Semaphore,
     operations: Semaphore,
+    hashing: Semaphore,
+    to_hash: Semaphore,
 }
 
 /// Why work was not taken on, or not finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Aside {
-    #[error("{OPERATIONS} operations are under way already; try again in a moment")]
+    #[error("too much is under way already; try again in a moment")]
     Busy,
     #[error("an internal error: the work on this request ended unexpectedly")]
     Broken,
@@ -46,15 +62,45 @@ impl App {
     /// The project behind `desk`; `clock` says when a prediction was asked that names no event time.
     pub fn new(desk: Arc<Desk>, clock: Arc<dyn Clock>) -> Self {
         let (gateway, store) = (Arc::clone(desk.gateway()), Arc::clone(desk.store()));
-        let (readers, operations) = (Semaphore::new(READERS), Semaphore::new(OPERATIONS));
-        let (artifacts, chunks) =
-            (Artifacts::local(Arc::clone(&store), Arc::clone(&clock)), Semaphore::new(CHUNKS));
-        Self { desk, gateway, store, clock, artifacts, chunks, readers, operations }
+        Self {
+            gate: Gate::new(Arc::clone(&store)),
+            artifacts: Artifacts::local(Arc::clone(&store), Arc::clone(&clock)),
+            chunks: Semaphore::new(CHUNKS),
+            desk,
+            gateway,
+            store,
+            clock,
+            front: Front::default(),
+            // Until it is known how the server is reached, nobody comes in unknown.
+            asks: true,
+            readers: Semaphore::new(READERS),
+            operations: Semaphore::new(OPERATIONS),
+            hashing: Semaphore::new(HASHING),
+            to_hash: Semaphore::new(TO_HASH),
+        }
     }
 
     /// The same with artifacts that lie elsewhere than in the store's folder.
     pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
         Self { artifacts, ..self }
+    }
+
+    /// Runs something that hashes a password.
+    pub(crate) async fn hash<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Aside> {
+        let _place = self.to_hash.try_acquire().map_err(|_| Aside::Busy)?;
+        let _turn = self.hashing.acquire().await.map_err(|_| Aside::Broken)?;
+        self.aside(job).await
+    }
+
+    /// Changes who may do what, and has the change in force when it returns.
+    pub(crate) async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Result<T, StoreError>, Aside> {
+        self.operate(move |app| app.gate.change(job)).await
     }
 
     /// Runs something short that waits for the disk.

@@ -3,7 +3,8 @@
 //! A server on loopback is still reachable by every web page that its user has open: a page may post to
 //! `http://127.0.0.1:4973` (cross-site request forgery), or own a name that it suddenly lets point to 127.0.0.1 (DNS
 //! rebinding) and then read the answers too. The first is stopped by the `Origin` header, which browsers put on every
-//! request that changes something; the second by the `Host` header, which still bears the page's own name.
+//! request that changes something; the second by the `Host` header, which still bears the page's own name. A server that
+//! others reach answers to its public names and to addresses: nobody can let an address point somewhere else.
 
 use std::net::IpAddr;
 
@@ -17,8 +18,13 @@ pub(crate) enum Turned {
     #[error("the request has no valid Host header")]
     NoHost,
     /// `Host` is not this machine.
-    #[error("`{0}` is not a name of this server: it answers to localhost, 127.0.0.1 and [::1] only")]
-    Misdirected(String),
+    #[error("`{name}` is not a name of this server: it answers to {}", answers_to(.known))]
+    Misdirected {
+        /// What was named.
+        name: String,
+        /// What it answers to.
+        known: Vec<String>,
+    },
     /// A page of another origin wants to change something.
     #[error(
         "a page of `{0}` may not change anything here: requests from pages must come from the control room itself"
@@ -30,24 +36,39 @@ impl Turned {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NoHost => StatusCode::BAD_REQUEST,
-            Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::CrossSite(_) => StatusCode::FORBIDDEN,
         }
     }
+}
+
+fn answers_to(known: &[String]) -> String {
+    let mut names = vec!["localhost", "127.0.0.1", "[::1]"];
+    names.extend(known.iter().map(String::as_str));
+    format!("{} only (more names: `gyre up --host NAME`)", names.join(", "))
+}
+
+/// The names that a server answers to, beside those of loopback.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// Host names, without port.
+    pub(crate) hosts: Vec<String>,
+    /// Whether it answers to addresses that are not loopback.
+    pub(crate) addresses: bool,
 }
 
 /// Checks where a request comes from and whom it is meant for.
 ///
 /// # Errors
 /// [`Turned`].
-pub(crate) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+pub(crate) fn check(names: &Names, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Turned::NoHost) };
     let host = host.to_str().map_err(|_| Turned::NoHost)?;
     let authority: Authority = host.parse().map_err(|_| Turned::NoHost)?;
     for named in [Some(&authority), uri.authority()].into_iter().flatten() {
-        if !is_loopback(named) {
-            return Err(Turned::Misdirected(shown(named.as_str())));
+        if !names.include(named) {
+            return Err(Turned::Misdirected { name: shown(named.as_str()), known: names.hosts.clone() });
         }
     }
     if method.is_safe() {
@@ -64,16 +85,28 @@ pub(crate) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(
     }
 }
 
-fn is_loopback(authority: &Authority) -> bool {
-    if authority.as_str().contains('@') {
-        return false;
+/// Whether the browser says that the request comes from a page of this server. For requests that bear a cookie: a missing
+/// header is no. [`check`] has compared `Origin` with `Host` already.
+pub(crate) fn says_same_origin(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+        Some(site) => site == b"same-origin",
+        None => headers.contains_key(header::ORIGIN),
     }
-    let host = authority.host();
-    if host.eq_ignore_ascii_case("localhost") {
-        return true;
+}
+
+impl Names {
+    fn include(&self, authority: &Authority) -> bool {
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host();
+        let known = self.hosts.iter().any(|name| name.eq_ignore_ascii_case(host));
+        if known || host.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        address.parse::<IpAddr>().is_ok_and(|address| self.addresses || address.is_loopback())
     }
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether `origin` (RFC 6454) is what served the page of `host`. Any port of this machine is somebody else.
@@ -98,7 +131,9 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        check(&method, &Uri::from_static("/v1/models"), &headers).err().map(|turned| turned.status().as_u16())
+        check(&Names::default(), &method, &Uri::from_static("/v1/models"), &headers)
+            .err()
+            .map(|turned| turned.status().as_u16())
     }
 
     #[test]
@@ -123,6 +158,34 @@ mod tests {
         {
             assert_eq!(outcome(Method::GET, headers), Some(400), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn a_public_server_answers_to_its_names_and_to_addresses() {
+        let names = Names { hosts: vec!["gyre.example".to_owned()], addresses: true };
+        let turned = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            check(&names, &Method::GET, &Uri::from_static("/"), &headers).err()
+        };
+        for host in ["gyre.example", "GYRE.example:443", "10.0.0.1", "[2001:db8::1]:80", "localhost"] {
+            assert_eq!(turned(host), None, "{host}");
+        }
+        for host in ["evil.example", "gyre.example.evil.example", "x.gyre.example", "user@gyre.example"] {
+            let told = turned(host).unwrap().to_string();
+            assert!(told.contains("[::1], gyre.example only") && told.contains("--host NAME"), "{told}");
+        }
+    }
+
+    #[test]
+    fn only_a_page_of_this_server_says_that_it_is_one() {
+        let says = |name: &'static str, value: &str| {
+            says_same_origin(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
+        };
+        assert!(says("sec-fetch-site", "same-origin") && says("origin", "http://localhost:1"));
+        for site in ["none", "same-site", "cross-site", ""] {
+            assert!(!says("sec-fetch-site", site), "{site}");
+        }
+        assert!(!says_same_origin(&HeaderMap::new()));
     }
 
     #[test]

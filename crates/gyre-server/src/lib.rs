@@ -3,7 +3,10 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`Server`] | the listening socket, connections, shutdown |
-//! | `guard` | who may come in: loopback names, same-origin pages; pure |
+//! | [`Front`] | how the server is reached, and who has to log in; pure |
+//! | `guard` | which requests come in: names of this server, same-origin pages; pure |
+//! | `door` | who asks: from `credentials` to a `caller` |
+//! | `headers` | what every answer tells the browser not to do |
 //! | `payload` | bodies: read within limits of size and time, JSON with the place of a mistake |
 //! | `inference` | `/v2`: Open Inference Protocol V2 (REST) |
 //! | `rest` | `/v1`, `/health`: gyre's own API |
@@ -19,14 +22,19 @@
 //! - A prediction is answered on the thread that read it; everything that may wait for a disk runs aside, a bounded number
 //!   at a time.
 //! - A refused request has changed nothing and is logged nowhere as a prediction.
-//! - Only loopback addresses are served, since there is no authentication yet.
+//! - No route without its need: a handler is reached only by a caller whose role is held against the table of routes.
+//! - An address that others reach asks for a login, and for a decision on encryption.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
 mod caller;
+mod credentials;
+mod door;
+mod front;
 mod glance;
 mod guard;
+mod headers;
 mod inference;
 pub mod lineage;
 mod mlflow;
@@ -40,5 +48,6 @@ mod serve;
 mod ui;
 
 pub use app::App;
+pub use front::{Front, Login, Transport};
 pub use routes::{Need, Route, all as routes};
 pub use serve::{ServeError, Server};

@@ -9,6 +9,7 @@
 //! | `call` | a request read into its type, from a body or from a query |
 //! | `render` | what there is, as the protocol writes it |
 //! | `experiments`, `runs`, `logging`, `metrics`, `logged_models` | the endpoints of tracking |
+//! | `users` | who the caller is |
 //!
 //! Handlers read a request, ask the room below (`gyre-tracking`, `gyre-registry`), and render the answer. The wire format
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
@@ -24,6 +25,7 @@ mod logging;
 mod metrics;
 mod render;
 mod runs;
+mod users;
 mod wire;
 
 use axum::http::Method;
@@ -52,6 +54,7 @@ pub(crate) fn routes(routes: &mut Routes) {
     metrics::routes(routes);
     logged_models::routes(routes);
     artifacts::routes(routes);
+    users::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.

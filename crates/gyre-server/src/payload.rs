@@ -24,8 +24,8 @@ pub(crate) enum PayloadError {
     TooSlow,
     #[error("the body could not be read: {0}")]
     Broken(String),
-    #[error("the content type is `{0}`, expected application/json")]
-    ContentType(String),
+    #[error("the content type is `{found}`, expected {expected}")]
+    ContentType { found: String, expected: &'static str },
     #[error("the body is compressed ({0}); send it as it is")]
     Compressed(String),
     #[error("the body is not what was expected: {0}")]
@@ -37,7 +37,7 @@ impl PayloadError {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::ContentType(_) | Self::Compressed(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ContentType { .. } | Self::Compressed(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Broken(_) | Self::Json(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -48,7 +48,20 @@ impl PayloadError {
 /// # Errors
 /// [`PayloadError`].
 pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
-    check_headers(request.headers(), limit)?;
+    check_headers(request.headers(), "application/json", limit)?;
+    collect(request, limit).await
+}
+
+/// The body of a form that a page sends.
+///
+/// # Errors
+/// [`PayloadError`].
+pub(crate) async fn form(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
+    check_headers(request.headers(), "application/x-www-form-urlencoded", limit)?;
+    collect(request, limit).await
+}
+
+async fn collect(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
     let body = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(PATIENCE, body).await {
         Err(_) => Err(PayloadError::TooSlow),
@@ -58,7 +71,7 @@ pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, 
     }
 }
 
-fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), PayloadError> {
+fn check_headers(headers: &HeaderMap, expected: &'static str, limit: usize) -> Result<(), PayloadError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("(unreadable)"));
     let promised = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if promised.is_some_and(|promised| promised > limit as u64) {
@@ -66,8 +79,8 @@ fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), PayloadError> 
     }
     if let Some(kind) = text(header::CONTENT_TYPE) {
         let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(PayloadError::ContentType(essence.chars().take(80).collect()));
+        if !essence.eq_ignore_ascii_case(expected) {
+            return Err(PayloadError::ContentType { found: essence.chars().take(80).collect(), expected });
         }
     }
     match text(header::CONTENT_ENCODING) {

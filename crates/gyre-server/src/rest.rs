@@ -3,6 +3,7 @@
 //! JSON in, JSON out. Errors are `{"error": {"message", "expected"?, "help"?}}` under the status that HTTP has for them.
 //! What changes state answers once it is durable.
 
+mod access;
 pub(crate) mod journal;
 pub(crate) mod labels;
 pub(crate) mod lineage;
@@ -43,6 +44,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/v1/journal/head", journal::head)
         .get("/v1/journal/verify", journal::verify)
         .get("/v1/lineage", lineage::of);
+    access::routes(routes);
 }
 
 /// Why a request was not carried out.

@@ -7,12 +7,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
+use gyre_access::Role;
 
 use crate::app::App;
+use crate::caller::{Caller, Unfit};
 use crate::{inference, mlflow, rest, ui};
 
 /// What a route asks of its caller.
@@ -28,6 +32,19 @@ pub enum Need {
     Approve,
     /// To administer (role admin).
     Admin,
+}
+
+impl Need {
+    /// The role that it takes; none for what is open.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::Open => None,
+            Self::Read => Some(Role::Viewer),
+            Self::Write => Some(Role::Contributor),
+            Self::Approve => Some(Role::Approver),
+            Self::Admin => Some(Role::Admin),
+        }
+    }
 }
 
 /// A route: how it is asked, and what it needs.
@@ -60,6 +77,8 @@ impl Routes {
             Ok(filter) => on(filter, handler),
             Err(_) => get(handler),
         };
+        // What a route needs is part of the route: there is no way to its handler but through here.
+        let route = route.route_layer(from_fn(move |request, next| admit(need, request, next)));
         self.router = std::mem::take(&mut self.router).route(path, route);
         self
     }
@@ -99,6 +118,32 @@ pub(crate) fn router(app: Arc<App>) -> Router<()> {
     table().router.fallback(nowhere).method_not_allowed_fallback(other_method).with_state(app)
 }
 
+/// Lets a request through to a route that needs `need`, or answers why not. The body has not been read.
+async fn admit(need: Need, request: Request, next: Next) -> Response {
+    let unfit = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.may(need),
+        None => Err(Unfit { status: StatusCode::UNAUTHORIZED, message: "who asks is not known".to_owned() }),
+    };
+    match unfit {
+        Ok(()) => next.run(request).await,
+        Err(Unfit { status, message }) => {
+            let mut response = refuse(request.uri().path(), status, &message);
+            if status == StatusCode::UNAUTHORIZED {
+                // A browser would ask for Basic credentials in a window of its own, and send them ever after.
+                let browser = request.headers().contains_key("sec-fetch-mode");
+                let ways = if browser { BEARER } else { BEARER_AND_BASIC };
+                for way in ways {
+                    response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
+                }
+            }
+            response
+        }
+    }
+}
+
+const BEARER: &[&str] = &["Bearer realm=\"gyre\""];
+const BEARER_AND_BASIC: &[&str] = &["Bearer realm=\"gyre\"", "Basic realm=\"gyre\", charset=\"UTF-8\""];
+
 async fn nowhere(uri: Uri) -> Result<Response, Infallible> {
     let path: String = uri.path().chars().take(200).collect();
     Ok(refuse(uri.path(), StatusCode::NOT_FOUND, &format!("there is nothing at `{path}`")))
@@ -114,15 +159,13 @@ async fn other_method(uri: Uri) -> Response {
 
 /// A refusal in the shape of the protocol that `path` belongs to.
 pub(crate) fn refuse(path: &str, status: StatusCode, message: &str) -> Response {
-    let mut response = if path == "/v2" || path.starts_with("/v2/") {
+    if path == "/v2" || path.starts_with("/v2/") {
         inference::Refused::new(status, message).into_response()
     } else if path == "/health" || path.starts_with("/v1/") {
         rest::Refused::new(status, message).into_response()
     } else if mlflow::speaks(path) {
         mlflow::MlflowError::with_status(status, message).into_response()
     } else {
-        ui::refused(status, message)
-    };
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+        ui::refused_at(Some(path), status, message)
+    }
 }

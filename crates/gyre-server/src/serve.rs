@@ -1,6 +1,6 @@
 //! The socket: binding, connections, and going down without dropping anybody.
 //!
-//! A request passes [`guard`] before any route sees it. Slow clients are bounded by the number of connections, by a time
+//! A request passes [`guard`] and [`door`] before any route sees it. Slow clients are bounded by the number of connections, by a time
 //! for the head and, in `payload`, one for the body. On shutdown the listener closes first; connections finish the
 //! request that they are at, within [`DRAIN`].
 
@@ -14,6 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
+use gyre_store::StoreError;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +23,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::{App, guard, routes};
+use crate::front::Front;
+use crate::guard::Names;
+use crate::{App, door, guard, headers, routes};
 
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(15);
@@ -36,13 +39,22 @@ const RECOVER: Duration = Duration::from_millis(50);
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// An address that others can reach.
+    /// An address that others can reach, without encryption.
     #[error(
-        "{0} can be reached from other machines, and this version of gyre has no authentication: everybody there could \
-         promote models and read data. Listen on 127.0.0.1 (or [::1]), and let a proxy that authenticates, or an SSH \
-         tunnel, stand in front of it"
+        "{0} can be reached from other machines, and passwords and tokens would go there in plain text. Listen on \
+         127.0.0.1 (or [::1]), or say how it is protected: --behind-proxy when a proxy in front speaks TLS, \
+         --insecure-http when you trust the network"
     )]
-    NotLoopback(SocketAddr),
+    Exposed(SocketAddr),
+    /// An address that asks for a login, and nobody who could.
+    #[error(
+        "{0} asks everybody to log in, and there is nobody who could: make a user (`gyre access user add NAME --role \
+         admin`), or a token for one (`gyre access token create NAME`)"
+    )]
+    Nobody(SocketAddr),
+    /// Who may come in cannot be read.
+    #[error("it cannot be read who may come in: {0}")]
+    Store(#[from] StoreError),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {error}{}", remedy(.error))]
     Bind {
@@ -71,22 +83,31 @@ fn remedy(error: &std::io::Error) -> &'static str {
 pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
+    front: Front,
 }
 
 impl Server {
-    /// Takes hold of `listen`; port 0 is any that is free. Connections wait until [`Server::run`].
+    /// Takes hold of `listen`, a loopback address; port 0 is any that is free. Connections wait until [`Server::run`].
     ///
     /// # Errors
-    /// [`ServeError::NotLoopback`] for an address that other machines can reach, [`ServeError::Bind`].
+    /// [`ServeError::Exposed`] for an address that other machines can reach, [`ServeError::Bind`].
     pub fn bind(listen: SocketAddr) -> Result<Self, ServeError> {
-        if !listen.ip().is_loopback() {
-            return Err(ServeError::NotLoopback(listen));
+        Self::bind_as(listen, Front::default())
+    }
+
+    /// The same, with `front`.
+    ///
+    /// # Errors
+    /// [`ServeError::Exposed`] when credentials would be sent in plain text, [`ServeError::Bind`].
+    pub fn bind_as(listen: SocketAddr, front: Front) -> Result<Self, ServeError> {
+        if front.is_exposed(listen) {
+            return Err(ServeError::Exposed(listen));
         }
         let refused = |error| ServeError::Bind { address: listen, error };
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, local })
+        Ok(Self { listener, local, front })
     }
 
     /// The address that it listens on, with its port.
@@ -94,13 +115,30 @@ impl Server {
         self.local
     }
 
+    /// Says whether somebody could come in.
+    ///
+    /// # Errors
+    /// [`ServeError::Nobody`] when a login is asked for and nobody could; [`ServeError::Store`].
+    pub fn check(&self, app: &App) -> Result<(), ServeError> {
+        app.gate.reload()?;
+        if self.front.asks(self.local) && !app.gate.directory().anybody(app.clock.now()) {
+            return Err(ServeError::Nobody(self.local));
+        }
+        Ok(())
+    }
+
     /// Serves `app` until `shutdown` is over, then lets requests finish, for at most ten seconds.
     ///
     /// # Errors
-    /// [`ServeError::Socket`] when the listener cannot be used.
-    pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    /// What [`Server::check`] says; [`ServeError::Socket`] when the listener cannot be used.
+    pub async fn run(self, mut app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        self.check(&app)?;
+        app.asks = self.front.asks(self.local);
+        app.front = self.front;
+        let app = Arc::new(app);
+        let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let router = routes::router(Arc::new(app));
+        let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut shutdown = std::pin::pin!(shutdown);
@@ -114,7 +152,7 @@ impl Server {
                 accepted = accepted => accepted,
                 () = &mut shutdown => break,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, peer)) = accepted else {
                 tokio::time::sleep(RECOVER).await;
                 continue;
             };
@@ -122,8 +160,8 @@ impl Server {
             if stream.set_nodelay(true).is_err() {
                 continue;
             }
-            let router = router.clone();
-            let service = service_fn(move |request| answer(router.clone(), request));
+            let entrance = Arc::clone(&entrance);
+            let service = service_fn(move |request| answer(Arc::clone(&entrance), peer, request));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
@@ -143,9 +181,27 @@ impl Server {
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
-    if let Err(turned) = guard::check(request.method(), request.uri(), request.headers()) {
-        return Ok(routes::refuse(request.uri().path(), turned.status(), &turned.to_string()));
-    }
-    router.oneshot(request.map(Body::new)).await
+/// What every request passes.
+struct Entrance {
+    app: Arc<App>,
+    names: Names,
+    router: Router,
+}
+
+async fn answer(
+    entrance: Arc<Entrance>,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (method, path) = (request.method(), request.uri().path());
+    let mut response = match guard::check(&entrance.names, method, request.uri(), request.headers()) {
+        Err(turned) => routes::refuse(path, turned.status(), &turned.to_string()),
+        Ok(()) => {
+            let caller = door::caller(&entrance.app, peer, method, request.headers()).await;
+            request.extensions_mut().insert(caller);
+            entrance.router.clone().oneshot(request.map(Body::new)).await?
+        }
+    };
+    headers::keep_in_place(response.headers_mut(), &entrance.app.front);
+    Ok(response)
 }

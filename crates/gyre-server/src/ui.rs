@@ -4,6 +4,7 @@
 //! forbid other pages to frame this one. Pages that show what changes ask the browser to fetch them again after a while.
 
 pub(crate) mod journal;
+pub(crate) mod login;
 pub(crate) mod model;
 pub(crate) mod models;
 pub(crate) mod overview;
@@ -26,6 +27,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/models/{model}", model::page)
         .get("/journal", journal::page)
         .get("/report/{model}", model::report);
+    login::routes(routes);
 }
 
 /// Whether the browser is asked to fetch a page again.
@@ -97,8 +99,16 @@ fn document(html: String) -> Response {
 
 /// A page that says why there is none.
 pub(crate) fn refused(status: StatusCode, message: &str) -> Response {
+    refused_at(None, status, message)
+}
+
+/// The same for `path`, with the way to the login when that would help.
+pub(crate) fn refused_at(path: Option<&str>, status: StatusCode, message: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("Not shown");
-    let body = lead(html! { (status.as_u16()) }, title, html! { (message) });
+    let body = html! {
+        (lead(html! { (status.as_u16()) }, title, html! { (message) }))
+        @if let (StatusCode::UNAUTHORIZED, Some(path)) = (status, path) { (login::link(path)) }
+    };
     let mut response = show(title, Nav::Overview, Refresh::Never, body);
     *response.status_mut() = status;
     response

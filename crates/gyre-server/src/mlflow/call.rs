@@ -51,7 +51,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Call<T> {
 impl<T> Call<T> {
     /// By whom, from where and when something is done, as the journal will tell it.
     pub(crate) fn by(&self) -> By {
-        let Caller { actor, origin } = self.caller.clone();
+        let Caller { actor, origin, .. } = self.caller.clone();
         By { actor, origin, at: self.app.clock.now() }
     }
 

@@ -155,7 +155,7 @@ impl From<PayloadError> for MlflowError {
             _ => ErrorCode::BadRequest,
         };
         let status = match &error {
-            PayloadError::ContentType(_) | PayloadError::Compressed(_) => StatusCode::BAD_REQUEST,
+            PayloadError::ContentType { .. } | PayloadError::Compressed(_) => StatusCode::BAD_REQUEST,
             other => other.status(),
         };
         Self { code, status, message: error.to_string() }

@@ -18,10 +18,9 @@ use serde_json::json;
 
 use super::{Refused, known};
 use crate::app::App;
+use crate::caller::Caller;
 use crate::payload;
 
-/// Who asks, as the journal names them: without authentication all that is known is that they are on this machine.
-const ACTOR: &str = "user:local";
 const LIMIT: usize = 64 << 10;
 /// The longest reason, in bytes: it becomes part of a journal entry.
 const REASON: usize = 4_096;
@@ -95,6 +94,7 @@ async fn entry(
 /// `POST /v1/models/{model}/promote {version, reason?}`: the version takes all traffic at once.
 pub(crate) async fn promote(
     State(app): State<Arc<App>>,
+    caller: Caller,
     path: Name,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
@@ -102,40 +102,43 @@ pub(crate) async fn promote(
     let body = payload::read(request, LIMIT).await?;
     let Promotion { version, reason: given } = payload::json(&body)?;
     let reason = reason(given)?;
-    entry(&app, model, move |app, model| app.desk.promote(model, version, ACTOR, &reason)).await
+    entry(&app, model, move |app, model| app.desk.promote(model, version, &caller.actor, &reason)).await
 }
 
 /// `POST /v1/models/{model}/rollback {reason?}`: all traffic goes back to the version before.
 pub(crate) async fn roll_back(
     State(app): State<Arc<App>>,
+    caller: Caller,
     path: Name,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let model = known(&app, path)?;
     let reason = reason(optional::<Reason>(request).await?.reason)?;
-    entry(&app, model, move |app, model| app.desk.roll_back(model, ACTOR, &reason)).await
+    entry(&app, model, move |app, model| app.desk.roll_back(model, &caller.actor, &reason)).await
 }
 
 /// `POST /v1/models/{model}/train {window?, as_of?}`: answers once the training is asked for; the journal tells the rest.
 pub(crate) async fn train(
     State(app): State<Arc<App>>,
+    caller: Caller,
     path: Name,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let model = known(&app, path)?;
     let Training { window, as_of } = optional(request).await?;
-    entry(&app, model, move |app, model| app.desk.train(model, window, as_of, ACTOR)).await
+    entry(&app, model, move |app, model| app.desk.train(model, window, as_of, &caller.actor)).await
 }
 
 /// `POST /v1/models/{model}/resume`: the loop tries again after it had given up.
 pub(crate) async fn resume(
     State(app): State<Arc<App>>,
+    caller: Caller,
     path: Name,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let model = known(&app, path)?;
     let Nothing {} = optional(request).await?;
-    entry(&app, model, |app, model| app.desk.resume(model, ACTOR)).await
+    entry(&app, model, move |app, model| app.desk.resume(model, &caller.actor)).await
 }
 
 /// `POST /v1/models/{model}/flush`: answers once every prediction that was answered before is on disk.

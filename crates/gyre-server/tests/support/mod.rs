@@ -15,7 +15,7 @@ use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Clock, Digest, Fact, ModelName, Timestamp, Version};
 use gyre_gateway::Gateway;
 use gyre_loop::{Desk, TimeSource};
-use gyre_server::{App, Server};
+use gyre_server::{App, Front, Server};
 use gyre_store::{NewFact, Store};
 
 pub const REGRESSOR: &str = "skl_ridge_onehot.onnx";
@@ -82,13 +82,19 @@ pub fn signature(classes: &[&str]) -> Signature {
 impl Scene {
     /// A project without versions.
     pub fn empty() -> Self {
+        Self::behind(Front::default(), |_| ())
+    }
+
+    /// The same behind `front`, after `prepare` has been at the store.
+    pub fn behind(front: Front, prepare: impl FnOnce(&Store)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gyre.yaml"), PROJECT).unwrap();
         let clock = Arc::new(ManualClock::at(moment("2026-03-01T00:00:00Z")));
         let desk = Desk::open(dir.path(), Arc::clone(&clock) as Arc<dyn Clock>, TimeSource::Replay).unwrap();
         let desk = Arc::new(desk);
         desk.advance(clock.now(), true).unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        prepare(desk.store());
+        let server = Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap();
         let address = server.local_addr();
         let app = App::new(Arc::clone(&desk), Arc::clone(&clock) as Arc<dyn Clock>);
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -102,7 +108,12 @@ impl Scene {
 
     /// The same with `demand` version 1 (a ridge regression) and `size` version 1 (a classifier) serving.
     pub fn serving() -> Self {
-        let scene = Self::empty();
+        Self::empty().with_models()
+    }
+
+    /// Has `demand` version 1 and `size` version 1 serve.
+    pub fn with_models(self) -> Self {
+        let scene = self;
         scene.register("demand", 1, REGRESSOR, &[]);
         scene.register("size", 1, CLASSIFIER, &["high", "low", "mid"]);
         for model in ["demand", "size"] {

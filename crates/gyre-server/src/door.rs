@@ -1,0 +1,109 @@
+//! The door: from the headers of a request to its [`Caller`], before any route and before the body is read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, header};
+use gyre_access::policy::ALL_PROJECTS;
+use gyre_access::{Credentials, Denied, Identity};
+
+use crate::app::App;
+use crate::caller::{Caller, Standing};
+use crate::credentials::{Offered, offered};
+use crate::front::Transport;
+use crate::guard;
+
+/// The longest that a client's name for itself is kept, in characters.
+const AGENT: usize = 120;
+/// The header in which MLflow's clients name a workspace: a project.
+const WORKSPACE: &str = "x-mlflow-workspace";
+/// MLflow's name for the workspace of a server that has one only.
+const DEFAULT_WORKSPACE: &str = "default";
+
+/// Says who asks.
+pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, headers: &HeaderMap) -> Caller {
+    let address = address(app, peer, headers);
+    let origin = Some(origin(address, headers));
+    let own = app.desk.project().project.as_str();
+    let wanted = headers.get(WORKSPACE).map(|name| name.to_str().unwrap_or("(unreadable)"));
+    let elsewhere = wanted.filter(|name| ![own, DEFAULT_WORKSPACE, ""].contains(name));
+    let elsewhere = elsewhere.map(|name| name.chars().take(AGENT).collect::<String>());
+    let nobody = |why: &str| {
+        let (actor, standing) = ("anonymous".to_owned(), Standing::Nobody(why.to_owned()));
+        Caller {
+            actor,
+            origin: origin.clone(),
+            address: Some(address),
+            standing,
+            elsewhere: elsewhere.clone(),
+        }
+    };
+    if !app.asks {
+        let (actor, standing) = (Caller::LOCAL.to_owned(), Standing::Local);
+        return Caller { actor, origin, address: Some(address), standing, elsewhere };
+    }
+    let (credentials, session) = match offered(headers, app.front.cookie()) {
+        Offered::Nothing => return nobody(MISSING),
+        Offered::Header(credentials) => (credentials, None),
+        Offered::Cookie(credentials) => {
+            // A browser sends the cookie by itself, also with what a page of somebody else makes it send.
+            if !method.is_safe() && !guard::says_same_origin(headers) {
+                return nobody(CROSS_SITE);
+            }
+            let session = match &credentials {
+                Credentials::Session(id) => Some(id.hash()),
+                _ => None,
+            };
+            (credentials, session)
+        }
+    };
+    match identify(app, credentials, address, origin.clone()).await {
+        Ok(identity) => {
+            let role = identity.role(elsewhere.as_deref().unwrap_or(own));
+            let actor = identity.actor();
+            let everywhere = identity.role(ALL_PROJECTS);
+            let standing = Standing::Known { user: identity.user, role, everywhere, session };
+            Caller { actor, origin, address: Some(address), standing, elsewhere }
+        }
+        Err(denied) => nobody(&denied.to_string()),
+    }
+}
+
+const MISSING: &str = "this server asks who you are: send an API token (Authorization: Bearer gyre_…; MLflow's clients take \
+                       it from MLFLOW_TRACKING_TOKEN), or a user and password, or log in at /login";
+const CROSS_SITE: &str = "a browser's session may change something only from a page of this server itself";
+
+async fn identify(
+    app: &Arc<App>,
+    credentials: Credentials,
+    address: IpAddr,
+    origin: Option<String>,
+) -> Result<Identity, Denied> {
+    let now = app.clock.now();
+    if let Some(identified) = app.gate.identify(&credentials, now) {
+        return identified;
+    }
+    let Credentials::Password { user, password } = credentials else { return Err(Denied::Malformed) };
+    let verified = app.hash(move |app| app.gate.log_in(&user, &password.0, Some(address), origin, now));
+    verified.await.map_err(|aside| Denied::Broken(aside.to_string()))?
+}
+
+/// The address that asks: of the connection, or what a trusted proxy says of its own.
+pub(crate) fn address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+    if app.front.transport != Transport::Proxied {
+        return peer.ip();
+    }
+    // Only the last one was written by the proxy; those before it came with the request.
+    let last = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = last.and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    last.unwrap_or(peer.ip())
+}
+
+/// From where, as the journal keeps it.
+fn origin(address: IpAddr, headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    match agent {
+        Some(agent) => format!("{address} {}", agent.chars().take(AGENT).collect::<String>()),
+        None => address.to_string(),
+    }
+}

@@ -1,0 +1,100 @@
+//! How the server is reached, and who has to say who they are. Pure.
+//!
+//! On loopback nobody has to log in, unless told otherwise. Every other address, and every sign that requests come from
+//! elsewhere (a public host name, a proxy), asks for a login; and an address that others reach asks for a decision on
+//! encryption, since credentials would go over the wire in plain text.
+
+use std::net::SocketAddr;
+
+use gyre_access::tokens::LONGEST_LIFE;
+use gyre_core::Span;
+
+/// Who has to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// Nobody on a loopback address, everybody on any other.
+    #[default]
+    WhereReachable,
+    /// Everybody.
+    Required,
+}
+
+/// How requests come over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// In plain text; on loopback only.
+    #[default]
+    Plain,
+    /// In plain text, on a network that is trusted.
+    PlainAccepted,
+    /// From a proxy in front that speaks TLS, and that says in `X-Forwarded-For` who asks.
+    Proxied,
+}
+
+/// The server's front.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// Host names that it answers to, beside those of loopback.
+    pub hosts: Vec<String>,
+    /// How requests come.
+    pub transport: Transport,
+    /// Who has to log in.
+    pub login: Login,
+    /// How long an API token may live at most.
+    pub token_life: Span,
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            transport: Transport::default(),
+            login: Login::default(),
+            token_life: LONGEST_LIFE,
+        }
+    }
+}
+
+impl Front {
+    /// Whether requests to `listen` have to bring credentials.
+    pub fn asks(&self, listen: SocketAddr) -> bool {
+        self.login == Login::Required
+            || !listen.ip().is_loopback()
+            || !self.hosts.is_empty()
+            || self.transport == Transport::Proxied
+    }
+
+    /// Whether what is sent to `listen` could be read on the way without anybody having agreed to that.
+    pub(crate) fn is_exposed(&self, listen: SocketAddr) -> bool {
+        !listen.ip().is_loopback() && self.transport == Transport::Plain
+    }
+
+    /// Whether browsers come by https.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.transport == Transport::Proxied
+    }
+
+    /// The name of the cookie of a session. The prefix makes browsers refuse it from anywhere but this host, over https.
+    pub(crate) fn cookie(&self) -> &'static str {
+        if self.is_secure() { "__Host-gyre" } else { "gyre-session" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_others_can_reach_asks_for_a_login() {
+        let (loopback, open) = ("127.0.0.1:1".parse().unwrap(), "0.0.0.0:1".parse().unwrap());
+        let front = Front::default();
+        assert!(!front.asks(loopback) && !front.is_exposed(loopback));
+        assert!(front.asks(open) && front.is_exposed(open));
+        let proxied = Front { transport: Transport::Proxied, ..Front::default() };
+        assert!(proxied.asks(loopback) && !proxied.is_exposed(open) && proxied.is_secure());
+        let named = Front { hosts: vec!["gyre.example".to_owned()], ..Front::default() };
+        assert!(named.asks(loopback), "a public name means that requests come from elsewhere");
+        assert!(Front { login: Login::Required, ..Front::default() }.asks(loopback));
+        assert!(!Front { transport: Transport::PlainAccepted, ..Front::default() }.is_exposed(open));
+    }
+}
