@@ -19,7 +19,7 @@ use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
-pub use registry::RegistryChange;
+pub use registry::{RegistryChange, Text};
 pub use tracking::TrackingChange;
 
 /// A fact with its place in the journal.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gyre_core::fact::{DataVersion, Decision, Fact, Numbers};
 use gyre_core::spec::{self, Project, Window};
-use gyre_core::{Clock, Diagnostic, Digest, ModelName, Timestamp, Version};
+use gyre_core::{Clock, Diagnostic, Digest, Entry, ModelName, Timestamp, Version};
 use gyre_data::checks::Report;
 use gyre_gateway::Gateway;
 use gyre_registry::VersionStatus;
@@ -397,11 +397,19 @@ pub fn read_project(root: &Path) -> Result<(Project, String), DeskError> {
 }
 
 fn newest_time(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
-    let size = journal::head(tx)?.size;
-    let newest = journal::entries(tx, size.saturating_sub(1000), 1000)?;
-    // Who may do what follows the clock, whatever time is replayed.
-    let replayed = newest.iter().filter(|entry| !matches!(entry.fact, Fact::Access(_)));
-    Ok(replayed.map(|entry| entry.at).max())
+    let mut end = journal::head(tx)?.size;
+    while end > 0 {
+        let begin = end.saturating_sub(1000);
+        let entries = journal::entries(tx, begin, end - begin)?;
+        // What clients track and register happens now, also while history is replayed.
+        let of_history =
+            |entry: &&Entry| !matches!(entry.fact, Fact::Tracking(_) | Fact::Registry(_) | Fact::Access(_));
+        if let Some(newest) = entries.iter().filter(of_history).map(|entry| entry.at).max() {
+            return Ok(Some(newest));
+        }
+        end = begin;
+    }
+    Ok(None)
 }
 
 /// What gyre keeps for itself is not for Git.

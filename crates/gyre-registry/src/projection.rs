@@ -9,53 +9,10 @@ use gyre_store::{Cell, Room, StoreError, Tx};
 
 use crate::columns::to_json;
 use crate::record::{CHALLENGER, CHAMPION, Judgement, Moment, VersionStatus};
+use crate::{changes, tables};
 
 /// The registry's share of the store.
-pub const ROOM: Room = Room { name: "registry", migrations: &[TABLES], project };
-
-const TABLES: &str = "
-CREATE TABLE registry_runs (
-    run_id TEXT PRIMARY KEY,
-    model TEXT NOT NULL,
-    entry INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    data TEXT,
-    finished TEXT,
-    failure TEXT
-) STRICT;
-CREATE INDEX registry_runs_by_model ON registry_runs (model, entry);
-CREATE TABLE registry_versions (
-    model TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    run_id TEXT NOT NULL,
-    data TEXT NOT NULL,
-    registered TEXT NOT NULL,
-    gates TEXT,
-    created TEXT NOT NULL,
-    updated TEXT NOT NULL,
-    promoted TEXT,
-    PRIMARY KEY (model, version)
-) STRICT;
-CREATE TABLE registry_aliases (
-    model TEXT NOT NULL,
-    alias TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    PRIMARY KEY (model, alias)
-) STRICT;
-CREATE TABLE registry_champions (
-    model TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    PRIMARY KEY (model, position)
-) STRICT;
-CREATE TABLE registry_traffic (
-    model TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    weight INTEGER NOT NULL,
-    PRIMARY KEY (model, version)
-) STRICT;
-";
+pub const ROOM: Room = Room { name: "registry", migrations: &[tables::LOOP, tables::CATALOG], project };
 
 /// All of the traffic, in hundredths of a percent.
 const ALL: u32 = 10_000;
@@ -76,7 +33,11 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
             ];
             put_run(tx, &cells)
         }
-        Fact::VersionRegistered(version) => version_registered(tx, version, moment),
+        Fact::VersionRegistered(version) => {
+            changes::registered_by_the_loop(tx, version, entry)?;
+            version_registered(tx, version, moment)
+        }
+        Fact::Registry(change) => changes::apply(tx, change, entry),
         Fact::GatesJudged { model, version, passed, results, comparison } => {
             let judgement = Judgement {
                 passed: *passed,
@@ -111,7 +72,6 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::LoopPaused { .. }
         | Fact::LoopResumed { .. }
         | Fact::Tracking(_)
-        | Fact::Registry(_)
         | Fact::Access(_) => Ok(()),
     }
 }
@@ -130,8 +90,10 @@ fn run_finished(tx: &mut Tx<'_>, run: &Run, moment: Moment) -> Result<(), StoreE
 }
 
 fn put_run(tx: &mut Tx<'_>, cells: &[Cell; 7]) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO registry_runs (run_id, model, entry, at, data, finished, failure)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO registry_runs (run_id, model, entry, at, data, finished, failure)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               ON CONFLICT (run_id) DO UPDATE SET model = excluded.model, entry = excluded.entry, at = excluded.at,
+                 data = excluded.data, finished = excluded.finished, failure = excluded.failure";
     tx.execute(sql, cells).map(drop)
 }
 
@@ -199,10 +161,14 @@ fn rolled_back(
     let sql = "DELETE FROM registry_champions WHERE model = ?1 AND position >
                (SELECT max(position) FROM registry_champions WHERE model = ?1 AND version = ?2)";
     tx.execute(sql, &[model.as_str().into(), to.into()])?;
-    let sql = "INSERT INTO registry_champions (model, position, version)
-               SELECT ?1, coalesce(max(position) + 1, 0), ?2 FROM registry_champions WHERE model = ?1
-               HAVING count(*) FILTER (WHERE version = ?2) = 0";
-    tx.execute(sql, &[model.as_str().into(), to.into()])?;
+    let sql = "SELECT coalesce(max(position), -1) + 1, count(CASE version WHEN ?2 THEN 1 END)
+               FROM registry_champions WHERE model = ?1";
+    let rows = tx.query(sql, &[model.as_str().into(), to.into()])?;
+    if let Some(row) = rows.first().filter(|row| row.get::<i64>(1).is_ok_and(|there| there == 0)) {
+        let sql = "INSERT INTO registry_champions (model, position, version) VALUES (?1, ?2, ?3)";
+        let position: i64 = row.get(0)?;
+        tx.execute(sql, &[model.as_str().into(), position.into(), to.into()])?;
+    }
     set_status(tx, model, from, VersionStatus::RolledBack, moment)?;
     crown(tx, model, to, VersionStatus::RolledBack, moment)
 }
@@ -276,8 +242,7 @@ fn expect_version(changed: usize, model: &ModelName, version: Version) -> Result
 }
 
 fn set_alias(tx: &mut Tx<'_>, model: &ModelName, alias: &str, version: Version) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO registry_aliases (model, alias, version) VALUES (?1, ?2, ?3)";
-    tx.execute(sql, &[model.as_str().into(), alias.into(), version.into()]).map(drop)
+    changes::put_alias(tx, model.as_str(), alias, version)
 }
 
 /// Removes an alias; with `version`, only if it points there.
@@ -287,18 +252,18 @@ fn drop_alias(
     alias: &str,
     version: Option<Version>,
 ) -> Result<(), StoreError> {
-    let sql =
-        "DELETE FROM registry_aliases WHERE model = ?1 AND alias = ?2 AND version = coalesce(?3, version)";
+    let sql = "DELETE FROM registry_aliases WHERE model = ?1 AND alias = ?2 AND version = coalesce(CAST(?3 AS INTEGER), version)";
     tx.execute(sql, &[model.as_str().into(), alias.into(), version.into()]).map(drop)
 }
 
 fn set_traffic(tx: &mut Tx<'_>, model: &ModelName, weights: &[(Version, u32)]) -> Result<(), StoreError> {
     tx.execute("DELETE FROM registry_traffic WHERE model = ?1", &[model.as_str().into()])?;
     for (version, weight) in weights.iter().filter(|(_, weight)| *weight > 0) {
-        let sql = "INSERT INTO registry_traffic (model, version, weight)
-                   SELECT model, version, ?3 FROM registry_versions WHERE model = ?1 AND version = ?2";
-        let changed = tx.execute(sql, &[model.as_str().into(), (*version).into(), (*weight).into()])?;
-        expect_version(changed, model, *version)?;
+        let known = "SELECT 1 FROM registry_versions WHERE model = ?1 AND version = ?2";
+        let known = tx.query(known, &[model.as_str().into(), (*version).into()])?.len();
+        expect_version(known, model, *version)?;
+        let sql = "INSERT INTO registry_traffic (model, version, weight) VALUES (?1, ?2, ?3)";
+        tx.execute(sql, &[model.as_str().into(), (*version).into(), (*weight).into()])?;
     }
     Ok(())
 }

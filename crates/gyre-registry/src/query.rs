@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use gyre_core::fact::Run;
+use gyre_core::fact::{ModelVersion, Run};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_store::{Row, StoreError, Tx};
 
 use crate::columns::{from_json, parse, unreadable};
-use crate::record::{CHAMPION, ModelRecord, Moment, RunRecord, RunStatus, VersionRecord, VersionStatus};
+use crate::numbers;
+use crate::record::{ModelRecord, Moment, RunRecord, RunStatus, VersionRecord, VersionStatus};
 
 /// All models that have a run or a version, by name.
 ///
@@ -22,7 +23,7 @@ pub fn models(tx: &mut Tx<'_>) -> Result<Vec<ModelRecord>, StoreError> {
     let rows = tx.query(sql, &[])?;
     let record = |row: &Row| {
         let name: ModelName = parse("registry_versions", &row.get::<String>(0)?)?;
-        let (aliases, traffic) = (aliases(tx, &name)?, traffic(tx, &name)?);
+        let (aliases, traffic) = (aliases(tx, name.as_str())?, traffic(tx, &name)?);
         Ok(ModelRecord { name, versions: row.get(1)?, runs: row.get(2)?, aliases, traffic })
     };
     rows.iter().map(record).collect()
@@ -30,10 +31,8 @@ pub fn models(tx: &mut Tx<'_>) -> Result<Vec<ModelRecord>, StoreError> {
 
 const VERSION: &str = "
     SELECT v.registered, v.status, v.gates, v.created, v.updated, v.promoted,
-      (SELECT group_concat(alias, ',' ORDER BY alias) FROM registry_aliases a
-       WHERE a.model = v.model AND a.version = v.version),
       coalesce((SELECT weight FROM registry_traffic t WHERE t.model = v.model AND t.version = v.version), 0)
-    FROM registry_versions v WHERE v.model = ?1 AND (?2 IS NULL OR v.version = ?2) ORDER BY v.version";
+    FROM registry_versions v WHERE v.model = ?1 AND (CAST(?2 AS INTEGER) IS NULL OR v.version = ?2) ORDER BY v.version";
 
 /// All versions of `model`, oldest first.
 ///
@@ -41,7 +40,8 @@ const VERSION: &str = "
 /// What the store said.
 pub fn versions(tx: &mut Tx<'_>, model: &ModelName) -> Result<Vec<VersionRecord>, StoreError> {
     let rows = tx.query(VERSION, &[model.as_str().into(), None::<u32>.into()])?;
-    rows.iter().map(version_record).collect()
+    let aliases = aliases(tx, model.as_str())?;
+    rows.iter().map(|row| version_record(row, &aliases)).collect()
 }
 
 /// One version of `model`.
@@ -51,29 +51,33 @@ pub fn versions(tx: &mut Tx<'_>, model: &ModelName) -> Result<Vec<VersionRecord>
 pub fn version(tx: &mut Tx<'_>, model: &ModelName, version: Version) -> Result<VersionRecord, StoreError> {
     let rows = tx.query(VERSION, &[model.as_str().into(), version.into()])?;
     if let Some(row) = rows.first() {
-        return version_record(row);
+        return version_record(row, &aliases(tx, model.as_str())?);
     }
-    let hint = match next_version(tx, model)? {
-        1 => format!(": `{model}` has no version yet"),
-        next => format!(": the newest version of `{model}` is {}", next - 1),
+    let newest = "SELECT max(version) FROM registry_versions WHERE model = ?1";
+    let newest: Option<Version> =
+        tx.query(newest, &[model.as_str().into()])?.first().map_or(Ok(None), |row| row.get(0))?;
+    let hint = match newest {
+        None => format!(": `{model}` has no version yet"),
+        Some(newest) => format!(": the newest version of `{model}` is {newest}"),
     };
     Err(StoreError::NotFound { what: "model version", name: format!("{model}@{version}"), hint })
 }
 
-fn version_record(row: &Row) -> Result<VersionRecord, StoreError> {
+fn version_record(row: &Row, aliases: &BTreeMap<String, Version>) -> Result<VersionRecord, StoreError> {
     let table = "registry_versions";
     let json = |column| row.get::<Option<String>>(column);
     let status: String = row.get(1)?;
-    let aliases: Option<String> = row.get(6)?;
+    let registered: ModelVersion = from_json(table, &row.get::<String>(0)?)?;
+    let points = aliases.iter().filter(|(_, version)| **version == registered.version);
     Ok(VersionRecord {
-        registered: from_json(table, &row.get::<String>(0)?)?,
+        aliases: points.map(|(alias, _)| alias.clone()).collect(),
+        registered,
         status: VersionStatus::from_name(&status).ok_or_else(|| unreadable(table, &status))?,
         gates: json(2)?.map(|text| from_json(table, &text)).transpose()?,
         created: from_json(table, &row.get::<String>(3)?)?,
         updated: from_json(table, &row.get::<String>(4)?)?,
         promoted: json(5)?.map(|text| from_json(table, &text)).transpose()?,
-        aliases: aliases.map(|all| all.split(',').map(str::to_owned).collect()).unwrap_or_default(),
-        traffic: row.get(7)?,
+        traffic: row.get(6)?,
     })
 }
 
@@ -82,7 +86,9 @@ fn version_record(row: &Row) -> Result<VersionRecord, StoreError> {
 /// # Errors
 /// What the store said.
 pub fn champion(tx: &mut Tx<'_>, model: &ModelName) -> Result<Option<Version>, StoreError> {
-    alias(tx, model, CHAMPION)
+    // Not the alias of that name: a client may have set it before the loop took the model over.
+    let sql = "SELECT version FROM registry_champions WHERE model = ?1 ORDER BY position DESC LIMIT 1";
+    tx.query(sql, &[model.as_str().into()])?.first().map(|row| row.get(0)).transpose()
 }
 
 /// The champion before the present one: where a rollback goes. After a rollback it is the next one back, not the version
@@ -96,14 +102,12 @@ pub fn previous_champion(tx: &mut Tx<'_>, model: &ModelName) -> Result<Option<Ve
     tx.query(sql, &[model.as_str().into()])?.first().map(|row| row.get(0)).transpose()
 }
 
-/// The number that the next version of `model` will bear.
+/// The number that the next version of `model` will bear, whoever registers it.
 ///
 /// # Errors
 /// What the store said.
 pub fn next_version(tx: &mut Tx<'_>, model: &ModelName) -> Result<Version, StoreError> {
-    let sql = "SELECT coalesce(max(version), 0) + 1 FROM registry_versions WHERE model = ?1";
-    let rows = tx.query(sql, &[model.as_str().into()])?;
-    rows.first().map_or(Ok(1), |row| row.get(0))
+    numbers::next(tx, model.as_str())
 }
 
 /// The version that `alias` of `model` points to.
@@ -115,9 +119,9 @@ pub fn alias(tx: &mut Tx<'_>, model: &ModelName, alias: &str) -> Result<Option<V
     tx.query(sql, &[model.as_str().into(), alias.into()])?.first().map(|row| row.get(0)).transpose()
 }
 
-fn aliases(tx: &mut Tx<'_>, model: &ModelName) -> Result<BTreeMap<String, Version>, StoreError> {
+pub(crate) fn aliases(tx: &mut Tx<'_>, model: &str) -> Result<BTreeMap<String, Version>, StoreError> {
     let sql = "SELECT alias, version FROM registry_aliases WHERE model = ?1";
-    tx.query(sql, &[model.as_str().into()])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+    tx.query(sql, &[model.into()])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// Shares of the traffic of `model` by version, in hundredths of a percent; empty before the first version serves.
@@ -136,7 +140,7 @@ const RUN: &str = "SELECT run_id, model, entry, at, data, finished, failure FROM
 /// # Errors
 /// What the store said.
 pub fn runs(tx: &mut Tx<'_>, model: Option<&ModelName>, limit: u64) -> Result<Vec<RunRecord>, StoreError> {
-    let sql = format!("{RUN} WHERE ?1 IS NULL OR model = ?1 ORDER BY entry DESC LIMIT ?2");
+    let sql = format!("{RUN} WHERE CAST(?1 AS TEXT) IS NULL OR model = ?1 ORDER BY entry DESC LIMIT ?2");
     let rows = tx.query(&sql, &[model.map(ModelName::as_str).into(), limit.into()])?;
     rows.iter().map(run_record).collect()
 }

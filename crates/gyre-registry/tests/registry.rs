@@ -9,13 +9,24 @@ use gyre_core::fact::{CodeVersion, Decision, ModelVersion, Run};
 use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::time::ManualClock;
 use gyre_core::{Digest, Fact, ModelName, Timestamp, Version};
-use gyre_registry::{ROOM, RunStatus, VersionStatus};
-use gyre_store::{NewFact, Room, Store, StoreError, journal};
+use gyre_registry::{Author, NewVersion, ROOM, RunStatus, Stage, VersionStatus};
+use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
 
 static ROOMS: [&Room; 1] = [&ROOM];
 
-const TABLES: [&str; 5] =
-    ["registry_runs", "registry_versions", "registry_aliases", "registry_champions", "registry_traffic"];
+/// What the projection fills. Long texts and claimed numbers are content beside the journal.
+const TABLES: [&str; 10] = [
+    "registry_runs",
+    "registry_versions",
+    "registry_aliases",
+    "registry_champions",
+    "registry_traffic",
+    "registry_models",
+    "registry_model_tags",
+    "registry_model_versions",
+    "registry_version_tags",
+    "registry_numbers",
+];
 
 fn model() -> ModelName {
     "air-time".parse().unwrap()
@@ -55,6 +66,39 @@ impl Scene {
         }))
         .unwrap();
         self.tell(Fact::VersionRegistered(registered(version))).unwrap();
+    }
+
+    /// Clients do all that they can do.
+    fn change(&self) {
+        let ada = |at| Author { at: Timestamp::from_millis(at), actor: "user:ada".into(), origin: None };
+        let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let long = "long ".repeat(2_000);
+        let change = move |tx: &mut Tx<'_>| {
+            for name in ["m", "gone"] {
+                let tags = vec![tag("a", "1"), tag("b", &long)];
+                gyre_registry::create_model(tx, &ada(1), name, Some(&long), tags)?;
+                let (source, tags) = ("s3://b/m".to_owned(), vec![tag("c", "3"), tag("d", &long)]);
+                for _ in 0..3 {
+                    let (name, source, tags) = (name.to_owned(), source.clone(), tags.clone());
+                    let new = NewVersion { name, source, tags, ..NewVersion::default() };
+                    gyre_registry::create_version(tx, &ada(2), new)?;
+                }
+            }
+            gyre_registry::set_alias(tx, &ada(3), "m", "prod", 1)?;
+            gyre_registry::set_alias(tx, &ada(3), "m", "gone", 1)?;
+            gyre_registry::delete_alias(tx, &ada(4), "m", "gone")?;
+            gyre_registry::set_alias(tx, &ada(4), "air-time", "stable", 2)?;
+            gyre_registry::delete_model_tag(tx, &ada(5), "m", "a")?;
+            gyre_registry::delete_version_tag(tx, &ada(5), "m", 1, "c")?;
+            gyre_registry::describe_model(tx, &ada(6), "m", None)?;
+            gyre_registry::describe_version(tx, &ada(6), "m", 1, Some("words"))?;
+            gyre_registry::stage_version(tx, &ada(7), "m", 1, Stage::Staging, false)?;
+            gyre_registry::stage_version(tx, &ada(7), "m", 2, Stage::Staging, true)?;
+            gyre_registry::delete_version(tx, &ada(8), "m", 3)?;
+            gyre_registry::rename_model(tx, &ada(9), "m", "n")?;
+            gyre_registry::delete_model(tx, &ada(9), "gone")
+        };
+        self.store.write(change).unwrap();
     }
 
     fn judge(&self, version: Version, passed: bool) {
@@ -114,7 +158,7 @@ impl Scene {
 
     fn dump(&self) -> Vec<Vec<gyre_store::Row>> {
         let all = |table: &&str| {
-            self.store.read(|tx| tx.query(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3"), &[])).unwrap()
+            self.store.read(|tx| tx.query(&format!("SELECT * FROM {table} ORDER BY 1, 2"), &[])).unwrap()
         };
         TABLES.iter().map(all).collect()
     }
@@ -300,6 +344,7 @@ fn the_tables_can_be_made_anew_from_the_journal() {
     scene.register(6);
     scene.judge(6, true);
     scene.roll_out(6, Some(5));
+    scene.change();
     let before = scene.dump();
     assert!(before.iter().all(|table| !table.is_empty()));
     let wiped = |tx: &mut gyre_store::Tx<'_>| {

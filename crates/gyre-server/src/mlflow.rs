@@ -10,6 +10,7 @@
 //! | `render` | what there is, as the protocol writes it |
 //! | `experiments`, `runs`, `logging`, `metrics`, `logged_models` | the endpoints of tracking |
 //! | `users` | who the caller is |
+//! | `registry` | registered models and their versions |
 //!
 //! Handlers read a request, ask the room below (`gyre-tracking`, `gyre-registry`), and render the answer. The wire format
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
@@ -23,6 +24,7 @@ mod experiments;
 mod logged_models;
 mod logging;
 mod metrics;
+mod registry;
 mod render;
 mod runs;
 mod users;
@@ -55,6 +57,7 @@ pub(crate) fn routes(routes: &mut Routes) {
     logged_models::routes(routes);
     artifacts::routes(routes);
     users::routes(routes);
+    registry::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.

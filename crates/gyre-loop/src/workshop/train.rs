@@ -16,6 +16,7 @@ use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
 use gyre_data::{checks, git, hash};
 use gyre_monitor::{Holdout, ReferenceProfile};
 use gyre_pipeline::{OutputKind, Pipeline, RunOptions};
+use gyre_store::Tx;
 
 use super::frame::{self, Frame};
 use super::versions::{self, predict};
@@ -202,8 +203,9 @@ impl Training<'_> {
             stages,
             log: blobs.put(log.as_bytes())?,
         };
-        let named = self.name.clone();
-        let version = self.workshop.store.read(move |tx| gyre_registry::next_version(tx, &named))?;
+        let (named, claimant) = (self.name.clone(), self.run.clone());
+        let claim = move |tx: &mut Tx<'_>| gyre_registry::claim_version(tx, &named, &claimant);
+        let version = self.workshop.store.write(claim)?;
         let registered = ModelVersion {
             model: self.name.clone(),
             version,
