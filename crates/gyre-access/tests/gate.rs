@@ -129,7 +129,7 @@ fn a_deleted_user_leaves_no_way_in_and_a_namesake_inherits_nothing() {
     assert_eq!(session.unwrap_err(), Denied::NoSession);
     let by_password = scene.gate.log_in("ada", PASSWORD, None, None, scene.now);
     assert_eq!(by_password.unwrap_err(), Denied::WrongPassword);
-    assert!(scene.store.read(|tx| grants::list(tx)).unwrap().is_empty());
+    assert!(scene.store.read(grants::list).unwrap().is_empty());
     assert!(scene.store.read(|tx| tokens::list(tx, Some("ada"))).unwrap()[0].revoked.is_some());
 }
 

@@ -21,8 +21,14 @@ use crate::workshop::{STATE_DIR, Workshop};
 use crate::{Driver, State};
 
 /// The rooms whose tables a project's store holds.
-static ROOMS: [&Room; 5] =
-    [&gyre_access::ROOM, &gyre_artifacts::ROOM, &gyre_registry::ROOM, &gyre_tracking::ROOM, &crate::ROOM];
+static ROOMS: [&Room; 6] = [
+    &gyre_access::ROOM,
+    &gyre_artifacts::ROOM,
+    &gyre_registry::ROOM,
+    &gyre_tracking::ROOM,
+    &gyre_traces::ROOM,
+    &crate::ROOM,
+];
 
 /// Who says how far event time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

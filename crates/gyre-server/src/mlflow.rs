@@ -11,6 +11,7 @@
 //! | `experiments`, `runs`, `logging`, `metrics`, `logged_models` | the endpoints of tracking |
 //! | `users` | who the caller is |
 //! | `registry` | registered models and their versions |
+//! | `traces` | traces, their spans and assessments; `/v1/traces` (OTLP) |
 //!
 //! Handlers read a request, ask the room below (`gyre-tracking`, `gyre-registry`), and render the answer. The wire format
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
@@ -27,6 +28,7 @@ mod metrics;
 mod registry;
 mod render;
 mod runs;
+mod traces;
 mod users;
 mod wire;
 
@@ -36,7 +38,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::routes::{Need, Routes};
 
-pub(crate) use error::MlflowError;
+pub(crate) use call::Call;
+pub(crate) use error::{ErrorCode, MlflowError};
 
 /// The version of MLflow whose protocol is spoken; clients ask for it to know what they may send.
 const SPOKEN: &str = "3.17.2";
@@ -58,6 +61,7 @@ pub(crate) fn routes(routes: &mut Routes) {
     artifacts::routes(routes);
     users::routes(routes);
     registry::routes(routes);
+    traces::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.

@@ -49,7 +49,7 @@ impl PayloadError {
 /// [`PayloadError`].
 pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
     check_headers(request.headers(), "application/json", limit)?;
-    collect(request, limit).await
+    whole(request, limit).await
 }
 
 /// The body of a form that a page sends.
@@ -58,10 +58,15 @@ pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, 
 /// [`PayloadError`].
 pub(crate) async fn form(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
     check_headers(request.headers(), "application/x-www-form-urlencoded", limit)?;
-    collect(request, limit).await
+    whole(request, limit).await
 }
 
-async fn collect(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
+/// The body of a request, whatever it says that it is.
+///
+/// # Errors
+/// [`PayloadError::TooLarge`], [`PayloadError::TooSlow`], [`PayloadError::Broken`].
+pub(crate) async fn whole(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadError> {
+    check_length(request.headers(), limit)?;
     let body = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(PATIENCE, body).await {
         Err(_) => Err(PayloadError::TooSlow),
@@ -71,12 +76,19 @@ async fn collect(request: Request<Body>, limit: usize) -> Result<Bytes, PayloadE
     }
 }
 
-fn check_headers(headers: &HeaderMap, expected: &'static str, limit: usize) -> Result<(), PayloadError> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("(unreadable)"));
-    let promised = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), PayloadError> {
+    let promised =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if promised.is_some_and(|promised| promised > limit as u64) {
-        return Err(PayloadError::TooLarge(limit));
+        Err(PayloadError::TooLarge(limit))
+    } else {
+        Ok(())
     }
+}
+
+fn check_headers(headers: &HeaderMap, expected: &'static str, limit: usize) -> Result<(), PayloadError> {
+    check_length(headers, limit)?;
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("(unreadable)"));
     if let Some(kind) = text(header::CONTENT_TYPE) {
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case(expected) {

@@ -24,9 +24,6 @@ fn with_roots(scene: &Scene, roots: &[(&'static str, &str, &str)]) {
     scene
         .store()
         .write(move |tx| {
-            for table in ["registry_model_versions (name TEXT, version INTEGER, source TEXT)"] {
-                tx.execute(&format!("CREATE TABLE IF NOT EXISTS {table}"), &[])?;
-            }
             for (sql, id, uri) in roots {
                 tx.execute(sql, &[id.into(), uri.into()])?;
             }
@@ -40,7 +37,8 @@ const RUN: &str = "INSERT INTO tracking_runs
     VALUES (?1, ?2, 0, 'n', 'u', 'RUNNING', 'active', 0)";
 const LOGGED: &str = "INSERT INTO tracking_logged_models
     (model_id, artifact_uri, experiment, name, created, updated, status) VALUES (?1, ?2, 0, 'n', 0, 0, 1)";
-const VERSION: &str = "INSERT INTO registry_model_versions (name, version, source) VALUES (?1, 1, ?2)";
+const VERSION: &str = "INSERT INTO registry_model_versions
+    (name, version, source, stage, status, created, updated) VALUES (?1, 1, ?2, 'None', 'READY', 0, 0)";
 
 #[test]
 fn a_file_goes_up_and_comes_down_whole_and_in_parts() {

@@ -133,7 +133,7 @@ fn each_way_of_searching_finds_what_a_plain_look_finds() {
     on_each_store(|store| {
         // Enough that no clause leads at once, so that walks and their limits are tried.
         let (_, facts) = seed(store, 9_000);
-        let here = |n: usize| n % 3 != 0 && n % 13 != 0;
+        let here = |n: usize| !n.is_multiple_of(3) && !n.is_multiple_of(13);
         let mut best: Vec<(f64, usize)> = facts
             .iter()
             .enumerate()

@@ -70,6 +70,24 @@ pub enum TrackingChange {
         /// SHA-256 over the ids of those runs, sorted, one a line.
         digest: Digest,
     },
+    /// Traces are gone for good, with their spans and assessments.
+    TracesDeleted {
+        /// Their experiment's number.
+        experiment: i64,
+        /// How many.
+        traces: u64,
+        /// SHA-256 over their ids, sorted, one a line.
+        digest: Digest,
+    },
+    /// An evaluation dataset is gone for good.
+    EvaluationDatasetDeleted {
+        /// Its id.
+        dataset: String,
+        /// Its name.
+        name: String,
+        /// How many records it had.
+        records: u64,
+    },
     /// Another tracking server's contents were taken over.
     Imported {
         /// From where, without credentials.
@@ -98,6 +116,12 @@ impl TrackingChange {
             Self::RunRestored { run } => format!("run {run} restored"),
             Self::Purged { experiments, runs, .. } => {
                 format!("{runs} runs and {} experiments removed for good", experiments.len())
+            }
+            Self::TracesDeleted { experiment, traces, .. } => {
+                format!("{traces} traces of experiment {experiment} removed for good")
+            }
+            Self::EvaluationDatasetDeleted { dataset, name, records } => {
+                format!("evaluation dataset {dataset} `{name}` with {records} records removed for good")
             }
             Self::Imported { source, counts } => {
                 let counts: Vec<String> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();

@@ -55,6 +55,11 @@ impl<T> Call<T> {
         By { actor, origin, at: self.app.clock.now() }
     }
 
+    /// What is asked, apart from the rest, so that it can move into a job.
+    pub(crate) fn split(self) -> (T, Call<()>) {
+        (self.asked, Call { app: self.app, caller: self.caller, asked: () })
+    }
+
     /// Reads on a snapshot.
     pub(crate) async fn read<R: Send + 'static>(
         &self,
