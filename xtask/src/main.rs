@@ -9,6 +9,7 @@
 mod bench;
 mod ci;
 mod error;
+mod node;
 mod run;
 mod system;
 mod test;

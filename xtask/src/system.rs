@@ -22,6 +22,12 @@ const PACKAGES: &[Package] = &[
         probe: &["git", "--version"],
     },
     Package {
+        name: "nodejs",
+        reason: "a client of MLflow in another language than Python runs on it",
+        probe: &["node", "--version"],
+    },
+    Package { name: "npm", reason: "installs that client", probe: &["npm", "--version"] },
+    Package {
         name: "python3-venv",
         reason: "the real dvc and onnxruntime, which tests compare with, live in a Python environment",
         probe: &["python3", "-c", "import ensurepip, venv"],

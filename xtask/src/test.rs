@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::run::{cargo, run, say};
-use crate::{Failure, system, tools, venv};
+use crate::{Failure, node, system, tools, venv};
 
 /// Which tests run.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +30,8 @@ impl<'a> Selection<'a> {
 pub(crate) fn run_selected(root: &Path, tests: &Selection<'_>) -> Result<(), Failure> {
     system::ensure_packages()?;
     tools::ensure(&tools::NEXTEST)?;
-    let environment = venv::ensure(root)?;
+    let environments = venv::ensure(root)?;
+    let modules = node::ensure(root)?;
 
     let arguments = match tests {
         Selection::Nextest(arguments) => *arguments,
@@ -47,7 +48,13 @@ pub(crate) fn run_selected(root: &Path, tests: &Selection<'_>) -> Result<(), Fai
         nextest.arg("--workspace");
     }
     nextest.args(arguments).current_dir(root);
-    nextest.env("GYRE_TEST_VENV", &environment).env("GYRE_PYTHON", environment.join("bin").join("python"));
+    for environment in &environments {
+        nextest.env(&environment.variable, &environment.folder);
+    }
+    if let Some(environment) = environments.first() {
+        nextest.env("GYRE_PYTHON", environment.folder.join("bin").join("python"));
+    }
+    nextest.env("GYRE_TEST_NODE_MODULES", &modules);
     run(&mut nextest).map_err(|failure| {
         failure.remedy("the failures are listed above; one alone: cargo xtask test -- NAME")
     })

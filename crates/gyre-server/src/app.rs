@@ -4,6 +4,7 @@
 //! readers wait their turn, for reading is short; operations (which may take as long as a training) are refused when too
 //! many are under way, so that they never keep the readers out.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -36,6 +37,8 @@ pub struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) artifacts: Artifacts,
+    /// The folder with MLflow's own pages.
+    pub(crate) pages: Option<PathBuf>,
     chunks: Semaphore,
     /// Who may come in.
     pub(crate) gate: Gate,
@@ -65,6 +68,7 @@ impl App {
         Self {
             gate: Gate::new(Arc::clone(&store)),
             artifacts: Artifacts::local(Arc::clone(&store), Arc::clone(&clock)),
+            pages: None,
             chunks: Semaphore::new(CHUNKS),
             desk,
             gateway,
@@ -83,6 +87,11 @@ impl App {
     /// The same with artifacts that lie elsewhere than in the store's folder.
     pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
         Self { artifacts, ..self }
+    }
+
+    /// The same with MLflow's own pages under `/mlflow/`, from a folder that [`crate::pages_folder`] has checked.
+    pub fn with_pages(self, folder: PathBuf) -> Self {
+        Self { pages: Some(folder), ..self }
     }
 
     /// Runs something that hashes a password.

@@ -49,5 +49,6 @@ mod ui;
 
 pub use app::App;
 pub use front::{Front, Login, Transport};
+pub use mlflow::pages_folder;
 pub use routes::{Need, Route, all as routes};
 pub use serve::{ServeError, Server};

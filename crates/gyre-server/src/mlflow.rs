@@ -22,15 +22,20 @@ mod artifacts;
 mod call;
 mod error;
 mod experiments;
+mod graphql;
 mod logged_models;
 mod logging;
 mod metrics;
+mod pages;
 mod registry;
 mod render;
 mod runs;
 mod traces;
 mod users;
 mod wire;
+
+pub(crate) use pages::below;
+pub use pages::folder as pages_folder;
 
 use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -54,6 +59,8 @@ pub(crate) fn speaks(path: &str) -> bool {
 pub(crate) fn routes(routes: &mut Routes) {
     routes.add(Method::GET, "/version", Need::Open, version);
     experiments::routes(routes);
+    graphql::routes(routes);
+    pages::routes(routes);
     runs::routes(routes);
     logging::routes(routes);
     metrics::routes(routes);

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 
 use crate::front::Front;
 use crate::guard::Names;
-use crate::{App, door, guard, headers, routes};
+use crate::{App, door, guard, headers, mlflow, routes};
 
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(15);
@@ -193,6 +193,9 @@ async fn answer(
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    if let Some(inner) = mlflow::below(request.uri()) {
+        *request.uri_mut() = inner;
+    }
     let (method, path) = (request.method(), request.uri().path());
     let mut response = match guard::check(&entrance.names, method, request.uri(), request.headers()) {
         Err(turned) => routes::refuse(path, turned.status(), &turned.to_string()),

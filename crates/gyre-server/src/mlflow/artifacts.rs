@@ -14,7 +14,7 @@
 
 mod listing;
 mod media;
-mod owned;
+pub(super) mod owned;
 mod range;
 mod receive;
 mod send;

@@ -106,6 +106,16 @@ impl MlflowError {
         Self { code, status, message: message.to_owned() }
     }
 
+    /// The message.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Code and message, as an answer of another protocol may hold them.
+    pub(crate) fn described(&self) -> serde_json::Value {
+        json!({ "code": self.code.name(), "message": self.message })
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.code

@@ -49,7 +49,7 @@ async fn create(call: Call<New>) -> Answer {
 }
 
 #[derive(Deserialize)]
-struct ById {
+pub(super) struct ById {
     #[serde(alias = "experimentId")]
     experiment_id: Option<Word>,
 }
@@ -61,7 +61,7 @@ impl ById {
     }
 }
 
-async fn by_id(call: Call<ById>) -> Answer {
+pub(super) async fn by_id(call: Call<ById>) -> Answer {
     let id = call.asked.id()?;
     let found = call.read(move |tx| experiments::get(tx, id)).await?;
     json(&json!({ "experiment": render::experiment(found) }))
@@ -186,7 +186,7 @@ async fn delete_tag(call: Call<Tag>) -> Answer {
 }
 
 #[derive(Deserialize)]
-struct SearchDatasets {
+pub(super) struct SearchDatasets {
     #[serde(default, alias = "experimentIds", deserialize_with = "wire::list")]
     experiment_ids: Vec<Word>,
 }
@@ -195,7 +195,7 @@ struct SearchDatasets {
 const EXPERIMENTS: usize = 20;
 const DATASETS: u64 = 1000;
 
-async fn search_datasets(call: Call<SearchDatasets>) -> Answer {
+pub(super) async fn search_datasets(call: Call<SearchDatasets>) -> Answer {
     let ids: Vec<i64> = call
         .asked
         .experiment_ids

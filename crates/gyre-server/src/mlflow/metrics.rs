@@ -156,7 +156,7 @@ async fn bulk(call: Call<Bulk>) -> Answer {
 }
 
 #[derive(Deserialize)]
-struct Sampled {
+pub(super) struct Sampled {
     #[serde(default, alias = "runIds", deserialize_with = "wire::list")]
     run_ids: Vec<String>,
     #[serde(alias = "metricKey")]
@@ -169,7 +169,7 @@ struct Sampled {
     max_results: Option<Int64>,
 }
 
-async fn sampled(call: Call<Sampled>) -> Answer {
+pub(super) async fn sampled(call: Call<Sampled>) -> Answer {
     let asked = &call.asked;
     let ids = asked.run_ids.clone();
     check_runs("run_ids", &ids)?;

@@ -11,7 +11,7 @@
 
 mod aliases;
 mod models;
-mod search;
+pub(super) mod search;
 mod show;
 mod tracked;
 mod versions;

@@ -76,7 +76,7 @@ async fn create(call: Call<New>) -> Answer {
     json(&json!({ "run": run }))
 }
 
-async fn by_id(call: Call<Which>) -> Answer {
+pub(super) async fn by_id(call: Call<Which>) -> Answer {
     let id = call.asked.id()?;
     let run = call.read(move |tx| data::run(tx, &id)).await?;
     json(&json!({ "run": render::run(run) }))
@@ -154,7 +154,7 @@ impl Search {
     }
 }
 
-async fn search(call: Call<Search>) -> Answer {
+pub(super) async fn search(call: Call<Search>) -> Answer {
     let search = call.asked.understood()?;
     let page = call.read(move |tx| search::runs(tx, &search)).await?;
     json(&super::paged("runs", page, render::run))

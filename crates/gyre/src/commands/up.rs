@@ -27,16 +27,24 @@ pub(crate) struct UpArgs {
     /// Replay history: event time comes only with `POST /v1/watermark`, not from the clock.
     #[arg(long)]
     replay: bool,
+    /// MLflow's own web pages, from the folder `mlflow/server/js/build` of an installed mlflow package, under `/mlflow/`.
+    #[arg(long, value_name = "DIR")]
+    mlflow_ui: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     let time = if args.replay { TimeSource::Replay } else { TimeSource::Clock };
+    let pages =
+        args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;
     let server = Server::bind(args.listen)?;
     let address = server.local_addr();
     let desk = open(&args.project.project, time)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
+        let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
+        if let Some(folder) = pages {
+            app = app.with_pages(folder);
+        }
         let announcement = Announcement::write(&args.project.project, address)?;
         let following = Arc::clone(&desk);
         tokio::spawn(async move {

@@ -19,7 +19,7 @@ use crate::mlflow::{MlflowError, call};
 
 /// A file or folder of a run.
 #[derive(Debug, Deserialize)]
-pub(super) struct OfRun {
+pub(in crate::mlflow) struct OfRun {
     #[serde(alias = "runId")]
     run_id: Option<String>,
     #[serde(alias = "runUuid")]
@@ -60,7 +60,7 @@ pub(super) struct OfLoggedModel {
 }
 
 /// `GET artifacts/list`.
-pub(super) async fn list(call: Call<OfRun>) -> Answer {
+pub(in crate::mlflow) async fn list(call: Call<OfRun>) -> Answer {
     let run = call.asked.run()?;
     page(&call, call.asked.path.as_deref(), call.asked.page_token.as_deref(), move |tx| {
         artifact_root::of_run(tx, &run)

@@ -9,7 +9,7 @@ use crate::mlflow::call::{Answer, Call, json};
 use crate::mlflow::wire::{self, Int64};
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Search {
+pub(in crate::mlflow) struct Search {
     filter: Option<String>,
     #[serde(alias = "maxResults")]
     max_results: Option<Int64>,
@@ -35,7 +35,7 @@ pub(super) async fn models(call: Call<Search>) -> Answer {
 }
 
 /// `GET model-versions/search`
-pub(super) async fn versions(call: Call<Search>) -> Answer {
+pub(in crate::mlflow) async fn versions(call: Call<Search>) -> Answer {
     let page = call.asked.page(MAX_VERSIONS, MAX_VERSIONS)?;
     let (filter, order) = (call.asked.filter.clone().unwrap_or_default(), call.asked.order_by.clone());
     let found = call.read(move |tx| gyre_registry::search_versions(tx, &filter, &order, page)).await?;
