@@ -85,8 +85,17 @@ impl Scene {
         Self::behind(Front::default(), |_| ())
     }
 
+    /// The same with a server that reads another clock.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::open(Front::default(), Some(clock), |_| ())
+    }
+
     /// The same behind `front`, after `prepare` has been at the store.
     pub fn behind(front: Front, prepare: impl FnOnce(&Store)) -> Self {
+        Self::open(front, None, prepare)
+    }
+
+    fn open(front: Front, read: Option<Arc<dyn Clock>>, prepare: impl FnOnce(&Store)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gyre.yaml"), PROJECT).unwrap();
         let clock = Arc::new(ManualClock::at(moment("2026-03-01T00:00:00Z")));
@@ -96,7 +105,8 @@ impl Scene {
         prepare(desk.store());
         let server = Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap();
         let address = server.local_addr();
-        let app = App::new(Arc::clone(&desk), Arc::clone(&clock) as Arc<dyn Clock>);
+        let read = read.unwrap_or_else(|| Arc::clone(&clock) as Arc<dyn Clock>);
+        let app = App::new(Arc::clone(&desk), read);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let server = std::thread::spawn(move || {
             let runtime =
