@@ -13,7 +13,7 @@ use gyre_core::{Clock, Diagnostic, Digest, Entry, ModelName, Timestamp, Version}
 use gyre_data::checks::Report;
 use gyre_gateway::Gateway;
 use gyre_registry::VersionStatus;
-use gyre_store::{Appended, NewFact, Room, Store, StoreError, Tx, journal};
+use gyre_store::{Appended, NewFact, Room, Store, StoreError, StoreUrl, Tx, journal};
 
 use crate::engine::{Failure, LoopError};
 use crate::policy::policies;
@@ -29,6 +29,12 @@ static ROOMS: [&Room; 6] = [
     &gyre_traces::ROOM,
     &crate::ROOM,
 ];
+
+/// The rooms whose tables a project's store holds.
+#[must_use]
+pub fn rooms() -> &'static [&'static Room] {
+    &ROOMS
+}
 
 /// Who says how far event time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +86,22 @@ impl Desk {
     /// # Errors
     /// [`DeskError`]: a wrong project file, a store in use, a log that cannot be repaired.
     pub fn open(root: &Path, clock: Arc<dyn Clock>, time: TimeSource) -> Result<Self, DeskError> {
+        Self::open_with(root, None, clock, time)
+    }
+
+    /// The same with the store in the PostgreSQL at `url`, when there is one.
+    ///
+    /// # Errors
+    /// As [`Desk::open`].
+    pub fn open_with(
+        root: &Path,
+        url: Option<&StoreUrl>,
+        clock: Arc<dyn Clock>,
+        time: TimeSource,
+    ) -> Result<Self, DeskError> {
         let (project, text) = project_in(root)?;
         let state = root.join(STATE_DIR);
-        let store = Arc::new(open_store(root, Arc::clone(&clock))?);
+        let store = Arc::new(open_store(root, url, Arc::clone(&clock))?);
         let gateway = Arc::new(Gateway::open(state.join("log"), Arc::clone(&store))?);
         let project = Arc::new(project);
         let workshop = Arc::new(Workshop::new(
@@ -359,13 +378,21 @@ impl Desk {
     }
 }
 
-/// Opens the store of the project in `root`, making it when it is not there, for this process alone.
+/// Opens the store of the project in `root`, making it when it is not there, in SQLite or in the PostgreSQL at `url`; the
+/// project's folder is for this process alone.
 ///
 /// # Errors
 /// [`StoreError::Held`] when a server runs; otherwise what the disk or the database said.
-pub fn open_store(root: &Path, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+pub fn open_store(
+    root: &Path,
+    url: Option<&StoreUrl>,
+    clock: Arc<dyn Clock>,
+) -> Result<Store, StoreError> {
     let state = root.join(STATE_DIR);
-    let store = Store::open(&state, &ROOMS, clock)?;
+    let store = match url {
+        Some(url) => Store::open_postgres(&state, url, &ROOMS, clock)?,
+        None => Store::open(&state, &ROOMS, clock)?,
+    };
     keep_out_of_git(&state)?;
     Ok(store)
 }

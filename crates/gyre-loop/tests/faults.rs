@@ -7,7 +7,15 @@ mod support;
 
 use gyre_core::fact::{Decision, Entry, Fact};
 use gyre_core::spec::Window;
+use gyre_testing::Place;
 use support::{Law, Plant, kiln, models};
+
+gyre_testing::on_both!(
+    a_damaged_model_is_named_and_does_not_keep_the_project_from_opening,
+    a_training_that_goes_wrong_leaves_the_champion_serving_and_says_why,
+    after_three_failures_in_a_row_the_loop_stops_until_it_is_told_to_go_on,
+    bad_data_is_refused_with_reasons_and_nothing_is_trained_on_it,
+);
 
 #[test]
 #[ignore = "the train stage of the other tests' pipelines"]
@@ -40,8 +48,7 @@ fn champion_serves(plant: &Plant) {
     assert_eq!(plant.answered_by().0, [1]);
 }
 
-#[test]
-fn a_training_that_goes_wrong_leaves_the_champion_serving_and_says_why() {
+fn a_training_that_goes_wrong_leaves_the_champion_serving_and_says_why(place: &Place) {
     type Break = fn(&Plant);
     // What goes wrong, what the reason says, what the log says.
     let faults: [(Break, &str, &str); 7] = [
@@ -53,7 +60,7 @@ fn a_training_that_goes_wrong_leaves_the_champion_serving_and_says_why() {
         (|plant| plant.train_into(&models::external_data()), "another file", ""),
         (|plant| plant.train_into(&models::never_a_number()), "NaN", ""),
     ];
-    let mut plant = Plant::new(30, summer);
+    let mut plant = Plant::new(place, 30, summer);
     plant.declare("timeout: 5s", "timeout: 1s");
     plant.first_version();
     plant.live_to(15);
@@ -75,9 +82,8 @@ fn a_training_that_goes_wrong_leaves_the_champion_serving_and_says_why() {
     plant.assert_survives_reopening();
 }
 
-#[test]
-fn after_three_failures_in_a_row_the_loop_stops_until_it_is_told_to_go_on() {
-    let mut plant = Plant::new(60, early_winter);
+fn after_three_failures_in_a_row_the_loop_stops_until_it_is_told_to_go_on(place: &Place) {
+    let mut plant = Plant::new(place, 60, early_winter);
     plant.first_version();
     plant.train_by("exit 1");
     assert!(plant.live_until(45, |plant| plant.count("loop_paused") == 1), "it gives up");
@@ -102,9 +108,8 @@ fn after_three_failures_in_a_row_the_loop_stops_until_it_is_told_to_go_on() {
     plant.assert_consistent();
 }
 
-#[test]
-fn bad_data_is_refused_with_reasons_and_nothing_is_trained_on_it() {
-    let mut plant = Plant::new(30, summer);
+fn bad_data_is_refused_with_reasons_and_nothing_is_trained_on_it(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
     plant.first_version();
     plant.live_to(17);
     // The sensor reports kelvins, thousandfold, on one day.
@@ -130,9 +135,8 @@ fn bad_data_is_refused_with_reasons_and_nothing_is_trained_on_it() {
     assert_eq!(plant.count("version_registered"), 2, "the mended table is trained on");
 }
 
-#[test]
-fn a_damaged_model_is_named_and_does_not_keep_the_project_from_opening() {
-    let mut plant = Plant::new(30, summer);
+fn a_damaged_model_is_named_and_does_not_keep_the_project_from_opening(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
     plant.first_version();
     assert_eq!(plant.desk().trouble(), None);
     let registered = plant.of_kind("version_registered");

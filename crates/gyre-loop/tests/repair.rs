@@ -8,7 +8,14 @@ mod support;
 use gyre_core::fact::{Alarm, Decision, Entry, Fact};
 use gyre_core::spec::Window;
 use gyre_loop::DeskError;
+use gyre_testing::Place;
 use support::{Law, Plant, kiln, models, promotes};
+
+gyre_testing::on_both!(
+    a_candidate_that_breaks_under_traffic_goes_back_by_itself,
+    a_person_moves_traffic_and_every_state_survives_an_end,
+    decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
+);
 
 #[test]
 #[ignore = "the train stage of the other tests' pipelines"]
@@ -54,9 +61,8 @@ fn only(entries: Vec<Entry>, is: impl Fn(&Entry) -> bool) -> Entry {
     entry
 }
 
-#[test]
-fn decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall() {
-    let mut plant = Plant::new(75, a_winter);
+fn decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall(place: &Place) {
+    let mut plant = Plant::new(place, 75, a_winter);
     plant.first_version();
     assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]));
     plant.live_to(30);
@@ -127,9 +133,8 @@ fn keeps(entry: &Entry) -> bool {
     matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Keep, .. } | Fact::AlarmCleared { .. })
 }
 
-#[test]
-fn a_candidate_that_breaks_under_traffic_goes_back_by_itself() {
-    let mut plant = Plant::new(30, summer);
+fn a_candidate_that_breaks_under_traffic_goes_back_by_itself(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
     plant.first_version();
     plant.live_to(16);
     plant.train_into(&models::breaks_on_cold());
@@ -154,9 +159,8 @@ fn a_candidate_that_breaks_under_traffic_goes_back_by_itself() {
     plant.assert_survives_reopening();
 }
 
-#[test]
-fn a_person_moves_traffic_and_every_state_survives_an_end() {
-    let mut plant = Plant::new(40, summer);
+fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
+    let mut plant = Plant::new(place, 40, summer);
     let refused = |outcome: Result<_, DeskError>| match outcome {
         Err(DeskError::Refused(reason)) => reason,
         Ok(_) => panic!("not refused"),

@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use gyre_core::fact::{Decision, Fact, ModelVersion, Numbers, Realised, Score, Verdict, WindowSummary};
@@ -17,6 +16,7 @@ use gyre_core::{Digest, ModelName, Span, Timestamp, Version};
 use gyre_loop::state::{ModelState, Repair};
 use gyre_loop::{Action, Engine, Failure, Hands, Policies, Policy, ROOM};
 use gyre_store::{NewFact, Room, Store, journal};
+use gyre_testing::Place;
 
 static ROOMS: [&Room; 1] = [&ROOM];
 
@@ -131,8 +131,8 @@ fn policy() -> Policy {
     }
 }
 
-fn open(dir: &Path) -> Arc<Store> {
-    Arc::new(Store::open(dir, &ROOMS, Arc::new(ManualClock::default())).unwrap())
+fn open(place: &Place) -> Arc<Store> {
+    Arc::new(place.open(&ROOMS, Arc::new(ManualClock::default())))
 }
 
 fn append(store: &Store, at: Timestamp, actor: &'static str, fact: Fact) {
@@ -159,12 +159,11 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
     })
 }
 
-fn live(seed: u64) {
-    let dir = tempfile::tempdir().unwrap();
+fn live(place: &Place, seed: u64) {
     let model: ModelName = "m".parse().unwrap();
     let policies: Policies = [(model.clone(), policy())].into();
     let mut dice = Dice(seed);
-    let mut store = open(dir.path());
+    let mut store = open(place);
     let mut begun = BTreeMap::new();
     let mut now = Timestamp::from_millis(1_362_096_000_000);
     append(
@@ -222,13 +221,9 @@ fn live(seed: u64) {
                 }
                 begun = world.begun.into_inner().unwrap();
                 drop((engine, world.store));
-                store = Arc::new(match Arc::try_unwrap(store) {
-                    Ok(store) => {
-                        drop(store);
-                        Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).unwrap()
-                    }
-                    Err(_) => panic!("seed {seed}: the store is still held"),
-                });
+                let alone = Arc::try_unwrap(store).map(drop);
+                assert!(alone.is_ok(), "seed {seed}: the store is still held");
+                store = open(place);
                 engine = Engine::open(Arc::clone(&store), policies.clone()).unwrap();
                 continue;
             }
@@ -349,10 +344,20 @@ fn check(seed: u64, store: &Store, engine: &Engine) {
     assert!(entries.iter().filter_map(|entry| entry.key.as_ref()).all(|key| keys.insert(key)), "seed {seed}");
 }
 
-#[test]
-fn no_life_breaks_a_promise() {
-    if let Ok(seed) = std::env::var("GYRE_SEED") {
-        return live(seed.parse().unwrap());
+fn lives(place: impl Fn() -> Place, seeds: u64) {
+    match std::env::var("GYRE_SEED") {
+        Ok(seed) => live(&place(), seed.parse().unwrap()),
+        Err(_) => (0..seeds).for_each(|seed| live(&place(), seed)),
     }
-    (0..60).for_each(live);
+}
+
+#[test]
+fn no_life_breaks_a_promise_on_sqlite() {
+    lives(Place::sqlite, 60);
+}
+
+/// Fewer: every step asks a server.
+#[test]
+fn no_life_breaks_a_promise_on_postgres() {
+    lives(Place::postgres, 10);
 }

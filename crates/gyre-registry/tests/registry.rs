@@ -12,6 +12,18 @@ use gyre_core::{Digest, Fact, ModelName, Timestamp, Version};
 use gyre_registry::{Author, NewVersion, ROOM, RunStatus, Stage, VersionStatus};
 use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
 
+gyre_testing::on_both!(
+    a_candidate_that_fails_leaves_the_champion_and_its_past_as_they_were,
+    a_recalled_version_is_champion_anew,
+    a_refused_version_is_no_challenger,
+    a_rollback_amid_a_rollout_ends_the_rollout_too,
+    a_rollback_goes_to_the_champion_before_and_then_further_back,
+    a_version_goes_its_way_from_registration_to_champion,
+    runs_are_kept_whether_they_ended_well_or_not,
+    the_tables_can_be_made_anew_from_the_journal,
+    what_contradicts_the_registry_does_not_enter_the_journal,
+);
+
 static ROOMS: [&Room; 1] = [&ROOM];
 
 /// What the projection fills. Long texts and claimed numbers are content beside the journal.
@@ -34,14 +46,11 @@ fn model() -> ModelName {
 
 struct Scene {
     store: Store,
-    _dir: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).unwrap();
-        Self { store, _dir: dir }
+    fn new(place: &Place) -> Self {
+        Self { store: place.open(&ROOMS, Arc::new(ManualClock::default())) }
     }
 
     fn tell(&self, fact: Fact) -> Result<u64, StoreError> {
@@ -183,9 +192,8 @@ fn registered(version: Version) -> ModelVersion {
     }
 }
 
-#[test]
-fn a_version_goes_its_way_from_registration_to_champion() {
-    let scene = Scene::new();
+fn a_version_goes_its_way_from_registration_to_champion(place: &Place) {
+    let scene = Scene::new(place);
     scene.register(1);
     assert_eq!(scene.statuses(), [VersionStatus::Registered]);
     assert_eq!(scene.champions(), (None, None));
@@ -211,9 +219,8 @@ fn a_version_goes_its_way_from_registration_to_champion() {
     assert!(version.promoted.unwrap().entry > version.created.entry);
 }
 
-#[test]
-fn a_refused_version_is_no_challenger() {
-    let scene = Scene::new();
+fn a_refused_version_is_no_challenger(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.register(2);
     let challenger = || scene.store.read(|tx| gyre_registry::alias(tx, &model(), "challenger")).unwrap();
@@ -229,9 +236,8 @@ fn a_refused_version_is_no_challenger() {
     assert_eq!(challenger(), None);
 }
 
-#[test]
-fn a_rollback_goes_to_the_champion_before_and_then_further_back() {
-    let scene = Scene::new();
+fn a_rollback_goes_to_the_champion_before_and_then_further_back(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.deploy(2, Some(1));
     scene.deploy(3, Some(2));
@@ -245,9 +251,8 @@ fn a_rollback_goes_to_the_champion_before_and_then_further_back() {
     assert_eq!(scene.statuses(), [Champion, RolledBack, RolledBack]);
 }
 
-#[test]
-fn a_candidate_that_fails_leaves_the_champion_and_its_past_as_they_were() {
-    let scene = Scene::new();
+fn a_candidate_that_fails_leaves_the_champion_and_its_past_as_they_were(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.deploy(2, Some(1));
     scene.register(3);
@@ -259,9 +264,8 @@ fn a_candidate_that_fails_leaves_the_champion_and_its_past_as_they_were() {
     assert_eq!(scene.statuses(), [Retired, Champion, RolledBack]);
 }
 
-#[test]
-fn a_rollback_amid_a_rollout_ends_the_rollout_too() {
-    let scene = Scene::new();
+fn a_rollback_amid_a_rollout_ends_the_rollout_too(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.deploy(2, Some(1));
     scene.register(3);
@@ -273,9 +277,8 @@ fn a_rollback_amid_a_rollout_ends_the_rollout_too() {
     assert_eq!(scene.traffic(), [(1, 10_000)]);
 }
 
-#[test]
-fn a_recalled_version_is_champion_anew() {
-    let scene = Scene::new();
+fn a_recalled_version_is_champion_anew(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.deploy(2, Some(1));
     scene.judge(1, true);
@@ -287,9 +290,8 @@ fn a_recalled_version_is_champion_anew() {
     assert_eq!(scene.champions(), (Some(2), Some(1)));
 }
 
-#[test]
-fn what_contradicts_the_registry_does_not_enter_the_journal() {
-    let scene = Scene::new();
+fn what_contradicts_the_registry_does_not_enter_the_journal(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     let before = scene.store.journal_size();
     let again = scene.tell(Fact::VersionRegistered(registered(1))).unwrap_err();
@@ -305,9 +307,8 @@ fn what_contradicts_the_registry_does_not_enter_the_journal() {
     assert_eq!(scene.store.read(|tx| gyre_registry::next_version(tx, &model())).unwrap(), 2);
 }
 
-#[test]
-fn runs_are_kept_whether_they_ended_well_or_not() {
-    let scene = Scene::new();
+fn runs_are_kept_whether_they_ended_well_or_not(place: &Place) {
+    let scene = Scene::new(place);
     scene.register(1);
     let failed = Fact::RunFailed {
         run: "run-x".into(),
@@ -331,9 +332,8 @@ fn runs_are_kept_whether_they_ended_well_or_not() {
     assert_eq!((models.len(), models[0].versions, models[0].runs), (1, 1, 2));
 }
 
-#[test]
-fn the_tables_can_be_made_anew_from_the_journal() {
-    let scene = Scene::new();
+fn the_tables_can_be_made_anew_from_the_journal(place: &Place) {
+    let scene = Scene::new(place);
     scene.deploy(1, None);
     scene.deploy(2, Some(1));
     scene.deploy(3, Some(2));

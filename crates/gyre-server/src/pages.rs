@@ -37,13 +37,13 @@ impl Filter {
         let (from, sql) = match from {
             Direction::After(seq) => (
                 seq,
-                "SELECT body FROM journal WHERE seq > ?1 AND (?2 IS NULL OR model = ?2) AND (?3 IS NULL OR kind = ?3)
-                 ORDER BY seq LIMIT ?4",
+                "SELECT body FROM journal WHERE seq > ?1 AND (CAST(?2 AS TEXT) IS NULL OR model = ?2)
+                 AND (CAST(?3 AS TEXT) IS NULL OR kind = ?3) ORDER BY seq LIMIT ?4",
             ),
             Direction::Before(seq) => (
                 seq.min(i64::MAX as u64),
-                "SELECT body FROM journal WHERE seq < ?1 AND (?2 IS NULL OR model = ?2) AND (?3 IS NULL OR kind = ?3)
-                 ORDER BY seq DESC LIMIT ?4",
+                "SELECT body FROM journal WHERE seq < ?1 AND (CAST(?2 AS TEXT) IS NULL OR model = ?2)
+                 AND (CAST(?3 AS TEXT) IS NULL OR kind = ?3) ORDER BY seq DESC LIMIT ?4",
             ),
         };
         let cells = [from.into(), self.model.clone().into(), self.kind.clone().into(), limit.into()];

@@ -128,7 +128,9 @@ impl From<StoreError> for Refused {
             StoreError::Invalid(_) => StatusCode::BAD_REQUEST,
             StoreError::Conflict(_) | StoreError::Exists { .. } => StatusCode::CONFLICT,
             StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
-            StoreError::Closed | StoreError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Closed | StoreError::Busy | StoreError::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -68,7 +68,7 @@ impl Blobs {
 }
 
 /// Makes a rename in `folder` survive a power loss.
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     let opened = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     opened.map_err(|error| StoreError::io("sync", folder, error))
 }

@@ -13,6 +13,13 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the store's database: {0}")]
     Sql(rusqlite::Error),
+    /// PostgreSQL refused.
+    #[error("the store's database: {0}")]
+    Postgres(String),
+    /// The database does not answer: it restarts, or is cut off. What was acknowledged before is safe; the same request may
+    /// succeed in a moment.
+    #[error("the store cannot answer for the moment ({0}); try again")]
+    Unavailable(String),
     /// The file system refused.
     #[error("cannot {doing} {path}: {error}")]
     Io {
@@ -48,6 +55,32 @@ pub enum StoreError {
         found: usize,
         /// The newest one known here.
         known: usize,
+    },
+    /// A script that made the store's tables is another one here.
+    #[error(
+        "the tables of `{room}` were made by another script than this gyre's (version {version}: SHA-256 {found} was applied, {expected} is here): use the gyre that made the store, or restore a backup"
+    )]
+    Altered {
+        /// Whose tables.
+        room: String,
+        /// Which script, counted from 1.
+        version: usize,
+        /// The digest of what was applied.
+        found: String,
+        /// The digest of what would be.
+        expected: String,
+    },
+    /// The store has moved to another database.
+    #[error(
+        "the store in {dir} was moved to {to}: start with `--store` and its address; to go on with what was left here, remove {dir}/{marker}"
+    )]
+    Moved {
+        /// The store.
+        dir: PathBuf,
+        /// Where it is now.
+        to: String,
+        /// The file that says so.
+        marker: &'static str,
     },
     /// A row does not hold what it should.
     #[error("the store's table {table} holds something unreadable: {reason}")]
@@ -121,7 +154,39 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            // The file that readers and the writer share could not grow.
+            _ if extended(&error) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
             _ => Self::Sql(error),
         }
+    }
+}
+
+impl StoreError {
+    /// The same, when the file system of `dir` has room left; otherwise that it has none. SQLite says of some operations on
+    /// its log (syncing, truncating) only that they failed.
+    pub(crate) fn or_full(self, dir: &Path) -> Self {
+        let Self::Sql(error) = &self else { return self };
+        if error.sqlite_error_code() != Some(rusqlite::ErrorCode::SystemIoFailure) {
+            return self;
+        }
+        // Less than a page and its neighbours: whatever is written next fails too.
+        let full = rustix::fs::statvfs(dir).is_ok_and(|fs| fs.f_bavail * fs.f_frsize < 16_384);
+        if full { Self::Full } else { self }
+    }
+
+    /// The same for one of many who share its fate.
+    pub(crate) fn shared(&self) -> Self {
+        match self {
+            Self::Full => Self::Full,
+            Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
+            other => Self::Commit(other.to_string()),
+        }
+    }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) => Some(error.extended_code),
+        _ => None,
     }
 }

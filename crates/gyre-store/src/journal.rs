@@ -10,9 +10,9 @@ use gyre_core::merkle::{self, Frontier};
 use gyre_core::{Clock, Digest, Entry, Fact, Timestamp};
 use serde::Serialize;
 
+use crate::cell::{Cell, Row};
 use crate::schema::Room;
-use crate::sql::{Cell, Row, Tx};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Tx};
 
 /// The largest entry: what a tile-based transparency log can carry (C2SP tlog-tiles).
 pub const MAX_ENTRY: usize = 65_535;
@@ -91,20 +91,33 @@ pub struct Verification {
 }
 
 /// The writer's side: the tree's right edge, as far as this transaction has come.
-#[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) frontier: Frontier,
+    /// Whether the frontier in the table is an older one.
+    pub(crate) grown: bool,
     pub(crate) rooms: &'static [&'static Room],
     clock: Arc<dyn Clock>,
 }
 
 impl Journal {
-    pub(crate) fn load(
-        tx: &mut Tx<'_>,
-        rooms: &'static [&'static Room],
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, StoreError> {
-        Ok(Self { frontier: frontier(tx)?, rooms, clock })
+    pub(crate) fn new(rooms: &'static [&'static Room], clock: Arc<dyn Clock>) -> Self {
+        Self { frontier: Frontier::default(), grown: false, rooms, clock }
+    }
+
+    /// Takes the frontier up as the table has it.
+    pub(crate) fn load(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        (self.frontier, self.grown) = (frontier(tx)?, false);
+        Ok(())
+    }
+
+    /// The same from the table's text, which was read under lock.
+    pub(crate) fn take_up(&mut self, frontier: &str) -> Result<(), StoreError> {
+        (self.frontier, self.grown) = (parse_frontier(frontier)?, false);
+        Ok(())
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        Head { size: self.frontier.size(), root: self.frontier.root() }
     }
 
     pub(crate) fn append(
@@ -139,21 +152,36 @@ impl Journal {
             ],
         )?;
         self.frontier.push(leaf);
-        let head = serde_json::to_string(&self.frontier)
-            .map_err(|error| StoreError::Corrupt { table: "journal_head", reason: error.to_string() })?;
-        tx.execute(
-            "INSERT INTO journal_head VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET frontier = excluded.frontier",
-            &[head.into()],
-        )?;
+        self.grown = true;
         Ok((Appended { seq, fresh: true }, Some(entry)))
     }
+
+    /// Writes the head of all that this group appended: once, before it commits.
+    pub(crate) fn put_head(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.grown) {
+            return Ok(());
+        }
+        let head = serde_json::to_string(&self.frontier)
+            .map_err(|error| StoreError::Corrupt { table: "journal_head", reason: error.to_string() })?;
+        tx.execute("UPDATE journal_head SET frontier = ?1 WHERE one = 1", &[head.into()]).map(drop)
+    }
+}
+
+/// The frontier of a journal without entries, as the table holds it.
+pub(crate) fn empty_frontier() -> Result<String, StoreError> {
+    serde_json::to_string(&Frontier::default())
+        .map_err(|error| StoreError::Corrupt { table: "journal_head", reason: error.to_string() })
+}
+
+fn parse_frontier(text: &str) -> Result<Frontier, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt { table: "journal_head", reason: error.to_string() })
 }
 
 fn frontier(tx: &mut Tx<'_>) -> Result<Frontier, StoreError> {
     let rows = tx.query("SELECT frontier FROM journal_head", &[])?;
     let Some(row) = rows.first() else { return Ok(Frontier::default()) };
-    serde_json::from_str(&row.get::<String>(0)?)
-        .map_err(|error| StoreError::Corrupt { table: "journal_head", reason: error.to_string() })
+    parse_frontier(&row.get::<String>(0)?)
 }
 
 fn entry(row: &Row) -> Result<Entry, StoreError> {
@@ -224,11 +252,14 @@ pub fn by_key(tx: &mut Tx<'_>, key: &str) -> Result<Option<Entry>, StoreError> {
     tx.query("SELECT body FROM journal WHERE key = ?1", &[key.into()])?.first().map(entry).transpose()
 }
 
-/// The journal's size and root, as last written.
+/// The journal's size and root; in a writing transaction, with what it has appended itself.
 ///
 /// # Errors
 /// What the store said.
 pub fn head(tx: &mut Tx<'_>) -> Result<Head, StoreError> {
+    if let Some(head) = tx.own_head() {
+        return Ok(head);
+    }
     let frontier = frontier(tx)?;
     Ok(Head { size: frontier.size(), root: frontier.root() })
 }
@@ -257,31 +288,35 @@ fn digest(bytes: Vec<u8>) -> Result<Digest, StoreError> {
 /// # Errors
 /// What the store said; what is wrong with the journal itself is in the answer.
 pub fn verify(store: &Store) -> Result<Verification, StoreError> {
-    store.read(|tx| {
-        let head = head(tx)?;
-        let mut grown = Frontier::default();
-        let mut problems = Vec::new();
-        let mut after = 0_i64;
-        loop {
-            let sql = "SELECT seq, kind, model, key, body, leaf FROM journal WHERE seq > ?1 ORDER BY seq LIMIT 1000";
-            let rows = tx.query(sql, &[after.into()])?;
-            let Some(last) = rows.last() else { break };
-            after = last.get(0)?;
-            for row in &rows {
-                problems.extend(examine(row, &mut grown)?);
-            }
+    store.read(verify_in)
+}
+
+/// The same within a transaction.
+pub(crate) fn verify_in(tx: &mut Tx<'_>) -> Result<Verification, StoreError> {
+    let head = head(tx)?;
+    let mut grown = Frontier::default();
+    let mut problems = Vec::new();
+    let mut after = 0_i64;
+    loop {
+        let sql =
+            "SELECT seq, kind, model, key, body, leaf FROM journal WHERE seq > ?1 ORDER BY seq LIMIT 1000";
+        let rows = tx.query(sql, &[after.into()])?;
+        let Some(last) = rows.last() else { break };
+        after = last.get(0)?;
+        for row in &rows {
+            problems.extend(examine(row, &mut grown)?);
         }
-        if (grown.size(), grown.root()) != (head.size, head.root) {
-            problems.push(format!(
-                "the head says {} entries with root {}, the entries give {} with root {}",
-                head.size,
-                head.root,
-                grown.size(),
-                grown.root()
-            ));
-        }
-        Ok(Verification { entries: grown.size(), root: grown.root(), verified: problems.is_empty(), problems })
-    })
+    }
+    if (grown.size(), grown.root()) != (head.size, head.root) {
+        problems.push(format!(
+            "the head says {} entries with root {}, the entries give {} with root {}",
+            head.size,
+            head.root,
+            grown.size(),
+            grown.root()
+        ));
+    }
+    Ok(Verification { entries: grown.size(), root: grown.root(), verified: problems.is_empty(), problems })
 }
 
 /// Adds one stored row to the tree and says what is wrong with it.

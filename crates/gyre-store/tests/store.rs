@@ -2,13 +2,23 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::sync::Arc;
 
 use gyre_core::merkle;
 use gyre_core::time::{ManualClock, Timestamp};
 use gyre_core::{Entry, Fact};
-use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
+use gyre_store::{Cell, NewFact, Room, Store, StoreError, Tx, journal};
+use gyre_testing::Place;
+
+gyre_testing::on_both!(
+    a_blob_comes_back_as_it_was_or_not_at_all,
+    a_proof_from_the_store_verifies_without_it,
+    many_writers_share_commits_and_none_is_lost,
+    state_and_fact_commit_together_or_not_at_all,
+    the_same_key_is_written_once,
+    those_who_wait_hear_of_news,
+    whatever_is_changed_behind_our_back_is_found,
+);
 
 fn count_entries(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
     tx.execute("UPDATE tally SET n = n + 1, last = ?1", &[entry.seq.into()]).map(drop)
@@ -23,8 +33,8 @@ static TALLY: Room = Room {
 };
 static ROOMS: [&Room; 1] = [&TALLY];
 
-fn open(dir: &Path) -> Store {
-    Store::open(dir, &ROOMS, Arc::new(ManualClock::at(Timestamp::from_millis(5)))).unwrap()
+fn open(place: &Place) -> Store {
+    place.open(&ROOMS, Arc::new(ManualClock::at(Timestamp::from_millis(5))))
 }
 
 fn fact(model: &str) -> NewFact {
@@ -38,10 +48,8 @@ fn tally(store: &Store) -> (u64, u64) {
         .unwrap()
 }
 
-#[test]
-fn state_and_fact_commit_together_or_not_at_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+fn state_and_fact_commit_together_or_not_at_all(place: &Place) {
+    let store = open(place);
     store.write(|tx| tx.append(fact("a"))).unwrap();
     let refused: Result<(), _> = store.write(|tx| {
         tx.append(fact("b"))?;
@@ -53,7 +61,7 @@ fn state_and_fact_commit_together_or_not_at_all() {
     assert_eq!(tally(&store), (2, 2));
     drop(store);
 
-    let store = open(dir.path());
+    let store = open(place);
     let entries = store.read(|tx| journal::entries(tx, 0, 10)).unwrap();
     let models: Vec<_> = entries.iter().map(|e| e.fact.model().unwrap().to_string()).collect();
     assert_eq!(models, ["a", "c"]);
@@ -61,20 +69,16 @@ fn state_and_fact_commit_together_or_not_at_all() {
     assert!(journal::verify(&store).unwrap().verified);
 }
 
-#[test]
-fn the_same_key_is_written_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+fn the_same_key_is_written_once(place: &Place) {
+    let store = open(place);
     let first = store.write(|tx| tx.append(fact("a").once("k"))).unwrap();
     let again = store.write(|tx| tx.append(fact("b").once("k"))).unwrap();
     assert_eq!((first.seq, first.fresh, again.seq, again.fresh), (1, true, 1, false));
     assert_eq!(tally(&store), (1, 1));
 }
 
-#[test]
-fn many_writers_share_commits_and_none_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(open(dir.path()));
+fn many_writers_share_commits_and_none_is_lost(place: &Place) {
+    let store = Arc::new(open(place));
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let store = Arc::clone(&store);
@@ -91,10 +95,8 @@ fn many_writers_share_commits_and_none_is_lost() {
     assert!(found.verified && found.entries == 200, "{found:?}");
 }
 
-#[test]
-fn a_proof_from_the_store_verifies_without_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+fn a_proof_from_the_store_verifies_without_it(place: &Place) {
+    let store = open(place);
     for _ in 0..7 {
         store.write(|tx| tx.append(fact("a"))).unwrap();
     }
@@ -103,23 +105,23 @@ fn a_proof_from_the_store_verifies_without_it() {
     assert!(merkle::verify_inclusion(leaves[4], 4, 7, &proof, head.root));
 }
 
-#[test]
-fn whatever_is_changed_behind_our_back_is_found() {
-    let changes = [
-        "UPDATE journal SET body = replace(body, '\"user:test\"', '\"user:evil\"') WHERE seq = 2",
-        "UPDATE journal SET kind = 'promoted' WHERE seq = 2",
-        "UPDATE journal SET leaf = zeroblob(32) WHERE seq = 2",
-        "DELETE FROM journal WHERE seq = 3",
-        "DELETE FROM journal WHERE seq = 1",
-        "UPDATE journal_head SET frontier = '{\"size\":0,\"peaks\":[]}'",
+fn whatever_is_changed_behind_our_back_is_found(place: &Place) {
+    let changes: [(&str, &[Cell]); 6] = [
+        ("UPDATE journal SET body = replace(body, '\"user:test\"', '\"user:evil\"') WHERE seq = 2", &[]),
+        ("UPDATE journal SET kind = 'promoted' WHERE seq = 2", &[]),
+        ("UPDATE journal SET leaf = ?1 WHERE seq = 2", &[Cell::Blob(vec![0; 32])]),
+        ("DELETE FROM journal WHERE seq = 3", &[]),
+        ("DELETE FROM journal WHERE seq = 1", &[]),
+        ("UPDATE journal_head SET frontier = '{\"size\":0,\"peaks\":[]}'", &[]),
     ];
-    for change in changes {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
+    for (change, cells) in changes {
+        let place = place.another();
+        let store = open(&place);
         for _ in 0..3 {
             store.write(|tx| tx.append(fact("a"))).unwrap();
         }
-        store.write(move |tx| tx.execute(change, &[])).unwrap();
+        let cells = cells.to_vec();
+        store.write(move |tx| tx.execute(change, &cells)).unwrap();
         let found = journal::verify(&store).unwrap();
         assert!(!found.verified && !found.problems.is_empty(), "{change}");
     }
@@ -127,21 +129,19 @@ fn whatever_is_changed_behind_our_back_is_found() {
 
 #[test]
 fn a_second_process_is_told_who_holds_the_store_and_may_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+    let place = Place::sqlite();
+    let store = open(&place);
     store.write(|tx| tx.append(fact("a"))).unwrap();
-    let refused = Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).err().unwrap();
+    let refused = Store::open(place.dir(), &ROOMS, Arc::new(ManualClock::default())).err().unwrap();
     assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
-    let reader = Store::open_read_only(dir.path()).unwrap();
+    let reader = Store::open_read_only(place.dir()).unwrap();
     assert_eq!(reader.read(journal::head).unwrap().size, 1);
     assert!(matches!(reader.write(|tx| tx.append(fact("a"))), Err(StoreError::ReadOnly)));
-    assert!(matches!(Store::open_read_only(&dir.path().join("none")), Err(StoreError::Absent(_))));
+    assert!(matches!(Store::open_read_only(&place.dir().join("none")), Err(StoreError::Absent(_))));
 }
 
-#[test]
-fn a_blob_comes_back_as_it_was_or_not_at_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+fn a_blob_comes_back_as_it_was_or_not_at_all(place: &Place) {
+    let store = open(place);
     let digest = store.blobs().put(b"model").unwrap();
     assert_eq!(store.blobs().put(b"model").unwrap(), digest);
     assert_eq!(store.blobs().get(&digest).unwrap(), b"model");
@@ -149,10 +149,8 @@ fn a_blob_comes_back_as_it_was_or_not_at_all() {
     assert!(matches!(store.blobs().get(&digest), Err(StoreError::Corrupt { .. })));
 }
 
-#[test]
-fn those_who_wait_hear_of_news() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(open(dir.path()));
+fn those_who_wait_hear_of_news(place: &Place) {
+    let store = Arc::new(open(place));
     let waiter = {
         let store = Arc::clone(&store);
         std::thread::spawn(move || store.wait_beyond(0, std::time::Duration::from_secs(60)))

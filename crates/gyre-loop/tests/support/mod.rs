@@ -19,7 +19,8 @@ use gyre_core::time::ManualClock;
 use gyre_core::{ModelName, Span, Timestamp, Version};
 use gyre_gateway::{Input, Request};
 use gyre_loop::{Desk, DeskError, TimeSource};
-use gyre_store::journal;
+use gyre_store::{StoreUrl, journal};
+use gyre_testing::Place;
 
 /// Firings a day.
 pub const DAILY: u32 = 120;
@@ -90,7 +91,8 @@ pub type Laws = fn(u32) -> Law;
 /// A project in a folder of its own, its running desk, and how far the client has come.
 pub struct Plant {
     dir: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
+    /// Where the store is, when that is not in the folder.
+    url: Option<StoreUrl>,
     desk: Option<Desk>,
     laws: Laws,
     now: Timestamp,
@@ -99,19 +101,21 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// A plant with a table of `days` days, whose pipeline trains the reference model.
-    pub fn new(days: u32, laws: Laws) -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let plant = Self::in_folder(temporary.path(), days, laws);
-        Self { _temporary: Some(temporary), ..plant }
+    /// A plant in a place, with a table of `days` days, whose pipeline trains the reference model.
+    pub fn new(place: &Place, days: u32, laws: Laws) -> Self {
+        Self::make(place.dir(), place.url(), days, laws)
     }
 
     /// The same in the folder `dir`.
     pub fn in_folder(dir: &Path, days: u32, laws: Laws) -> Self {
+        Self::make(dir, None, days, laws)
+    }
+
+    fn make(dir: &Path, url: Option<StoreUrl>, days: u32, laws: Laws) -> Self {
         std::fs::write(dir.join("gyre.yaml"), SPEC).unwrap();
         std::fs::write(dir.join("dvc.yaml"), PIPELINE).unwrap();
         let now = moment(HISTORY, 0);
-        let mut plant = Self { dir: dir.to_owned(), _temporary: None, desk: None, laws, now, failed: 0 };
+        let mut plant = Self { dir: dir.to_owned(), url, desk: None, laws, now, failed: 0 };
         plant.record(days, |_, heat| heat);
         plant.train_by(&trainer());
         plant.open().unwrap();
@@ -157,7 +161,7 @@ impl Plant {
 
     pub fn open(&mut self) -> Result<(), DeskError> {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(7)));
-        self.desk = Some(Desk::open(&self.dir, clock, TimeSource::Replay)?);
+        self.desk = Some(Desk::open_with(&self.dir, self.url.as_ref(), clock, TimeSource::Replay)?);
         Ok(())
     }
 

@@ -141,7 +141,9 @@ impl From<StoreError> for MlflowError {
             StoreError::Invalid(_) | StoreError::TooLarge { .. } => ErrorCode::InvalidParameterValue,
             StoreError::Conflict(_) => ErrorCode::ResourceConflict,
             StoreError::Full => ErrorCode::InsufficientStorage,
-            StoreError::Busy | StoreError::Closed => ErrorCode::TemporarilyUnavailable,
+            StoreError::Busy | StoreError::Closed | StoreError::Unavailable(_) => {
+                ErrorCode::TemporarilyUnavailable
+            }
             _ => ErrorCode::InternalError,
         };
         Self::new(code, error.to_string())
