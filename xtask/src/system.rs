@@ -28,6 +28,11 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "npm", reason: "installs that client", probe: &["npm", "--version"] },
     Package {
+        name: "postgresql",
+        reason: "stores on the real PostgreSQL; the tests start a private server of their own",
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"],
+    },
+    Package {
         name: "python3-venv",
         reason: "the real dvc and onnxruntime, which tests compare with, live in a Python environment",
         probe: &["python3", "-c", "import ensurepip, venv"],

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::run::{cargo, run, say};
+use crate::run::{cargo, cargo_program, run, say};
 use crate::{Failure, node, system, tools, venv};
 
 /// Which tests run.
@@ -43,7 +43,9 @@ pub(crate) fn run_selected(root: &Path, tests: &Selection<'_>) -> Result<(), Fai
         }
     };
     say("Tests");
-    let mut nextest = cargo(["nextest", "run"]);
+    // Starts a private PostgreSQL for the tests, and ends it with them.
+    let mut nextest = cargo(["run", "--quiet", "--package", "gyre-testing", "--"]);
+    nextest.arg(cargo_program()).args(["nextest", "run"]);
     if !names_packages(arguments) {
         nextest.arg("--workspace");
     }

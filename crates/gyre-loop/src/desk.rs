@@ -383,11 +383,7 @@ impl Desk {
 ///
 /// # Errors
 /// [`StoreError::Held`] when a server runs; otherwise what the disk or the database said.
-pub fn open_store(
-    root: &Path,
-    url: Option<&StoreUrl>,
-    clock: Arc<dyn Clock>,
-) -> Result<Store, StoreError> {
+pub fn open_store(root: &Path, url: Option<&StoreUrl>, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
     let state = root.join(STATE_DIR);
     let store = match url {
         Some(url) => Store::open_postgres(&state, url, &ROOMS, clock)?,

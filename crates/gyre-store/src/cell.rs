@@ -40,6 +40,10 @@ impl Row {
         self.0.get(column).cloned().unwrap_or(Cell::Null)
     }
 
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.0
+    }
+
     /// The value of column `column`, counted from 0.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod backup;
 mod blobs;
 mod cell;
 mod error;
+mod info;
 pub mod journal;
 mod lock;
 mod news;
@@ -25,6 +26,7 @@ mod open;
 mod postgres;
 mod schema;
 mod sqlite;
+mod transfer;
 mod tx;
 mod writer;
 
@@ -36,9 +38,11 @@ use rusqlite::Connection;
 pub use blobs::Blobs;
 pub use cell::{Cell, FromCell, Row};
 pub use error::StoreError;
+pub use info::Info;
 pub use journal::{Appended, Head, NewFact, Verification};
 pub use postgres::StoreUrl;
 pub use schema::Room;
+pub use transfer::{Step, Transfer, move_to_postgres, plan_move};
 pub use tx::Tx;
 
 use lock::StoreLock;

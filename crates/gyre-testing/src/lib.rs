@@ -4,6 +4,10 @@
 //! PostgreSQL is a real one: `cargo xtask test` starts it and names it in `GYRE_TEST_POSTGRES`. Each place there is a schema
 //! of its own, removed with all that is in it when the test ends, however it ends.
 
+mod cluster;
+
+pub use cluster::{Cluster, ClusterError, Stop};
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,13 +31,25 @@ impl Place {
         Self { dir: folder(), schema: None }
     }
 
-    /// A place on PostgreSQL.
+    /// A place on the PostgreSQL of the tests.
     ///
     /// # Panics
     /// When there is no PostgreSQL for tests: a peer that is missing is a failure.
     #[must_use]
     pub fn postgres() -> Self {
-        Self { dir: folder(), schema: Some(Schema::make()) }
+        let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
+            panic!("{VARIABLE} is not set: run through `cargo xtask test`, which starts a PostgreSQL and names it there")
+        });
+        Self { dir: folder(), schema: Some(Schema::make(server)) }
+    }
+
+    /// A place on a PostgreSQL of its own, which the test may stop.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn on(cluster: &Cluster) -> Self {
+        Self { dir: folder(), schema: Some(Schema::make(cluster.url())) }
     }
 
     /// Another place on the same kind of database.
@@ -109,11 +125,8 @@ struct Schema {
 }
 
 impl Schema {
-    fn make() -> Self {
+    fn make(server: String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
-            panic!("{VARIABLE} is not set: run through `cargo xtask test`, which starts a PostgreSQL and names it there")
-        });
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let sql = format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}");
         connect(&server).batch_execute(&sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));

@@ -2,6 +2,7 @@
 
 mod address;
 mod cells;
+mod copying;
 mod pool;
 mod translate;
 mod writing;
@@ -52,6 +53,11 @@ impl Session {
         let mut session = Self { client, place, statements: HashMap::new(), uses: 0, failed: false };
         session.run(SETTINGS)?;
         Ok(session)
+    }
+
+    /// `host:port/database`.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     pub(crate) fn is_closed(&self) -> bool {
