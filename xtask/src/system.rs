@@ -28,6 +28,11 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "npm", reason: "installs that client", probe: &["npm", "--version"] },
     Package {
+        name: "openssl",
+        reason: "makes the certificate of a PostgreSQL that speaks TLS",
+        probe: &["openssl", "version"],
+    },
+    Package {
         name: "postgresql",
         reason: "stores on the real PostgreSQL; the tests start a private server of their own",
         probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"],

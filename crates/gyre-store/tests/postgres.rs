@@ -235,3 +235,42 @@ fn readers_read_one_moment_and_cannot_write() {
     assert!(matches!(sneaked, Err(StoreError::ReadOnly)), "{sneaked:?}");
     assert_eq!(reader.read(journal::head).unwrap().size, 2);
 }
+
+/// A certificate for 127.0.0.1 that signs itself, made by `openssl`; returns its file.
+fn serve_tls(cluster: &mut Cluster) -> std::path::PathBuf {
+    let data = cluster.data();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(data.join("server.key"))
+        .arg("-out")
+        .arg(data.join("server.crt"))
+        .output()
+        .expect("openssl is there: sudo apt-get install -y openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    cluster.own(&data.join("server.key"));
+    let settings = data.join("postgresql.auto.conf");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, format!("{text}\nssl = on\n")).unwrap();
+    cluster.end(Stop::Fast);
+    cluster.begin().unwrap();
+    data.join("server.crt")
+}
+
+#[test]
+fn tls_is_spoken_to_a_server_whose_certificate_is_known_and_to_no_other() {
+    let mut cluster = Cluster::start().unwrap();
+    let authority = serve_tls(&mut cluster);
+    let dir = tempfile::tempdir().unwrap();
+    let open = |options: String| {
+        let url = StoreUrl::from(format!("{}?sslmode=require{options}", cluster.url()).as_str());
+        Store::open_postgres(dir.path(), &url, &ROOMS, clock())
+    };
+    let store = open(format!("&sslrootcert={}", authority.display())).unwrap();
+    let sql = "SELECT count(*) FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl";
+    assert_eq!(store.read(|tx| tx.query(sql, &[])?[0].get::<i64>(0)).unwrap(), 1);
+    drop(store);
+    let refused = open(String::new()).err().unwrap().to_string();
+    assert!(refused.contains("TLS") && refused.contains("certificate"), "{refused}");
+}

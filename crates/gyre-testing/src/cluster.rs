@@ -103,6 +103,20 @@ impl Cluster {
         format!("postgres://{USER}:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
+    /// The folder of its data, with its configuration.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Gives `file` to the user that the server runs as, for nobody else to read.
+    pub fn own(&self, file: &Path) {
+        let _ = Command::new("chmod").arg("600").arg(file).status();
+        if is_root() {
+            let _ = Command::new("chown").arg("postgres:postgres").arg(file).status();
+        }
+    }
+
     /// Starts the server, when it does not run.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use gyre_store::StoreUrl;
 
 use crate::failure::Failure;
 use crate::{commands, demo};
@@ -48,6 +49,9 @@ enum Command {
     Journal(commands::journal::JournalArgs),
     /// Say where something came from, or what came of it.
     Lineage(commands::lineage::LineageArgs),
+    /// Look after the project's memory: where it is, a copy of it, moving it to PostgreSQL.
+    #[command(subcommand)]
+    Store(commands::store::StoreCommand),
     /// Examine how predictions treat groups of people.
     Bias(commands::bias::BiasArgs),
     /// Train the reference model: gradient boosting, written as ONNX.
@@ -63,6 +67,17 @@ pub(crate) struct ProjectArgs {
     /// The project's folder, with its `gyre.yaml`.
     #[arg(long, short = 'C', value_name = "DIR", default_value = ".", env = "GYRE_PROJECT")]
     pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Where the project's store is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// The PostgreSQL that holds the store, as `postgres://USER@HOST/DATABASE`; otherwise it is SQLite in the project.
+    // The variable's value may hold a password: help does not show it.
+    #[arg(long = "store", value_name = "URL", env = "GYRE_STORE", hide_env_values = true)]
+    pub(crate) url: Option<StoreUrl>,
 }
 
 /// For whom the answer is.
@@ -86,6 +101,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),
         Command::Lineage(args) => commands::lineage::run(&args),
+        Command::Store(command) => commands::store::run(&command),
         Command::Bias(args) => commands::bias::run(&args),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Completions(args) => commands::completions::run(&args),

@@ -10,6 +10,7 @@ pub(crate) mod lineage;
 pub(crate) mod model;
 mod project;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod traffic;
 pub(crate) mod training;
 pub(crate) mod up;

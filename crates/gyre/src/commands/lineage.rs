@@ -12,15 +12,12 @@ use gyre_gateway::{InferenceLog, LogOptions};
 use gyre_govern::lineage::Ref;
 use gyre_loop::STATE_DIR;
 use gyre_server::lineage::{Influenced, Lineage, TraceError, Way, trace};
-use gyre_store::{Room, Store};
+use gyre_store::Store;
 
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::client::{Server, segment};
 use crate::failure::Failure;
 use crate::show;
-
-/// The rooms whose tables a project's store holds.
-static ROOMS: [&Room; 2] = [&gyre_registry::ROOM, &gyre_loop::ROOM];
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,7 +60,11 @@ fn on_files(args: &LineageArgs, reference: &Ref) -> Result<Lineage, Failure> {
     // Says so where there is nothing to open, instead of making it.
     args.project.store()?;
     let state = args.project.project.join(STATE_DIR);
-    let store = Arc::new(Store::open(&state, &ROOMS, Arc::new(SystemClock))?);
+    let (rooms, clock) = (gyre_loop::rooms(), Arc::new(SystemClock));
+    let store = Arc::new(match &args.project.store.url {
+        Some(url) => Store::open_postgres(&state, url, rooms, clock)?,
+        None => Store::open(&state, rooms, clock)?,
+    });
     let log = InferenceLog::open(state.join("log"), Arc::clone(&store), LogOptions::default())?;
     let way = if args.forward { Way::Forward } else { Way::Back };
     Ok(trace(&store, &log, reference, way)?)

@@ -21,7 +21,12 @@ impl ProjectArgs {
 
     /// The store, for reading; none when the project has never been up.
     pub(super) fn store_if_any(&self) -> Result<Option<Store>, Failure> {
-        match Store::open_read_only(&self.project.join(STATE_DIR)) {
+        let state = self.project.join(STATE_DIR);
+        let opened = match &self.store.url {
+            Some(url) => Store::open_postgres_read_only(&state, url),
+            None => Store::open_read_only(&state),
+        };
+        match opened {
             Ok(store) => Ok(Some(store)),
             Err(StoreError::Absent(_)) => Ok(None),
             Err(error) => Err(error.into()),

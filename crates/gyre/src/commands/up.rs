@@ -9,6 +9,7 @@ use clap::Args;
 use gyre_core::time::SystemClock;
 use gyre_loop::{Desk, DeskError, STATE_DIR, TimeSource};
 use gyre_server::{App, Server};
+use gyre_store::StoreUrl;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ProjectArgs;
@@ -38,7 +39,10 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;
     let server = Server::bind(args.listen)?;
     let address = server.local_addr();
-    let desk = open(&args.project.project, time)?;
+    let desk = open(&args.project.project, args.project.store.url.as_ref(), time)?;
+    if let Some(backup) = desk.store().backup_made() {
+        anstream::eprintln!("the store was brought up to date; as it was before: {}", backup.display());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
@@ -65,8 +69,8 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
 }
 
 /// Opens the project in `root`; a wrong project file is wrong input.
-pub(crate) fn open(root: &Path, time: TimeSource) -> Result<Arc<Desk>, Failure> {
-    let desk = Desk::open(root, Arc::new(SystemClock), time).map_err(|error| match error {
+pub(crate) fn open(root: &Path, store: Option<&StoreUrl>, time: TimeSource) -> Result<Arc<Desk>, Failure> {
+    let desk = Desk::open_with(root, store, Arc::new(SystemClock), time).map_err(|error| match error {
         DeskError::Project(wrong) => Failure::Input(wrong),
         other => Failure::because(other),
     })?;

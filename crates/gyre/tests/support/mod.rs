@@ -39,7 +39,7 @@ impl From<Output> for Said {
 
 pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(GYRE);
-    command.current_dir(dir).env_remove("GYRE_PROJECT");
+    command.current_dir(dir).env_remove("GYRE_PROJECT").env_remove("GYRE_STORE");
     command
 }
 
@@ -70,7 +70,11 @@ pub struct Up {
 
 impl Up {
     pub fn start(root: &Path) -> Self {
-        let mut command = command(root);
+        Self::with(command(root))
+    }
+
+    /// The same by a `gyre` that was told of its surroundings.
+    pub fn with(mut command: Command) -> Self {
         command.args(["up", "--replay", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
