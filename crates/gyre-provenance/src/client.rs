@@ -13,8 +13,20 @@ use crate::{files, proc};
 const LONGEST: u64 = 4 << 20;
 /// Programs that pass on what others send: the client is not they, but somebody behind them.
 const FORWARDERS: [&str; 14] = [
-    "caddy", "docker-proxy", "envoy", "gvproxy", "haproxy", "kubectl", "nginx", "rootlessport", "slirp4netns", "socat",
-    "ssh", "sshd", "sshd-session", "traefik",
+    "caddy",
+    "docker-proxy",
+    "envoy",
+    "gvproxy",
+    "haproxy",
+    "kubectl",
+    "nginx",
+    "rootlessport",
+    "slirp4netns",
+    "socat",
+    "ssh",
+    "sshd",
+    "sshd-session",
+    "traefik",
 ];
 
 /// The two ends of a connection, as the server sees them.
@@ -84,15 +96,16 @@ impl Client {
             return Err(Unseen::Elsewhere);
         }
         let own = own_user()?;
-        let socket = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-            .into_iter()
-            .find_map(|table| proc::socket(&files::text(Path::new(table), LONGEST)?, connection.peer, connection.local));
+        let socket = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].into_iter().find_map(|table| {
+            proc::socket(&files::text(Path::new(table), LONGEST)?, connection.peer, connection.local)
+        });
         let socket = socket.filter(|socket| socket.inode != 0).ok_or(Unseen::Gone)?;
         if socket.user != own {
             return Err(Unseen::OtherUser(socket.user));
         }
         let client = holder(socket.inode, own)?;
-        let name = client.executable().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        let name =
+            client.executable().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
         match name {
             Some(name) if FORWARDERS.contains(&name.as_str()) => Err(Unseen::Forwarder(name)),
             _ => Ok(client),
@@ -154,7 +167,9 @@ fn holder(inode: u64, user: u32) -> Result<Client, Unseen> {
     let unable = |error: std::io::Error| Unseen::Unable(format!("/proc: {error}"));
     let mut found: Option<Client> = None;
     for entry in std::fs::read_dir("/proc").map_err(unable)?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if pid == std::process::id() || !entry.metadata().is_ok_and(|process| process.uid() == user) {
             continue;
         }

@@ -37,7 +37,9 @@ impl Collector {
         let command = client.bytes("cmdline").map(|bytes| proc::arguments(&bytes)).unwrap_or_default();
         let directory = client.directory();
         if directory.is_none() {
-            notes.push("the process has files of its own (a container?), so none of them were looked at".to_owned());
+            notes.push(
+                "the process has files of its own (a container?), so none of them were looked at".to_owned(),
+            );
         }
         let stage = Stage {
             name: variables.get("DVC_STAGE").cloned(),
@@ -141,8 +143,11 @@ mod tests {
             .spawn()
             .unwrap();
         // By then it is bash, not a copy of this process.
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut String::new())
-            .unwrap();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+            &mut String::new(),
+        )
+        .unwrap();
         let client = Client::of(child.id()).unwrap();
         let mut collector = Collector::default();
         let collected = collector.look(client).unwrap();

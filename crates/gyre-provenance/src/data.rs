@@ -91,13 +91,18 @@ fn read(name: &str, text: &str) -> Result<Vec<DataVersion>, String> {
     };
     if name.ends_with(".dvc") {
         let pointer: Pointer = yaml(text)?;
-        return Ok(pointer.outs.into_iter().map(|out| version(None, "out", out.path, out.md5, out.size)).collect());
+        return Ok(pointer
+            .outs
+            .into_iter()
+            .map(|out| version(None, "out", out.path, out.md5, out.size))
+            .collect());
     }
     let lock: Lock = yaml(text)?;
     let mut versions = Vec::new();
     for (stage, Locked { deps, outs }) in lock.stages {
         for (role, files) in [("dep", deps), ("out", outs)] {
-            let each = files.into_iter().map(|file| version(Some(&stage), role, file.path, file.md5, file.size));
+            let each =
+                files.into_iter().map(|file| version(Some(&stage), role, file.path, file.md5, file.size));
             versions.extend(each);
         }
     }
@@ -107,8 +112,9 @@ fn read(name: &str, text: &str) -> Result<Vec<DataVersion>, String> {
 /// Reads YAML; an error has the place, and no excerpt of the text.
 fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| error.to_string().lines().next().unwrap_or("it is no YAML").chars().take(300).collect())
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        error.to_string().lines().next().unwrap_or("it is no YAML").chars().take(300).collect()
+    })
 }
 
 #[cfg(test)]
@@ -126,9 +132,13 @@ mod tests {
              md5: {MD5}\n      size: 7\n    params:\n      params.yaml:\n        lr: 1\n    outs:\n    - path: m.onnx\n      md5: a\n"
         );
         let found = read("x.csv.dvc", &pointer).unwrap();
-        assert_eq!((found[0].path.as_str(), found[0].md5.as_deref(), found[0].size), ("x.csv", Some(MD5), Some(7)));
+        assert_eq!(
+            (found[0].path.as_str(), found[0].md5.as_deref(), found[0].size),
+            ("x.csv", Some(MD5), Some(7))
+        );
         let found = read("sub/dvc.lock", &lock).unwrap();
-        let roles: Vec<_> = found.iter().map(|version| (version.role.as_str(), version.path.as_str())).collect();
+        let roles: Vec<_> =
+            found.iter().map(|version| (version.role.as_str(), version.path.as_str())).collect();
         assert_eq!(roles, [("dep", "x.csv"), ("out", "m.onnx")]);
         assert_eq!(found[0].stage.as_deref(), Some("train"));
     }

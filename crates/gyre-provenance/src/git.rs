@@ -29,7 +29,16 @@ const NAMES: usize = 200;
 const FILTERS: usize = 1_000;
 /// Files whose changes are named but not shown: by their names they hold secrets.
 const PRIVATE: [&str; 10] = [
-    "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*id_rsa*", "*id_ed25519*", "*secret*", "*credential*",
+    "*.env",
+    "*.env.*",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*id_rsa*",
+    "*id_ed25519*",
+    "*secret*",
+    "*credential*",
 ];
 
 /// Settings that keep Git from running anything, whatever the repository says.
@@ -77,10 +86,19 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
     let settings = git.run(["config", "--list", "--show-scope", "--name-only", "-z"]);
     git.filters = filters(&try_to("the settings of the Git repository cannot be read", settings)?.text());
     if git.filters.len() == FILTERS {
-        notes.push(format!("the Git repository has more than {FILTERS} settings of filters and was left alone"));
+        notes.push(format!(
+            "the Git repository has more than {FILTERS} settings of filters and was left alone"
+        ));
         return None;
     }
-    let arguments = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"];
+    let arguments = [
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "-z",
+        "--untracked-files=normal",
+        "--ignore-submodules=dirty",
+    ];
     let status = try_to("the state of the Git repository cannot be read", git.run(arguments))?;
     if status.cut {
         notes.push("so many files differ from the commit that not all were looked at".to_owned());
@@ -106,12 +124,21 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
         untracked: status.untracked,
         diff: None,
     };
-    let arguments =
-        ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc", "dvc.lock", "**/dvc.lock"];
-    let dvc_files = git.run(arguments).map_err(|why| notes.push(format!("DVC files cannot be listed: {why}")));
-    let dvc_files = dvc_files.map(|output| {
-        output.text().split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    });
+    let arguments = [
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        "*.dvc",
+        "dvc.lock",
+        "**/dvc.lock",
+    ];
+    let dvc_files =
+        git.run(arguments).map_err(|why| notes.push(format!("DVC files cannot be listed: {why}")));
+    let dvc_files = dvc_files
+        .map(|output| output.text().split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect());
     Some(Found { root, code, diff, dvc_files: dvc_files.unwrap_or_default() })
 }
 
@@ -210,7 +237,8 @@ impl Git {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = command.spawn().map_err(|error| format!("cannot run `git`: {error} (install Git)"))?;
+        let mut child =
+            command.spawn().map_err(|error| format!("cannot run `git`: {error} (install Git)"))?;
         let output = listen(&mut child, limit);
         if output.is_err() || output.as_ref().is_ok_and(|(output, _)| output.cut) {
             kill(&child);
@@ -309,7 +337,9 @@ mod tests {
         assert_eq!(clean.code.remote.as_deref(), Some("https://[hidden]@example.org/r.git"));
         assert_eq!((clean.root.as_path(), clean.diff.is_none()), (root.as_path(), true));
 
-        for (name, text) in [("a.txt", "two\n"), ("my.env", "KEY=hunter2\n"), ("b.bin", "\0\u{2}"), ("new.py", "")] {
+        for (name, text) in
+            [("a.txt", "two\n"), ("my.env", "KEY=hunter2\n"), ("b.bin", "\0\u{2}"), ("new.py", "")]
+        {
             std::fs::write(root.join(name), text).unwrap();
         }
         std::fs::write(root.join("dvc.lock"), "schema: '2.0'\n").unwrap();
@@ -345,7 +375,8 @@ mod tests {
         std::fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >> {}\ncat\n", mark.display())).unwrap();
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let evil = script.to_str().unwrap();
-        std::fs::write(root.join(".gitattributes"), "*.txt diff=evil filter=evil\n*.bin diff=conv\n").unwrap();
+        std::fs::write(root.join(".gitattributes"), "*.txt diff=evil filter=evil\n*.bin diff=conv\n")
+            .unwrap();
         std::fs::create_dir_all(root.join("hooks")).unwrap();
         for hook in ["post-index-change", "fsmonitor-watchman", "query-watchman"] {
             std::fs::copy(&script, root.join("hooks").join(hook)).unwrap();

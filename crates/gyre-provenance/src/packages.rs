@@ -85,7 +85,8 @@ fn read(folder: &Path) -> Option<Vec<Package>> {
         let described = files::text(&description, HEAD).and_then(|text| python::metadata(&text));
         let Some(mut package) = described.or_else(|| python::folder(name)) else { continue };
         if is_dist {
-            package.origin = files::text(&path.join("direct_url.json"), HEAD).and_then(|text| python::origin(&text));
+            package.origin =
+                files::text(&path.join("direct_url.json"), HEAD).and_then(|text| python::origin(&text));
         }
         packages.push(package);
         if packages.len() > MOST_PACKAGES {
@@ -117,7 +118,8 @@ pub(crate) fn look(
     let venv = prefix.as_deref().and_then(|prefix| files::text(&prefix.join("pyvenv.cfg"), HEAD));
     let venv = venv.as_deref().map(python::venv).unwrap_or_default();
     let version = venv.version.clone().or_else(|| python::version(name));
-    environment.interpreter = Some(version.map_or_else(|| "python".to_owned(), |version| format!("python {version}")));
+    environment.interpreter =
+        Some(version.map_or_else(|| "python".to_owned(), |version| format!("python {version}")));
     environment.prefix = prefix.as_ref().map(|prefix| prefix.to_string_lossy().into_owned());
 
     let maps = client.text("maps").unwrap_or_default();
@@ -131,7 +133,9 @@ pub(crate) fn look(
     for folder in candidates.iter().take(FOLDERS) {
         let Some(listed) = shelf.list(folder) else { continue };
         for package in listed.iter() {
-            packages.entry(package.name.to_lowercase().replace(['_', '.'], "-")).or_insert_with(|| package.clone());
+            packages
+                .entry(package.name.to_lowercase().replace(['_', '.'], "-"))
+                .or_insert_with(|| package.clone());
         }
     }
     if packages.len() > MOST_PACKAGES {
@@ -192,7 +196,8 @@ fn lock_files(folders: &[&Path], notes: &mut Vec<String>) -> Vec<LockFile> {
         }
         match files::head(&path, LONGEST) {
             Ok((bytes, false)) => {
-                found.push(LockFile { path: path.to_string_lossy().into_owned(), digest: Digest::of(&bytes) });
+                found
+                    .push(LockFile { path: path.to_string_lossy().into_owned(), digest: Digest::of(&bytes) });
             }
             Ok((_, true)) => notes.push(format!("{}: longer than {LONGEST} bytes", path.display())),
             Err(error) => notes.push(format!("{}: {error}", path.display())),

@@ -195,9 +195,7 @@ pub fn gpu(information: &str) -> Option<String> {
 /// The driver's version in `/proc/driver/nvidia/version`: the first word that begins like one.
 pub fn gpu_driver(version: &str) -> Option<String> {
     let first = version.lines().next()?;
-    let numbered = |word: &&str| {
-        word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit())
-    };
+    let numbered = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
     first.split_ascii_whitespace().find(numbered).map(str::to_owned)
 }
 
@@ -265,10 +263,10 @@ mod tests {
     fn only_named_variables_are_taken() {
         let environ = b"HOME=/h\0GYRE_RUN=r1\0AWS_SECRET_ACCESS_KEY=x\0VIRTUAL_ENV=/v\0GYRE_RUN=r2\0CI\0\0";
         let taken = variables(environ);
-        assert_eq!(taken.into_iter().collect::<Vec<_>>(), [
-            ("GYRE_RUN".to_owned(), "r1".to_owned()),
-            ("VIRTUAL_ENV".to_owned(), "/v".to_owned())
-        ]);
+        assert_eq!(
+            taken.into_iter().collect::<Vec<_>>(),
+            [("GYRE_RUN".to_owned(), "r1".to_owned()), ("VIRTUAL_ENV".to_owned(), "/v".to_owned())]
+        );
         assert_eq!(arguments(b"python\0\0-c\0x y\0"), ["python", "", "-c", "x y"]);
     }
 
@@ -280,8 +278,12 @@ mod tests {
         assert_eq!(memory("MemTotal:       16384 kB\n"), Some(16 << 20));
         assert_eq!(cpus_allowed("Name:\tx\nCpus_allowed_list:\t0-3,7\n"), Some(5));
         assert_eq!(user("Uid:\t1000\t0\t0\t0\n"), Some(1_000));
-        assert_eq!(gpu("Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ: 1\n").as_deref(), Some("NVIDIA A100-SXM4-40GB"));
-        let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\nGCC version: 1.2\n";
+        assert_eq!(
+            gpu("Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ: 1\n").as_deref(),
+            Some("NVIDIA A100-SXM4-40GB")
+        );
+        let version =
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\nGCC version: 1.2\n";
         assert_eq!(gpu_driver(version).as_deref(), Some("535.104.05"));
         assert_eq!(system("ID=debian\nPRETTY_NAME=\"Debian 12\"\n").as_deref(), Some("Debian 12"));
         let maps = "7f00-7f01 r-xp 0000 08:01 1   /v/lib/python3.12/site-packages/numpy/a.so\n7f02-7f03 rw-p 0 0:0 0\n\

@@ -124,7 +124,8 @@ pub fn version(path: &str) -> Option<String> {
 pub fn is_interpreter(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     ["python", "pypy"].iter().any(|of| {
-        name.strip_prefix(of).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.' || c == 't'))
+        name.strip_prefix(of)
+            .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.' || c == 't'))
     })
 }
 
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn packages_say_name_version_and_origin() {
-        let text = "Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.9.1\nSummary: a: b\n\nName: wrong\n";
+        let text =
+            "Metadata-Version: 2.1\nName: scikit-learn\nVersion: 1.9.1\nSummary: a: b\n\nName: wrong\n";
         let package = metadata(text).unwrap();
         assert_eq!((package.name.as_str(), package.version.as_str()), ("scikit-learn", "1.9.1"));
         assert_eq!(metadata("Name: a\n\nVersion: 1\n"), None);

@@ -195,7 +195,9 @@ fn without_credentials(word: &str) -> String {
         let (authority, beyond) = after.split_at(end);
         let (user, host, beyond) = match (authority.rsplit_once('@'), after.rsplit_once('@')) {
             (Some((user, host)), _) => (user, host, beyond),
-            (None, Some((user, host))) if user.contains(':') && is_password_with_slashes(user) => (user, host, ""),
+            (None, Some((user, host))) if user.contains(':') && is_password_with_slashes(user) => {
+                (user, host, "")
+            }
             _ => ("", authority, beyond),
         };
         if !user.is_empty() {
@@ -218,8 +220,20 @@ fn is_password_with_slashes(user: &str) -> bool {
 
 /// Names, or last parts of names, that say that their value is a secret.
 const SECRETS: [&str; 14] = [
-    "password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "accesskey", "credential",
-    "credentials", "authorization", "cookie", "signature",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "apikey",
+    "accesskey",
+    "credential",
+    "credentials",
+    "authorization",
+    "cookie",
+    "signature",
 ];
 /// The same, where the name is made of two parts.
 const PAIRS: [(&str, &str); 7] = [
@@ -253,7 +267,8 @@ fn is_secret(name: &str) -> bool {
     }
     parts.retain(|part| !part.is_empty());
     let single = |part: &String| {
-        SECRETS.iter().any(|secret| part.ends_with(secret)) || ["pass", "sig", "auth", "pat"].contains(&part.as_str())
+        SECRETS.iter().any(|secret| part.ends_with(secret))
+            || ["pass", "sig", "auth", "pat"].contains(&part.as_str())
     };
     parts.iter().any(single)
         || parts.windows(2).any(|pair| match pair {
@@ -264,8 +279,26 @@ fn is_secret(name: &str) -> bool {
 
 /// How the tokens of well-known services begin.
 const BEGINNINGS: [&str; 20] = [
-    "AKIA", "ASIA", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gyre_", "hf_", "sk-", "sk_",
-    "xoxb-", "xoxp-", "xoxa-", "dapi", "pypi-", "eyJ",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gyre_",
+    "hf_",
+    "sk-",
+    "sk_",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "dapi",
+    "pypi-",
+    "eyJ",
 ];
 
 /// Whether `word` has the shape of a token: a known beginning, or a long mixture of small and capital letters and digits.

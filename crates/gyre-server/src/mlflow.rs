@@ -12,14 +12,18 @@
 //! | `users` | who the caller is |
 //! | `registry` | registered models and their versions |
 //! | `traces` | traces, their spans and assessments; `/v1/traces` (OTLP) |
+//! | `datasets`, `scorers` | evaluation datasets, scorers |
+//! | `absent` | what MLflow has and gyre has not |
 //!
 //! Handlers read a request, ask the room below (`gyre-tracking`, `gyre-registry`), and render the answer. The wire format
 //! is that of MLflow 3; where its server answers nonsense (a wrongly typed value stored as 0, HTML for malformed JSON), a
 //! proper error is given instead. docs/mlflow.md lists every endpoint and every difference.
 
+mod absent;
 mod artifact_root;
 mod artifacts;
 mod call;
+mod datasets;
 mod error;
 mod experiments;
 mod graphql;
@@ -30,6 +34,7 @@ mod pages;
 mod registry;
 mod render;
 mod runs;
+mod scorers;
 mod traces;
 mod users;
 mod wire;
@@ -69,6 +74,9 @@ pub(crate) fn routes(routes: &mut Routes) {
     users::routes(routes);
     registry::routes(routes);
     traces::routes(routes);
+    datasets::routes(routes);
+    scorers::routes(routes);
+    absent::routes(routes);
 }
 
 /// Adds an endpoint of MLflow's protocol under each of its spellings.

@@ -8,6 +8,9 @@ os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 import mlflow
 from mlflow.entities import AssessmentSource, Feedback, SpanType
 from mlflow.exceptions import MlflowException
+from mlflow.genai import datasets
+from mlflow.genai.scorers import Guidelines, delete_scorer, get_scorer, list_scorers
+from mlflow.genai.scorers.registry import list_scorer_versions
 
 mlflow.set_tracking_uri(sys.argv[1])
 client = mlflow.MlflowClient()
@@ -107,7 +110,66 @@ def deleting(trace_id):
     assert search() == []
 
 
+def running(trace_id):
+    with mlflow.start_run() as run:
+        with mlflow.start_span("inside"):
+            pass
+    assert [t.info.tags["mlflow.traceName"] for t in search(run_id=run.info.run_id)] == ["inside"]
+    client.link_traces_to_run([trace_id], run.info.run_id)
+    assert {t.info.tags["mlflow.traceName"] for t in search(run_id=run.info.run_id)} == {"inside", "outer"}
+    assert client.delete_traces(experiment_id="0", trace_ids=[search(filter_string="name = 'inside'")[0].info.trace_id]) == 1
+
+
+def collecting(trace_id):
+    dataset = datasets.create_dataset(name="d1", experiment_id="0", tags={"a": "b"})
+    assert (dataset.name, dataset.tags["a"], dataset.experiment_ids) == ("d1", "b", ["0"])
+    dataset.merge_records(
+        [
+            {"inputs": {"q": "x"}, "expectations": {"e": 1}, "tags": {"s": "t"}},
+            {"inputs": {"q": "y"}, "outputs": {"o": 1}},
+        ]
+    )
+    dataset.merge_records([{"inputs": {"q": "x"}, "expectations": {"f": 2}}])
+    dataset.merge_records([mlflow.get_trace(trace_id)])
+    table = datasets.get_dataset(dataset_id=dataset.dataset_id).to_df()
+    by_input = {str(row.inputs): row for row in table.itertuples()}
+    assert set(by_input) == {"{'q': 'x'}", "{'q': 'y'}", "{'a': 1, 'b': 'ü'}"}, set(by_input)
+    assert by_input["{'q': 'x'}"].expectations == {"e": 1, "f": 2}
+    assert by_input["{'q': 'y'}"].outputs == {"o": 1}
+    assert by_input["{'a': 1, 'b': 'ü'}"].expectations == {"want": {"a": [1]}}
+    assert by_input["{'a': 1, 'b': 'ü'}"].source_type == "TRACE"
+    (found,) = datasets.search_datasets(
+        experiment_ids="0", filter_string="name LIKE 'd%' AND tags.a = 'b'", order_by=["created_time DESC"]
+    )
+    assert found.dataset_id == dataset.dataset_id
+    datasets.set_dataset_tags(dataset_id=dataset.dataset_id, tags={"c": "d"})
+    datasets.delete_dataset_tag(dataset_id=dataset.dataset_id, key="a")
+    assert datasets.get_dataset(dataset_id=dataset.dataset_id).tags["c"] == "d"
+    datasets.remove_dataset_from_experiments(dataset_id=dataset.dataset_id, experiment_ids=["0"])
+    assert list(datasets.search_datasets(experiment_ids="0")) == []
+    datasets.add_dataset_to_experiments(dataset_id=dataset.dataset_id, experiment_ids=["0"])
+    dataset = datasets.get_dataset(dataset_id=dataset.dataset_id)
+    assert dataset.delete_records([dataset.to_df()["dataset_record_id"][0]]) == 1
+    datasets.delete_dataset(dataset_id=dataset.dataset_id)
+    assert list(datasets.search_datasets(experiment_ids="0")) == []
+
+
+def scoring():
+    scorer = Guidelines(name="nice", guidelines="be nice", model="openai:/gpt-4o")
+    scorer.register(experiment_id="0", name="nice")
+    scorer.register(experiment_id="0", name="nice")
+    assert [found.name for found in list_scorers(experiment_id="0")] == ["nice"]
+    assert get_scorer(name="nice", experiment_id="0").guidelines == "be nice"
+    assert [version for _, version in list_scorer_versions(name="nice", experiment_id="0")] == [1, 2]
+    delete_scorer(name="nice", experiment_id="0", version=1)
+    delete_scorer(name="nice", experiment_id="0", version="all")
+    assert list_scorers(experiment_id="0") == []
+
+
 trace_id = tracing()
 judging(trace_id)
+collecting(trace_id)
+scoring()
+running(trace_id)
 deleting(trace_id)
 print("everything is as it should be")

@@ -379,3 +379,221 @@ fn assessments_are_given_changed_overridden_and_taken_back() {
         json!({"assessment_name": "x", "source": source, "feedback": {"value": 1}, "overrides": "a-none"});
     refused(&create(missing), 404, "RESOURCE_DOES_NOT_EXIST");
 }
+
+#[test]
+fn figures_over_traces_are_given() {
+    let scene = Scene::empty();
+    start(&scene, &info("tr-a1", 1));
+    start(&scene, &info("tr-a2", 2));
+    let ask = |more: Value| {
+        let mut asked = json!({"experiment_ids": ["0"], "view_type": "TRACES", "metric_name": "trace_count",
+                               "aggregations": [{"aggregation_type": "COUNT"}]});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        send(&scene, "POST", "/ajax-api/3.0/mlflow/traces/metrics", &asked)
+    };
+    assert_eq!(
+        ok(&ask(json!({"dimensions": ["trace_name"]}))),
+        json!({"data_points": [{"metric_name": "trace_count", "values": {"COUNT": 2.0}, "dimensions": {"trace_name": "ask"}}]})
+    );
+    let latency = json!({"metric_name": "latency", "aggregations": [{"aggregation_type": "PERCENTILE", "percentile_value": 99}],
+                         "time_interval_seconds": 3600, "start_time_ms": 0, "end_time_ms": "1999999999999"});
+    assert_eq!(
+        ok(&ask(latency))["data_points"][0],
+        json!({"metric_name": "latency", "values": {"P99.0": 1500.0}, "dimensions": {"time_bucket": "2026-11-25T19:00:00+00:00"}})
+    );
+    assert_eq!(ok(&ask(json!({"filters": ["trace.status = 'ERROR'"]}))), json!({}));
+    for wrong in [
+        json!({"metric_name": "x"}),
+        json!({"view_type": "CATS"}),
+        json!({"aggregations": [{"aggregation_type": "MEDIAN"}]}),
+        json!({"aggregations": []}),
+        json!({"dimensions": ["span_name"]}),
+        json!({"filters": ["span.name = 'x'"]}),
+        json!({"experiment_ids": []}),
+    ] {
+        refused(&ask(wrong), 400, "INVALID_PARAMETER_VALUE");
+    }
+    let both =
+        json!({"experiment_ids": ["0"], "filter_string1": "status = 'OK'", "filter_string2": "tags.t = '1'"});
+    let found = ok(&send(&scene, "POST", &format!("{V3}/traces/calculate-filter-correlation"), &both));
+    assert_eq!(
+        (&found["npmi"], &found["joint_count"], &found["total_count"]),
+        (&json!(1.0), &json!(2), &json!(2))
+    );
+}
+
+#[test]
+fn a_dataset_collects_records_by_their_inputs() {
+    let scene = Scene::empty();
+    let made = send(
+        &scene,
+        "POST",
+        &format!("{V3}/datasets/create"),
+        &json!({
+            "name": "d1", "experiment_ids": ["0"], "tags": "{\"a\": \"b\", \"mlflow.user\": \"me\"}",
+        }),
+    );
+    let made = ok(&made)["dataset"].clone();
+    assert_eq!((&made["created_by"], &made["experiment_ids"]), (&json!("me"), &json!(["0"])));
+    let path = format!("{V3}/datasets/{}", made["dataset_id"].as_str().unwrap());
+    let upsert = |records: Value| {
+        send(&scene, "POST", &format!("{path}/records"), &json!({"records": records.to_string()}))
+    };
+    let first = upsert(json!([
+        {"inputs": {"q": "x", "n": {"b": 1, "a": 2}}, "expectations": {"e": 1}, "tags": {"s": "t"},
+         "source": {"source_type": "human", "source_data": {}}},
+        {"inputs": {"q": "y"}, "outputs": {"o": 0.5}},
+    ]));
+    assert_eq!(ok(&first), json!({"inserted_count": 2, "updated_count": 0}));
+    let again = upsert(
+        json!([{"inputs": {"n": {"a": 2, "b": 1}, "q": "x"}, "expectations": {"f": true}, "outputs": "done"}]),
+    );
+    assert_eq!(ok(&again), json!({"inserted_count": 0, "updated_count": 1}));
+    let page = ok(&scene.get(&format!("{path}/records?max_results=1")));
+    let token = page["next_page_token"].as_str().unwrap();
+    let next = ok(&scene.get(&format!("{path}/records?max_results=1&page_token={token}")));
+    assert!(next["next_page_token"].is_null());
+    let records: Vec<Value> = [page, next]
+        .iter()
+        .flat_map(|page| serde_json::from_str::<Vec<Value>>(page["records"].as_str().unwrap()).unwrap())
+        .collect();
+    let x = records.iter().find(|record| record["inputs"]["q"] == "x").unwrap();
+    assert_eq!((&x["expectations"], &x["outputs"]), (&json!({"e": 1, "f": true}), &json!("done")));
+    assert_eq!((&x["source_type"], &x["tags"]), (&json!("HUMAN"), &json!({"s": "t"})));
+    let known = ok(&scene.get(&path))["dataset"].clone();
+    let schema: Value = serde_json::from_str(known["schema"].as_str().unwrap()).unwrap();
+    assert_eq!(schema["inputs"], json!({"q": "string", "n": "object"}));
+    assert_eq!(
+        (&schema["expectations"], &schema["outputs"]),
+        (&json!({"e": "integer", "f": "boolean"}), &json!({"o": "float"}))
+    );
+    assert_eq!(known["profile"], "{\"num_records\": 2}");
+    ok(&send(&scene, "PATCH", &format!("{path}/tags"), &json!({"tags": "{\"c\": 1}"})));
+    ok(&send(&scene, "DELETE", &format!("{path}/tags/a"), &json!({})));
+    let search = |filter: &str| {
+        let found = send(
+            &scene,
+            "POST",
+            &format!("{V3}/datasets/search"),
+            &json!({
+                "experiment_ids": ["0"], "filter_string": filter, "order_by": ["name ASC"], "max_results": 10,
+            }),
+        );
+        ok(&found)["datasets"].as_array().map_or(0, Vec::len)
+    };
+    for (filter, found) in [
+        ("", 1),
+        ("name LIKE 'd%' AND tags.c = '1'", 1),
+        ("name ILIKE 'D_'", 1),
+        ("name = 'D1'", 0),
+        ("tags.a = 'b'", 0),
+        ("created_time > 0 AND created_by = 'me'", 1),
+        ("name IN ('d1', 'd2')", 1),
+    ] {
+        assert_eq!(search(filter), found, "{filter}");
+    }
+    ok(&send(&scene, "POST", &format!("{path}/remove-experiments"), &json!({"experiment_ids": ["0"]})));
+    assert_eq!((search(""), ok(&scene.get(&format!("{path}/experiment-ids")))), (0, json!({})));
+    ok(&send(&scene, "POST", &format!("{path}/add-experiments"), &json!({"experiment_ids": ["0"]})));
+    assert_eq!(ok(&scene.get(&format!("{path}/experiment-ids"))), json!({"experiment_ids": ["0"]}));
+    let id = x["dataset_record_id"].clone();
+    let gone =
+        send(&scene, "DELETE", &format!("{path}/records"), &json!({"dataset_record_ids": [id, "dr-none"]}));
+    assert_eq!(ok(&gone), json!({"deleted_count": 1}));
+    for (answer, status, code) in [
+        (upsert(json!({"a": 1})), 400, "INVALID_PARAMETER_VALUE"),
+        (upsert(json!([{"inputs": [1]}])), 400, "INVALID_PARAMETER_VALUE"),
+        (upsert(json!([{"inputs": {}, "source": {"source_type": "cat"}}])), 400, "INVALID_PARAMETER_VALUE"),
+        (
+            send(&scene, "POST", &format!("{path}/add-experiments"), &json!({"experiment_ids": ["9"]})),
+            404,
+            "RESOURCE_DOES_NOT_EXIST",
+        ),
+        (
+            send(&scene, "POST", &format!("{V3}/datasets/create"), &json!({"name": ""})),
+            400,
+            "INVALID_PARAMETER_VALUE",
+        ),
+        (
+            send(&scene, "POST", &format!("{V3}/datasets/create"), &json!({"name": "x", "tags": "["})),
+            400,
+            "INVALID_PARAMETER_VALUE",
+        ),
+        (
+            send(&scene, "POST", &format!("{V3}/datasets/search"), &json!({"filter_string": "foo = 1"})),
+            400,
+            "INVALID_PARAMETER_VALUE",
+        ),
+        (
+            send(&scene, "POST", &format!("{V3}/datasets/search"), &json!({"page_token": "zzz"})),
+            400,
+            "INVALID_PARAMETER_VALUE",
+        ),
+        (scene.get(&format!("{path}/records?page_token=zzz")), 400, "INVALID_PARAMETER_VALUE"),
+        (scene.get(&format!("{V3}/datasets/none")), 404, "RESOURCE_DOES_NOT_EXIST"),
+    ] {
+        refused(&answer, status, code);
+    }
+    ok(&send(&scene, "DELETE", &path, &json!({})));
+    ok(&send(&scene, "DELETE", &path, &json!({})));
+    refused(&scene.get(&path), 404, "RESOURCE_DOES_NOT_EXIST");
+    let entries = scene.get("/v1/journal?limit=100").json();
+    let last = entries["entries"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&last["fact"]["change"], &last["fact"]["records"]),
+        (&json!("evaluation_dataset_deleted"), &json!(1)),
+        "{last}"
+    );
+}
+
+#[test]
+fn scorers_have_versions_and_hold_no_code() {
+    let scene = Scene::empty();
+    let register = |body: Value| send(&scene, "POST", &format!("{V3}/scorers/register"), &body);
+    let first = ok(&register(
+        json!({"experiment_id": "0", "name": "nice", "serialized_scorer": "{\"name\": \"nice\"}"}),
+    ));
+    assert_eq!((&first["version"], &first["experiment_id"]), (&json!(1), &json!("0")));
+    let second = ok(&register(json!({"experiment_id": "0", "name": "nice", "serialized_scorer": "{}"})));
+    assert_eq!((&second["version"], &second["scorer_id"]), (&json!(2), &first["scorer_id"]));
+    let get = |rest: &str| scene.get(&format!("{V3}/scorers/{rest}"));
+    let listed = ok(&get("list?experiment_id=0"))["scorers"].clone();
+    assert_eq!((&listed[0]["scorer_version"], &listed[0]["experiment_id"]), (&json!(2), &json!(0)));
+    assert_eq!(ok(&get("list"))["scorers"], listed);
+    assert_eq!(ok(&get("versions?experiment_id=0&name=nice"))["scorers"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        ok(&get("get?experiment_id=0&name=nice&version=1"))["scorer"]["serialized_scorer"],
+        "{\"name\": \"nice\"}"
+    );
+    assert_eq!(ok(&get("online-configs?scorer_ids=x")), json!({"configs": []}));
+    let delete = |body: Value| send(&scene, "DELETE", &format!("{V3}/scorers/delete"), &body);
+    ok(&delete(json!({"experiment_id": "0", "name": "nice", "version": 1})));
+    ok(&delete(json!({"experiment_id": "0", "name": "nice"})));
+    refused(&get("get?experiment_id=0&name=nice"), 404, "RESOURCE_DOES_NOT_EXIST");
+    refused(&get("list?experiment_id=9"), 404, "RESOURCE_DOES_NOT_EXIST");
+    for wrong in [
+        json!({"experiment_id": "0", "name": " ", "serialized_scorer": "{}"}),
+        json!({"experiment_id": "0", "name": "x", "serialized_scorer": "{"}),
+        json!({"experiment_id": "0", "name": "x", "serialized_scorer": "[]"}),
+        json!({"experiment_id": "0", "name": "x", "serialized_scorer": "{\"a\": [{\"call_source\": \"import os\"}]}"}),
+        json!({"experiment_id": "0", "name": "x"}),
+    ] {
+        refused(&register(wrong), 400, "INVALID_PARAMETER_VALUE");
+    }
+}
+
+#[test]
+fn what_gyre_does_not_have_is_said() {
+    let scene = Scene::empty();
+    for (method, path) in [
+        ("GET", "gateway/endpoints/list"),
+        ("POST", "issues"),
+        ("POST", "review-queues/search"),
+        ("DELETE", "label-schemas/x"),
+        ("PUT", "scorers/online-config"),
+    ] {
+        let message =
+            refused(&send(&scene, method, &format!("{V3}/{path}"), &json!({})), 501, "NOT_IMPLEMENTED");
+        assert!(message.starts_with("gyre does not have this part of MLflow: "), "{message}");
+    }
+}

@@ -20,8 +20,8 @@ use gyre_store::StoreError;
 
 pub(crate) use clause::field;
 pub use clause::{AssessmentKind, Attribute, Clause, Comparison, Field, Filter, SpanField, Test, TextTest};
-pub(crate) use lexer::Token;
 use lexer::{Place, tokens};
+pub(crate) use lexer::{Token, split};
 
 use crate::limits::{FILTER, invalid, shown};
 use crate::pattern::Pattern;

@@ -11,7 +11,8 @@
 //! [`filter`].
 //!
 //! Invariants
-//! - Traces come at a high rate and are not in the journal; what takes them away is ([`infos::delete`]).
+//! - Traces come at a high rate and are not in the journal; what takes them away is ([`infos::delete`],
+//!   [`datasets::delete`]).
 //! - Every write may be repeated: clients try again.
 //! - Text of a request reaches the database only as a parameter, never inside a statement.
 //! - Text patterns are matched here and not by the database, because `LIKE` means different things in SQLite and in
@@ -21,15 +22,18 @@
 
 pub mod assessments;
 pub mod correlation;
+pub mod datasets;
 pub mod experiments;
 pub mod filter;
 pub mod infos;
 pub mod limits;
+pub mod metrics;
 pub mod otlp;
 pub mod pattern;
 mod preview;
 pub mod record;
 mod schema;
+pub mod scorers;
 mod search;
 mod semconv;
 pub mod spaced;

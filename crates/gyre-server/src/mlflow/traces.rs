@@ -2,7 +2,8 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | `record` | traces, spans and assessments as JSON |
+//! | `record` | traces and assessments as JSON |
+//! | `span` | spans as JSON |
 //! | `assessment` | endpoints of assessments |
 //! | `analysis` | figures over many traces |
 //! | `otlp` | `/v1/traces`: spans as OpenTelemetry sends them |
@@ -17,6 +18,7 @@ mod assessment;
 mod legacy;
 mod otlp;
 mod record;
+mod span;
 
 use std::time::Duration;
 
@@ -120,7 +122,7 @@ async fn get(call: Call<GetAsked>) -> Answer {
             )));
         }
         if partial || is_whole(&info, spans.len()) {
-            return answer(&json!({"trace": record::trace(&info, &spans)?}));
+            return answer(&json!({"trace": span::trace(&info, &spans)?}));
         }
         // Spans and info come by different requests, so the last spans may still be on their way.
         let Some(wait) = patience.next() else {
@@ -183,7 +185,7 @@ async fn batch_get(call: Call<SeveralAsked>) -> Answer {
         })
         .await?;
     let traces: Vec<Value> =
-        traces.iter().map(|(info, spans)| record::trace(info, spans)).collect::<Result<_, _>>()?;
+        traces.iter().map(|(info, spans)| span::trace(info, spans)).collect::<Result<_, _>>()?;
     answer(&if traces.is_empty() { json!({}) } else { json!({"traces": traces}) })
 }
 
