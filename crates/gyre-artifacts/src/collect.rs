@@ -25,12 +25,13 @@ pub struct Collected {
 
 impl Artifacts {
     /// Deletes the bytes that no path has referred to for longer than `grace` at `now`, and those that never got a path
-    /// and are older than that. Blocks; to be called now and then, on a thread of its own.
+    /// and are older than that; forgets uploads in parts begun before that too. Blocks; to be called now and then, on a thread of its own.
     ///
     /// # Errors
     /// What the store, the disk or the object storage said; what was deleted until then stays deleted.
     pub fn collect(&self, now: Timestamp, grace: Span) -> Result<Collected, ArtifactError> {
         let cutoff = now.as_millis().saturating_sub(grace.as_millis());
+        self.uploads.forget(cutoff);
         let mut collected = Collected::default();
         self.store.write(move |tx| condemn_unused(tx, cutoff))?;
         self.delete_condemned(&mut collected)?;

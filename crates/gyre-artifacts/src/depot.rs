@@ -1,20 +1,25 @@
 //! Where the bytes lie: each blob once, under its SHA-256.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gyre_core::{Digest, Timestamp};
 use tempfile::TempPath;
 
 use crate::ArtifactError;
+use crate::bucket::Remote;
 use crate::download::Download;
+use crate::upload::Upload;
 
 /// A place for blobs.
 #[derive(Debug)]
 pub(crate) enum Depot {
     /// A folder of this machine.
     Local(Folder),
+    /// A bucket.
+    Remote(Remote),
 }
 
 /// A blob that was found there.
@@ -27,9 +32,10 @@ pub(crate) struct Found {
 impl Depot {
     /// Puts a finished file there, under the digest of its bytes. It is on disk (or with the object storage) when this
     /// returns.
-    pub(crate) fn put(&self, file: TempPath, digest: &Digest) -> Result<(), ArtifactError> {
+    pub(crate) fn put(&self, upload: Upload, digest: &Digest) -> Result<(), ArtifactError> {
         match self {
-            Self::Local(folder) => folder.put(file, digest),
+            Self::Local(folder) => folder.put(upload.arrive()?, digest),
+            Self::Remote(bucket) => bucket.put(&upload.into_file(), digest),
         }
     }
 
@@ -37,6 +43,7 @@ impl Depot {
     pub(crate) fn has(&self, digest: &Digest, size: u64) -> bool {
         match self {
             Self::Local(folder) => folder.path(digest).metadata().is_ok_and(|found| found.len() == size),
+            Self::Remote(bucket) => bucket.has(digest, size),
         }
     }
 
@@ -50,6 +57,7 @@ impl Depot {
     ) -> Result<Download, ArtifactError> {
         match self {
             Self::Local(folder) => folder.open(digest, size, from, to),
+            Self::Remote(bucket) => bucket.open_range(digest, size, from, to),
         }
     }
 
@@ -57,6 +65,7 @@ impl Depot {
     pub(crate) fn delete(&self, digest: &Digest) -> Result<(), ArtifactError> {
         match self {
             Self::Local(folder) => folder.delete(digest),
+            Self::Remote(bucket) => bucket.delete(digest),
         }
     }
 
@@ -67,6 +76,26 @@ impl Depot {
     ) -> Result<(), ArtifactError> {
         match self {
             Self::Local(folder) => folder.each(each),
+            Self::Remote(bucket) => bucket.each(each),
+        }
+    }
+
+    /// Writes `text` under `name`, unless there is something already; says what is there then.
+    pub(crate) fn claim(&self, name: &str, text: &str) -> Result<String, ArtifactError> {
+        match self {
+            Self::Local(folder) => folder.claim(name, text),
+            Self::Remote(bucket) => bucket.claim(name, text),
+        }
+    }
+
+    /// A URL by which anybody may download the blob for as long as `lifetime`.
+    pub(crate) fn sign(&self, digest: &Digest, lifetime: Duration) -> Result<String, ArtifactError> {
+        match self {
+            Self::Local(_) => Err(ArtifactError::Unsupported(
+                "there are no presigned URLs, for the artifacts lie in a folder of this server and not in a bucket; download \
+                 the file by its own URL, in ranges if it is large",
+            )),
+            Self::Remote(bucket) => bucket.sign(digest, lifetime),
         }
     }
 }
@@ -112,6 +141,23 @@ impl Folder {
         }
         let whole = from == 0 && to == size;
         Download::of_file(file, path, from, to, whole.then_some(*digest))
+    }
+
+    fn claim(&self, name: &str, text: &str) -> Result<String, ArtifactError> {
+        let path = self.dir.join(name);
+        let failed = |error| ArtifactError::io("write", &path, error);
+        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        match File::create_new(&path) {
+            Ok(mut file) => {
+                file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+                sync(&self.dir)?;
+                Ok(text.to_owned())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                std::fs::read_to_string(&path).map_err(failed)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn delete(&self, digest: &Digest) -> Result<(), ArtifactError> {

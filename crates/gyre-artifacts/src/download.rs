@@ -5,8 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use gyre_core::Digest;
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 
 use crate::ArtifactError;
 
@@ -15,16 +18,15 @@ pub const CHUNK: usize = 512 << 10;
 
 /// A file on its way out, or a range of one. A whole file is hashed on the way, and its last chunk comes only when all
 /// bytes are those that were put in.
-#[derive(Debug)]
 pub struct Download {
     source: Source,
     left: u64,
     check: Option<(Sha256, Digest)>,
 }
 
-#[derive(Debug)]
 enum Source {
     File(File, PathBuf),
+    Stream(Handle, BoxStream<'static, Result<Bytes, ArtifactError>>),
 }
 
 impl Download {
@@ -42,12 +44,22 @@ impl Download {
         Ok(Self { source: Source::File(file, path), left: to.saturating_sub(from), check })
     }
 
+    pub(crate) fn of_stream(
+        runtime: Handle,
+        stream: BoxStream<'static, Result<Bytes, ArtifactError>>,
+        left: u64,
+        whole: Option<Digest>,
+    ) -> Self {
+        let check = whole.map(|digest| (Sha256::new(), digest));
+        Self { source: Source::Stream(runtime, stream), left, check }
+    }
+
     /// Bytes still to come.
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// The next chunk, of at most [`CHUNK`] bytes; none at the end. Blocks.
+    /// The next chunk, of at most [`CHUNK`] bytes or as the object storage sends them; none at the end. Blocks.
     ///
     /// # Errors
     /// [`ArtifactError::Damaged`] when the bytes are not those that were put in; what the disk or the object storage said.
@@ -84,6 +96,18 @@ impl Source {
                     .read_to_end(&mut chunk)
                     .map_err(|error| ArtifactError::io("read", path, error))?;
                 Ok(chunk.into())
+            }
+            Self::Stream(runtime, stream) => {
+                let mut chunk = Bytes::new();
+                while chunk.is_empty() {
+                    match runtime.block_on(stream.next()) {
+                        None => break,
+                        Some(next) => chunk = next?,
+                    }
+                }
+                // Never more than was announced.
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                Ok(chunk)
             }
         }
     }

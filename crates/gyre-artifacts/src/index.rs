@@ -16,7 +16,8 @@ use crate::path::{ArtifactPath, Folder, HIGHEST};
 /// of their tree ([`tree_digest`]).
 pub static ROOM: Room = Room {
     name: "artifacts",
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE artifacts_files (
     path TEXT NOT NULL PRIMARY KEY,
     digest TEXT NOT NULL,
@@ -31,7 +32,11 @@ CREATE TABLE artifacts_blobs (
     released INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX artifacts_blobs_unused ON artifacts_blobs (refs, released);
-"],
+",
+        "
+CREATE TABLE artifacts_identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL) STRICT;
+",
+    ],
     project: nothing,
 };
 
@@ -92,6 +97,18 @@ pub(crate) enum Brought {
     Now,
     /// They were there already.
     Before,
+}
+
+/// By what name this store marks a place for its artifacts as its own; chosen at random, once.
+///
+/// # Errors
+/// What the database said.
+pub(crate) fn identity(tx: &mut Tx<'_>) -> Result<String, StoreError> {
+    let new = uuid::Uuid::new_v4().simple().to_string();
+    let sql = "INSERT INTO artifacts_identity (one, id) VALUES (1, ?1) ON CONFLICT (one) DO NOTHING";
+    tx.execute(sql, &[new.as_str().into()])?;
+    let rows = tx.query("SELECT id FROM artifacts_identity WHERE one = 1", &[])?;
+    rows.first().map_or(Ok(new), |row| row.get(0))
 }
 
 /// The file at `path`.

@@ -18,11 +18,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod artifacts;
+mod bucket;
 mod collect;
 mod depot;
 mod download;
 mod error;
 pub mod index;
+mod location;
+mod parts;
 mod path;
 mod upload;
 
@@ -31,5 +34,7 @@ pub use collect::Collected;
 pub use download::{CHUNK, Download};
 pub use error::ArtifactError;
 pub use index::ROOM;
+pub use location::{Bucket, InvalidLocation, Location, Provider};
+pub use parts::MAX_PARTS;
 pub use path::{ArtifactPath, Flaw, Folder, InvalidPath, MAX_PATH, MAX_SEGMENT};
 pub use upload::Upload;

@@ -54,4 +54,9 @@ impl Upload {
         synced.map_err(|error| ArtifactError::io("write", self.file.path(), error))?;
         Ok(self.file.into_temp_path())
     }
+
+    /// Gives the file away as it is, for somewhere else than this disk.
+    pub(crate) fn into_file(self) -> TempPath {
+        self.file.into_temp_path()
+    }
 }

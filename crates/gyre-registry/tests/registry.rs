@@ -11,6 +11,7 @@ use gyre_core::time::ManualClock;
 use gyre_core::{Digest, Fact, ModelName, Timestamp, Version};
 use gyre_registry::{Author, NewVersion, ROOM, RunStatus, Stage, VersionStatus};
 use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
+use gyre_testing::Place;
 
 gyre_testing::on_both!(
     a_candidate_that_fails_leaves_the_champion_and_its_past_as_they_were,

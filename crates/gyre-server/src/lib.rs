@@ -45,6 +45,7 @@ pub mod report;
 mod rest;
 mod routes;
 mod serve;
+mod stall;
 mod ui;
 
 pub use app::App;

@@ -14,6 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
+use gyre_core::Span;
 use gyre_store::StoreError;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,10 +26,16 @@ use tower::ServiceExt;
 
 use crate::front::Front;
 use crate::guard::Names;
+use crate::stall::Stalling;
 use crate::{App, door, guard, headers, mlflow, routes};
 
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(15);
+/// How long a client may read nothing of an answer that is on its way.
+const STALL: Duration = Duration::from_secs(60);
+/// How often artifacts that nobody refers to are deleted, and how long they are kept after the last reference.
+const COLLECT: Duration = Duration::from_secs(3_600);
+const GRACE: Span = Span::from_millis(24 * 3_600_000);
 /// How long requests may take to finish once the server goes down.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Connections at a time; more wait to be accepted.
@@ -138,6 +145,7 @@ impl Server {
         let app = Arc::new(app);
         let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let collecting = tokio::spawn(collect(Arc::clone(&app)));
         let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -166,7 +174,7 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .max_headers(64)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Stalling::new(stream, STALL)), service);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 // A connection that breaks is the client's affair; nobody is left to be told.
@@ -175,9 +183,20 @@ impl Server {
             });
         }
         drop(listener);
+        collecting.abort();
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
         Ok(())
+    }
+}
+
+/// Deletes artifacts that nobody refers to any more, now and then.
+async fn collect(app: Arc<App>) {
+    let mut every = tokio::time::interval(COLLECT);
+    loop {
+        every.tick().await;
+        // What could not be deleted is tried again next time; whoever uploads is told of the same trouble.
+        let _ = app.on_disk(|app| app.artifacts.collect(app.clock.now(), GRACE)).await;
     }
 }
 

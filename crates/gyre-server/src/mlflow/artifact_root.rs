@@ -75,3 +75,48 @@ fn look_up(
     })?;
     Ok((uri, folder))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gyre_core::time::SystemClock;
+    use gyre_store::{Room, Store};
+
+    use super::*;
+
+    /// Those columns of the tables that are looked at here.
+    static TABLES: Room = Room {
+        name: "roots",
+        migrations: &["
+CREATE TABLE tracking_runs (run_id TEXT PRIMARY KEY, artifact_uri TEXT NOT NULL) STRICT;
+CREATE TABLE tracking_logged_models (model_id TEXT PRIMARY KEY, artifact_uri TEXT NOT NULL) STRICT;
+CREATE TABLE registry_model_versions (name TEXT, version INTEGER, source TEXT NOT NULL) STRICT;
+INSERT INTO tracking_runs VALUES ('r1', 'mlflow-artifacts:/1/r1/artifacts'), ('away', 's3://bucket/x');
+INSERT INTO tracking_logged_models VALUES ('m-1', 'mlflow-artifacts:/1/models/m-1/artifacts');
+INSERT INTO registry_model_versions VALUES
+    ('plain', 1, 'mlflow-artifacts:/1/models/m-1/artifacts'), ('by run', 1, 'runs:/r1/model'),
+    ('by model', 1, 'models:/m-1'), ('by model', 2, 'models:/m-1/inner'), ('away', 1, 'runs:/away/model'),
+    ('file', 1, '/etc'), ('uri', 1, 'file:///etc'), ('out', 1, 'runs:/r1/../../x'), ('web', 1, 'http://127.0.0.1/x');
+"],
+        project: |_, _| Ok(()),
+    };
+    static ROOMS: [&Room; 1] = [&TABLES];
+
+    #[test]
+    fn versions_lead_to_folders_that_are_kept_here_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &ROOMS, Arc::new(SystemClock)).unwrap();
+        let folder = |name: &str, version| {
+            store.read(|tx| of_version(tx, name, version)).map(|(_, folder)| folder.as_str().to_owned())
+        };
+        assert_eq!(folder("plain", 1).unwrap(), "1/models/m-1/artifacts");
+        assert_eq!(folder("by run", 1).unwrap(), "1/r1/artifacts/model");
+        assert_eq!(folder("by model", 1).unwrap(), "1/models/m-1/artifacts");
+        assert_eq!(folder("by model", 2).unwrap(), "1/models/m-1/artifacts/inner");
+        for name in ["away", "file", "uri", "out", "web"] {
+            assert!(matches!(folder(name, 1), Err(StoreError::Invalid(_))), "{name}");
+        }
+        assert!(matches!(folder("plain", 2), Err(StoreError::NotFound { .. })));
+    }
+}

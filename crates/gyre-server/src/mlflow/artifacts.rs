@@ -7,6 +7,7 @@
 //! | `range` | which bytes a client wants; pure |
 //! | `media` | content types, and what keeps a file from being a page; pure |
 //! | `listing` | folders as MLflow lists them |
+//! | `multipart` | files in parts |
 //! | `owned` | artifacts by what they belong to |
 //!
 //! Bodies stream through, so the limit of other bodies does not hold here; a client may take as long as it needs, so long
@@ -14,6 +15,7 @@
 
 mod listing;
 mod media;
+mod multipart;
 pub(super) mod owned;
 mod range;
 mod receive;
@@ -42,6 +44,12 @@ pub(super) fn routes(routes: &mut Routes) {
         routes.add(Method::GET, &files, Need::Read, get);
         routes.add(Method::DELETE, &files, Need::Write, delete);
         routes.add(Method::GET, &format!("{base}/mlflow-artifacts/artifacts"), Need::Read, list);
+        let parts = format!("{base}{}", multipart::URL);
+        routes.add(Method::POST, &format!("{parts}create/{{*path}}"), Need::Write, multipart::create);
+        routes.add(Method::PUT, &format!("{parts}part/{{upload}}/{{number}}"), Need::Write, multipart::part);
+        routes.add(Method::POST, &format!("{parts}complete/{{*path}}"), Need::Write, multipart::complete);
+        routes.add(Method::POST, &format!("{parts}abort/{{*path}}"), Need::Write, multipart::abort);
+        routes.add(Method::GET, &format!("{base}{SIGNED}{{*path}}"), Need::Read, presigned);
     }
     routes.add(Method::GET, "/get-artifact", Need::Read, owned::of_run);
     routes.add(Method::GET, "/model-versions/get-artifact", Need::Read, owned::of_version);
@@ -51,9 +59,15 @@ pub(super) fn routes(routes: &mut Routes) {
     let files = format!("{ajax}/logged-models/{{model}}/artifacts/files");
     routes.add(Method::GET, &files, Need::Read, owned::of_logged_model);
     endpoint(routes, &Method::GET, "/artifacts/list", Need::Read, owned::list);
+    for url in ["/artifacts/presigned-upload-url", "/artifacts/presigned-download-url"] {
+        endpoint(routes, &Method::POST, url, Need::Write, unsigned);
+    }
     let folders = "/logged-models/{model}/artifacts/directories";
     endpoint(routes, &Method::GET, folders, Need::Read, owned::list_logged_model);
 }
+
+/// The same before the path of a file that is to be downloaded from a bucket.
+const SIGNED: &str = "/mlflow-artifacts/presigned/";
 
 /// The path of a URL after what stands before it, still encoded: it must be decoded only once.
 fn raw(request: &Request) -> &str {
@@ -101,6 +115,24 @@ struct Asked {
 async fn list(call: Call<Asked>) -> Answer {
     let folder = Folder::from_field(call.asked.path.as_deref().unwrap_or_default())?;
     json(&call.read(move |tx| listing::whole(tx, &folder)).await?)
+}
+
+/// A URL by which the client can download the file from the bucket itself.
+async fn presigned(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let raw = request.uri().path().split_once(SIGNED).map_or("", |(_, path)| path);
+    let path = ArtifactPath::from_url(raw)?;
+    let file = app.read(move |app| app.store.read(|tx| index::file(tx, &path))).await??;
+    let size = file.size;
+    let url = app.on_disk(move |app| app.artifacts.sign(&file)).await??;
+    json(&serde_json::json!({ "url": url, "headers": {}, "file_size": size }))
+}
+
+/// URLs of a bucket that a run has of its own. Runs here have none: their artifacts are proxied.
+async fn unsigned() -> Answer {
+    Err(MlflowError::invalid(
+        "presigned URLs are not supported for proxied artifact storage (mlflow-artifacts:); send and fetch artifacts through \
+         this server",
+    ))
 }
 
 impl From<InvalidPath> for MlflowError {

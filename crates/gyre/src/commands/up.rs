@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use gyre_artifacts::{Artifacts, Location};
 use gyre_core::time::SystemClock;
 use gyre_loop::{Desk, DeskError, STATE_DIR, TimeSource};
 use gyre_server::{App, Server};
@@ -31,6 +32,10 @@ pub(crate) struct UpArgs {
     /// MLflow's own web pages, from the folder `mlflow/server/js/build` of an installed mlflow package, under `/mlflow/`.
     #[arg(long, value_name = "DIR")]
     mlflow_ui: Option<PathBuf>,
+    /// Where to keep artifacts: file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, with
+    /// credentials in the environment. Without it they lie in the project's state folder.
+    #[arg(long, value_name = "URL")]
+    artifacts: Option<Location>,
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
@@ -44,11 +49,16 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         anstream::eprintln!("the store was brought up to date; as it was before: {}", backup.display());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
+    if let Some(location) = &args.artifacts {
+        let (store, handle) = (Arc::clone(desk.store()), runtime.handle().clone());
+        let artifacts = Artifacts::at(store, Arc::new(SystemClock), location, handle);
+        app = app.with_artifacts(artifacts.map_err(Failure::because)?);
+    }
+    if let Some(folder) = pages {
+        app = app.with_pages(folder);
+    }
     runtime.block_on(async {
-        let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
-        if let Some(folder) = pages {
-            app = app.with_pages(folder);
-        }
         let announcement = Announcement::write(&args.project.project, address)?;
         let following = Arc::clone(&desk);
         tokio::spawn(async move {
