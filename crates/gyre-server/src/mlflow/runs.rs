@@ -1,6 +1,9 @@
 //! Runs: their life, and the search for them.
 
 use axum::http::Method;
+use gyre_artifacts::{Folder, index};
+use gyre_core::Digest;
+use gyre_store::{StoreError, Tx};
 use gyre_tracking::runs::{self, NewRun, RunUpdate};
 use gyre_tracking::search::{self, RunSearch};
 use gyre_tracking::{RunStatus, data, limits, seal};
@@ -110,7 +113,7 @@ async fn update(call: Call<Update>) -> Answer {
     // What the run logged is sealed before its end is told; whatever comes later is not part of the seal.
     let seal = if status.is_some_and(RunStatus::ended) {
         let id = id.clone();
-        Some(call.read(move |tx| seal(tx, &id, None)).await?)
+        Some(call.read(move |tx| sealed(tx, &id)).await?)
     } else {
         None
     };
@@ -119,6 +122,16 @@ async fn update(call: Call<Update>) -> Answer {
     let by = call.by();
     let info = call.write(move |tx| runs::update(tx, &id, update, &by)).await?;
     json(&json!({ "run_info": render::info(info) }))
+}
+
+/// The digest of all that a run logged, with its artifacts when they are kept here.
+fn sealed(tx: &mut Tx<'_>, run_id: &str) -> Result<Digest, StoreError> {
+    let run = runs::get(tx, run_id)?;
+    let tree = match Folder::from_uri(&run.artifact_uri) {
+        Ok(folder) => Some(index::tree_digest(tx, &folder)?.digest),
+        Err(_) => None,
+    };
+    seal(tx, run_id, tree)
 }
 
 #[derive(Deserialize)]

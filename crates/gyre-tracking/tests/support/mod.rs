@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gyre_core::Timestamp;
 use gyre_core::time::ManualClock;
 use gyre_store::{Room, Store, StoreError, Tx};
+use gyre_testing::Place;
 use gyre_tracking::batch::Metric;
 use gyre_tracking::points::Point;
 use gyre_tracking::runs::{self, NewRun};
@@ -13,10 +14,12 @@ use gyre_tracking::{By, RunInfo};
 
 static ROOMS: [&Room; 1] = [&gyre_tracking::ROOM];
 
+/// Runs `test` on a fresh store on SQLite, and on one on PostgreSQL.
 pub fn on_each_store(test: impl Fn(&Store)) {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(5)));
-    test(&Store::open(dir.path(), &ROOMS, clock).unwrap());
+    for place in [Place::sqlite(), Place::postgres()] {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(5)));
+        test(&place.open(&ROOMS, clock));
+    }
 }
 
 pub fn by(at: i64) -> By {
