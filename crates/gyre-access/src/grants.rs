@@ -79,7 +79,7 @@ fn record(row: &Row) -> Result<GrantRecord, StoreError> {
     })
 }
 
-fn role_of(tx: &mut Tx<'_>, user: &str, project: &str) -> Result<Option<Role>, StoreError> {
+pub(crate) fn role_of(tx: &mut Tx<'_>, user: &str, project: &str) -> Result<Option<Role>, StoreError> {
     let sql = "SELECT role FROM access_grants WHERE user_name = ?1 AND project = ?2";
     let rows = tx.query(sql, &[user.into(), project.into()])?;
     let role = rows.first().map(|row| row.get::<String>(0)).transpose()?;

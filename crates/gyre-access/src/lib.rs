@@ -14,6 +14,7 @@
 //! | [`Directory`] | all of it in memory, for one look-up a request |
 //! | [`Gate`] | directory, throttle and password checks together |
 //! | [`throttle`] | slows down whoever guesses passwords; pure |
+//! | [`oidc`] | login by an OpenID Connect provider |
 //! | [`egress`] | the one door through which the server reaches out |
 //!
 //! Invariants
@@ -32,6 +33,7 @@ pub mod egress;
 pub mod gate;
 pub mod grants;
 pub mod name;
+pub mod oidc;
 pub mod password;
 pub mod policy;
 mod projection;
@@ -44,6 +46,6 @@ pub mod users;
 pub use by::By;
 pub use directory::Directory;
 pub use gate::{Credentials, Denied, Gate, Identity, Password};
-pub use gyre_core::fact::{AccessChange, LoginWay, Role, UserKind};
+pub use gyre_core::fact::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use policy::{Decision, Grant, Scope};
 pub use projection::ROOM;

@@ -72,6 +72,11 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretHash {
+    /// The hash of a text that is to be compared with another one.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
     /// The hash that a store gave back.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

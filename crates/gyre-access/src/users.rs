@@ -131,6 +131,16 @@ pub fn list(tx: &mut Tx<'_>) -> Result<Vec<UserRecord>, StoreError> {
     Ok(users)
 }
 
+/// Whether a person of an identity provider may become the user `name`: one who has no way to log in yet. None when there
+/// is no such user.
+pub(crate) fn is_vacant(tx: &mut Tx<'_>, name: &str) -> Result<Option<bool>, StoreError> {
+    let sql = "SELECT kind, (SELECT count(*) FROM access_passwords WHERE user_name = name)
+        + (SELECT count(*) FROM access_identities WHERE user_name = name) FROM access_users WHERE name = ?1";
+    let rows = tx.query(sql, &[name.into()])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(kind(&row.get::<String>(0)?) == UserKind::Person && row.get::<i64>(1)? == 0))
+}
+
 /// What kind of user it is, when there is one.
 pub(crate) fn kind_of(tx: &mut Tx<'_>, user: &str) -> Result<Option<UserKind>, StoreError> {
     let rows = tx.query("SELECT kind FROM access_users WHERE name = ?1", &[user.into()])?;

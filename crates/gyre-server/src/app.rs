@@ -30,6 +30,9 @@ const HASHING: usize = 2;
 /// Passwords that may wait for that.
 const TO_HASH: usize = 64;
 
+/// Conversations with the identity provider at a time.
+const ABROAD: usize = 8;
+
 /// A running project, as the server sees it.
 pub struct App {
     pub(crate) desk: Arc<Desk>,
@@ -50,6 +53,7 @@ pub struct App {
     operations: Semaphore,
     hashing: Semaphore,
     to_hash: Semaphore,
+    abroad: Semaphore,
 }
 
 /// Why work was not taken on, or not finished.
@@ -81,6 +85,7 @@ impl App {
             operations: Semaphore::new(OPERATIONS),
             hashing: Semaphore::new(HASHING),
             to_hash: Semaphore::new(TO_HASH),
+            abroad: Semaphore::new(ABROAD),
         }
     }
 
@@ -101,6 +106,15 @@ impl App {
     ) -> Result<T, Aside> {
         let _place = self.to_hash.try_acquire().map_err(|_| Aside::Busy)?;
         let _turn = self.hashing.acquire().await.map_err(|_| Aside::Broken)?;
+        self.aside(job).await
+    }
+
+    /// Runs something that waits for another server: strangers can ask for it, so it must keep nobody else waiting.
+    pub(crate) async fn abroad<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Aside> {
+        let _place = self.abroad.try_acquire().map_err(|_| Aside::Busy)?;
         self.aside(job).await
     }
 

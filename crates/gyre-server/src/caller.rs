@@ -47,7 +47,7 @@ pub(crate) enum Standing {
         session: Option<SecretHash>,
     },
     /// They said nothing, or nothing that is good: why not.
-    Nobody(String),
+    Nobody(Unfit),
 }
 
 /// Why a caller may not do something.
@@ -55,6 +55,13 @@ pub(crate) enum Standing {
 pub(crate) struct Unfit {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+}
+
+impl Unfit {
+    /// It is not known who asks.
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
+    }
 }
 
 impl Caller {
@@ -96,8 +103,8 @@ impl Caller {
     /// Whether they may use a route that needs `need`.
     pub(crate) fn may(&self, need: Need) -> Result<(), Unfit> {
         let Some(takes) = need.role() else { return Ok(()) };
-        if let Standing::Nobody(why) = &self.standing {
-            return Err(Unfit { status: StatusCode::UNAUTHORIZED, message: why.clone() });
+        if let Standing::Nobody(unfit) = &self.standing {
+            return Err(unfit.clone());
         }
         if let Decision::Denied { has, takes } = policy::decide(takes, self.role()) {
             let has = has.map_or_else(|| "no role".to_owned(), |has| format!("the role {has}"));
@@ -120,7 +127,7 @@ impl Caller {
 
     /// Whoever it is that came past the door: nobody.
     fn unknown() -> Self {
-        let standing = Standing::Nobody("who asks is not known".to_owned());
+        let standing = Standing::Nobody(Unfit::unknown("who asks is not known"));
         Self { actor: "anonymous".to_owned(), origin: None, address: None, standing, elsewhere: None }
     }
 }

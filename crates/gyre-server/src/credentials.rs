@@ -38,9 +38,14 @@ pub(crate) fn offered(headers: &HeaderMap, cookie: &str) -> Offered {
 
 /// The id of the session that the cookie `name` bears.
 pub(crate) fn session(headers: &HeaderMap, name: &str) -> Option<Secret> {
+    cookie(headers, name).and_then(Secret::read)
+}
+
+/// The value of the cookie `name`.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(known, _)| *known == name).and_then(|(_, id)| Secret::read(id))
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 fn authorization(text: &str) -> Option<Credentials> {

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use gyre_access::policy::ALL_PROJECTS;
 use gyre_access::{Credentials, Denied, Identity};
 
 use crate::app::App;
-use crate::caller::{Caller, Standing};
+use crate::caller::{Caller, Standing, Unfit};
 use crate::credentials::{Offered, offered};
 use crate::front::Transport;
 use crate::guard;
@@ -28,8 +28,8 @@ pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, he
     let wanted = headers.get(WORKSPACE).map(|name| name.to_str().unwrap_or("(unreadable)"));
     let elsewhere = wanted.filter(|name| ![own, DEFAULT_WORKSPACE, ""].contains(name));
     let elsewhere = elsewhere.map(|name| name.chars().take(AGENT).collect::<String>());
-    let nobody = |why: &str| {
-        let (actor, standing) = ("anonymous".to_owned(), Standing::Nobody(why.to_owned()));
+    let nobody = |unfit: Unfit| {
+        let (actor, standing) = ("anonymous".to_owned(), Standing::Nobody(unfit));
         Caller {
             actor,
             origin: origin.clone(),
@@ -43,12 +43,12 @@ pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, he
         return Caller { actor, origin, address: Some(address), standing, elsewhere };
     }
     let (credentials, session) = match offered(headers, app.front.cookie()) {
-        Offered::Nothing => return nobody(MISSING),
+        Offered::Nothing => return nobody(Unfit::unknown(MISSING)),
         Offered::Header(credentials) => (credentials, None),
         Offered::Cookie(credentials) => {
             // A browser sends the cookie by itself, also with what a page of somebody else makes it send.
             if !method.is_safe() && !guard::says_same_origin(headers) {
-                return nobody(CROSS_SITE);
+                return nobody(Unfit::unknown(CROSS_SITE));
             }
             let session = match &credentials {
                 Credentials::Session(id) => Some(id.hash()),
@@ -65,13 +65,22 @@ pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, he
             let standing = Standing::Known { user: identity.user, role, everywhere, session };
             Caller { actor, origin, address: Some(address), standing, elsewhere }
         }
-        Err(denied) => nobody(&denied.to_string()),
+        Err(denied) => nobody(unfit(&denied)),
     }
 }
 
 const MISSING: &str = "this server asks who you are: send an API token (Authorization: Bearer gyre_…; MLflow's clients take \
                        it from MLFLOW_TRACKING_TOKEN), or a user and password, or log in at /login";
 const CROSS_SITE: &str = "a browser's session may change something only from a page of this server itself";
+
+fn unfit(denied: &Denied) -> Unfit {
+    let status = match denied {
+        Denied::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        Denied::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    Unfit { status, message: denied.to_string() }
+}
 
 async fn identify(
     app: &Arc<App>,

@@ -5,7 +5,9 @@
 //! encryption, since credentials would go over the wire in plain text.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use gyre_access::oidc::Oidc;
 use gyre_access::tokens::LONGEST_LIFE;
 use gyre_core::Span;
 
@@ -42,6 +44,8 @@ pub struct Front {
     pub login: Login,
     /// How long an API token may live at most.
     pub token_life: Span,
+    /// The provider by which people log in, if there is one.
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 impl Default for Front {
@@ -51,6 +55,7 @@ impl Default for Front {
             transport: Transport::default(),
             login: Login::default(),
             token_life: LONGEST_LIFE,
+            oidc: None,
         }
     }
 }
@@ -62,6 +67,7 @@ impl Front {
             || !listen.ip().is_loopback()
             || !self.hosts.is_empty()
             || self.transport == Transport::Proxied
+            || self.oidc.is_some()
     }
 
     /// Whether what is sent to `listen` could be read on the way without anybody having agreed to that.
@@ -77,6 +83,23 @@ impl Front {
     /// The name of the cookie of a session. The prefix makes browsers refuse it from anywhere but this host, over https.
     pub(crate) fn cookie(&self) -> &'static str {
         if self.is_secure() { "__Host-gyre" } else { "gyre-session" }
+    }
+
+    /// The name of the cookie that a browser keeps while it is at the identity provider.
+    pub(crate) fn ticket(&self) -> &'static str {
+        if self.is_secure() { "__Host-gyre-login" } else { "gyre-login" }
+    }
+
+    /// A cookie: not for scripts, not for requests that other sites make, only over https where that is spoken.
+    pub(crate) fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> String {
+        let secure = if self.is_secure() { "; Secure" } else { "" };
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    }
+
+    /// Where the identity provider sends browsers back to, on the host that they asked.
+    pub(crate) fn callback(&self, host: &str) -> String {
+        let scheme = if self.is_secure() { "https" } else { "http" };
+        format!("{scheme}://{host}/login/callback")
     }
 }
 

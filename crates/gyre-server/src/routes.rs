@@ -122,7 +122,7 @@ pub(crate) fn router(app: Arc<App>) -> Router<()> {
 async fn admit(need: Need, request: Request, next: Next) -> Response {
     let unfit = match request.extensions().get::<Caller>() {
         Some(caller) => caller.may(need),
-        None => Err(Unfit { status: StatusCode::UNAUTHORIZED, message: "who asks is not known".to_owned() }),
+        None => Err(Unfit::unknown("who asks is not known")),
     };
     match unfit {
         Ok(()) => next.run(request).await,

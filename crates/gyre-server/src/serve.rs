@@ -56,7 +56,7 @@ pub enum ServeError {
     /// An address that asks for a login, and nobody who could.
     #[error(
         "{0} asks everybody to log in, and there is nobody who could: make a user (`gyre access user add NAME --role \
-         admin`), or a token for one (`gyre access token create NAME`)"
+         admin`), or a token for one (`gyre access token create NAME`), or name an identity provider (--oidc-issuer)"
     )]
     Nobody(SocketAddr),
     /// Who may come in cannot be read.
@@ -128,7 +128,8 @@ impl Server {
     /// [`ServeError::Nobody`] when a login is asked for and nobody could; [`ServeError::Store`].
     pub fn check(&self, app: &App) -> Result<(), ServeError> {
         app.gate.reload()?;
-        if self.front.asks(self.local) && !app.gate.directory().anybody(app.clock.now()) {
+        let anybody = self.front.oidc.is_some() || app.gate.directory().anybody(app.clock.now());
+        if self.front.asks(self.local) && !anybody {
             return Err(ServeError::Nobody(self.local));
         }
         Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod journal;
 pub(crate) mod login;
 pub(crate) mod model;
 pub(crate) mod models;
+mod oidc;
 pub(crate) mod overview;
 mod parts;
 

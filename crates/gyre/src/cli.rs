@@ -54,6 +54,9 @@ enum Command {
     Store(commands::store::StoreCommand),
     /// Examine how predictions treat groups of people.
     Bias(commands::bias::BiasArgs),
+    /// Say who may do what: users, API tokens, roles.
+    #[command(subcommand)]
+    Access(commands::access::AccessCommand),
     /// Train the reference model: gradient boosting, written as ONNX.
     #[command(subcommand)]
     Baseline(commands::baseline::BaselineCommand),
@@ -103,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Lineage(args) => commands::lineage::run(&args),
         Command::Store(command) => commands::store::run(&command),
         Command::Bias(args) => commands::bias::run(&args),
+        Command::Access(command) => commands::access::run(&command),
         Command::Baseline(command) => commands::baseline::run(&command),
         Command::Completions(args) => commands::completions::run(&args),
     }

@@ -24,6 +24,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 64 << 20;
 
+/// The variable that holds the API token, for a server that asks who calls.
+const TOKEN: &str = "GYRE_TOKEN";
+
 /// A server that announced itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Server {
@@ -92,17 +95,25 @@ impl Server {
         self.ask(Method::POST, path, Some(body))
     }
 
+    /// Removes what is at `path`.
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        self.ask(Method::DELETE, path, None)
+    }
+
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
         let address = address.ok_or_else(|| self.silent("its address cannot be read"))?;
         let body = Bytes::from(body.map(Value::to_string).unwrap_or_default());
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", self.url.trim_start_matches("http://"))
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|error| ClientError::Unable(error.to_string()))?;
+            .header("content-type", "application/json");
+        if let Ok(token) = std::env::var(TOKEN) {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request =
+            request.body(Full::new(body)).map_err(|error| ClientError::Unable(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ClientError::Unable(error.to_string()))?;
         let (status, bytes) =
@@ -112,6 +123,8 @@ impl Server {
         }
         match serde_json::from_slice(&bytes) {
             Ok(Told { error: Reason { message, expected, help } }) => {
+                let token = "put an API token into GYRE_TOKEN (`gyre access token create`)";
+                let help = help.or((status == StatusCode::UNAUTHORIZED).then(|| token.to_owned()));
                 Err(ClientError::Refused { status, message, expected, help })
             }
             Err(_) => Err(self.garbled(status, &bytes)),

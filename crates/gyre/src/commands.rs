@@ -1,9 +1,11 @@
 //! One command a module.
 
+pub(crate) mod access;
 pub(crate) mod baseline;
 pub(crate) mod bias;
 pub(crate) mod check;
 pub(crate) mod completions;
+mod front;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod lineage;

@@ -92,6 +92,9 @@ fn form(app: &App, next: &str, wrong: Option<&str>, status: StatusCode) -> Respo
     };
     let body = html! {
         (lead(html! { (project) }, "Log in", html! { "This server asks who you are." }))
+        @if let Some(oidc) = &app.front.oidc {
+            (card("With your organisation", "", html! { p { a href=(oidc_link(next)) { "Log in at " (oidc.host()) } } }))
+        }
         (card("With a password", "An administrator makes users: gyre access user add NAME.", fields))
     };
     let mut response = show("Log in", Nav::Overview, Refresh::Never, body);
@@ -161,7 +164,8 @@ pub(crate) async fn enter(
         sessions::open(tx, &by, &user, way, &id)
     });
     opened.await??;
-    let cookie = cookie(app, &random.reveal(), sessions::LIFE.as_millis() / 1_000);
+    let front = &app.front;
+    let cookie = front.set_cookie(front.cookie(), &random.reveal(), sessions::LIFE.as_millis() / 1_000);
     onward(within(next), &cookie)
 }
 
@@ -170,10 +174,10 @@ async fn log_out(State(app): State<Arc<App>>, caller: Caller) -> Shown {
     if let Standing::Known { session: Some(id), .. } = caller.standing {
         app.change(move |tx| sessions::close(tx, &id)).await??;
     }
-    onward("/login", &cookie(&app, "", 0))
+    onward("/login", &app.front.set_cookie(app.front.cookie(), "", 0))
 }
 
-fn onward(path: &str, cookie: &str) -> Shown {
+pub(crate) fn onward(path: &str, cookie: &str) -> Shown {
     let value = |text: &str| {
         HeaderValue::from_str(text).map_err(|error| Unshown(StatusCode::BAD_REQUEST, error.to_string()))
     };
@@ -185,17 +189,16 @@ fn onward(path: &str, cookie: &str) -> Shown {
     Ok(response)
 }
 
-/// The cookie: not for scripts, not for requests that other sites make, only over https where that is spoken.
-fn cookie(app: &App, value: &str, seconds: i64) -> String {
-    let secure = if app.front.is_secure() { "; Secure" } else { "" };
-    format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", app.front.cookie())
-}
-
 /// `next` when it is a path on this server, otherwise `/`. Browsers take `//host` and `/\host` for another server.
 pub(crate) fn within(next: &str) -> &str {
     let other = |at: usize| next.as_bytes().get(at).is_some_and(|byte| matches!(byte, b'/' | b'\\'));
     let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if next.starts_with('/') && !other(1) && plain && next.len() <= PATH { next } else { "/" }
+}
+
+fn oidc_link(next: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(within(next).as_bytes()).collect();
+    format!("/login/oidc?next={next}")
 }
 
 /// The way to the form, for somebody who wanted to see `path`.

@@ -14,6 +14,7 @@ use gyre_store::StoreUrl;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ProjectArgs;
+use crate::commands::front::FrontArgs;
 use crate::failure::Failure;
 
 /// How often event time follows the clock.
@@ -23,7 +24,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct UpArgs {
     #[command(flatten)]
     project: ProjectArgs,
-    /// The address to listen on; a loopback address, since there is no authentication yet.
+    /// The address to listen on. Others than loopback ask everybody to log in (see `gyre access`), and take one of
+    /// --behind-proxy and --insecure-http.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4973")]
     listen: SocketAddr,
     /// Replay history: event time comes only with `POST /v1/watermark`, not from the clock.
@@ -36,13 +38,15 @@ pub(crate) struct UpArgs {
     /// credentials in the environment. Without it they lie in the project's state folder.
     #[arg(long, value_name = "URL")]
     artifacts: Option<Location>,
+    #[command(flatten)]
+    front: FrontArgs,
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     let time = if args.replay { TimeSource::Replay } else { TimeSource::Clock };
     let pages =
         args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;
-    let server = Server::bind(args.listen)?;
+    let server = Server::bind_as(args.listen, args.front.front()?)?;
     let address = server.local_addr();
     let desk = open(&args.project.project, args.project.store.url.as_ref(), time)?;
     if let Some(backup) = desk.store().backup_made() {
@@ -58,6 +62,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     if let Some(folder) = pages {
         app = app.with_pages(folder);
     }
+    server.check(&app)?;
     runtime.block_on(async {
         let announcement = Announcement::write(&args.project.project, address)?;
         let following = Arc::clone(&desk);
