@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_store::{Row, StoreError, Tx};
+use serde::Serialize;
 
 use crate::columns::parse;
 use crate::rules::{self, IS_PROMPT, Stage, no_model, no_version};
@@ -28,7 +29,7 @@ pub struct RegisteredModel {
 }
 
 /// A version of a registered model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegisteredVersion {
     /// The model.
     pub name: String,
@@ -199,6 +200,47 @@ pub fn is_of_the_loop(tx: &mut Tx<'_>, name: &str, version: Option<Version>) -> 
     let sql = "SELECT 1 FROM registry_versions
                WHERE model = ?1 AND (CAST(?2 AS INTEGER) IS NULL OR version = ?2) LIMIT 1";
     Ok(!tx.query(sql, &[name.as_str().into(), version.into()])?.is_empty())
+}
+
+/// A registered model at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Glance {
+    /// Its name.
+    pub name: String,
+    /// How many versions it has.
+    pub versions: u64,
+    /// The number of the newest one.
+    pub newest: Option<Version>,
+    /// SHA-256 over the tree of the newest one's artifacts, when they are kept here.
+    pub digest: Option<Digest>,
+    /// Which version each alias points to.
+    pub aliases: BTreeMap<String, Version>,
+    /// Whether it is a prompt.
+    pub prompt: bool,
+}
+
+/// Up to `limit` registered models by name, whoever registered them.
+///
+/// # Errors
+/// What the store said.
+pub fn glances(tx: &mut Tx<'_>, limit: u64) -> Result<Vec<Glance>, StoreError> {
+    let sql = "SELECT m.name, count(v.version), max(v.version)
+               FROM registry_models m LEFT JOIN registry_model_versions v ON v.name = m.name
+               GROUP BY m.name ORDER BY m.name LIMIT ?1";
+    let mut glances = Vec::new();
+    for row in tx.query(sql, &[limit.into()])? {
+        let (name, newest): (String, Option<Version>) = (row.get(0)?, row.get(2)?);
+        let newest_one = newest.map(|newest| registered_version(tx, &name, newest)).transpose()?;
+        glances.push(Glance {
+            versions: row.get(1)?,
+            newest,
+            digest: newest_one.and_then(|version| version.digest),
+            aliases: crate::query::aliases(tx, &name)?,
+            prompt: is_prompt(tx, &name)?,
+            name,
+        });
+    }
+    Ok(glances)
 }
 
 /// The columns of a version, as [`bare_version`] reads them.

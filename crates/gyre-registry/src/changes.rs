@@ -157,10 +157,15 @@ fn version_row<'a>(change: &'a Change, entry: &'a Entry, description: Option<Str
         run_link: run_link.as_deref(),
         logged_model: logged_model.as_deref(),
         description,
-        // Somebody without a name is nobody to name.
-        user: entry.actor.strip_prefix("user:").filter(|user| *user != "local"),
+        user: user(&entry.actor),
         digest: digest.as_ref(),
     })
+}
+
+/// The user behind an actor (`user:ada`, `token:t1(user:ada)`); somebody without a name is nobody to name.
+fn user(actor: &str) -> Option<&str> {
+    let (_, user) = actor.split_once("user:")?;
+    Some(user.trim_end_matches(')')).filter(|user| *user != "local")
 }
 
 fn insert_model(

@@ -17,12 +17,14 @@
 //! | `rules` | names, aliases, tags, stages: what they may be; pure |
 //! | [`source`] | where a version's artifacts may be; pure |
 //! | [`filter`], `search`, `page` | MLflow's filter grammar, and pages of what it finds |
+//! | `webhooks` | who is to be told of changes, where, with which secret |
+//! | [`events`], [`deliveries`] | what they are told, made from the journal; and what they are still to be told |
 //! | `projection`, `changes` | how each fact changes the tables |
 //! | `numbers`, `texts` | numbers never used again; texts too long for a fact |
 //!
 //! Invariants
 //! - Nothing here writes but the projection. Whoever wants a version promoted appends a fact. What a fact cannot hold is
-//!   written beside it, in the same transaction: long texts under their digest, claimed numbers.
+//!   written beside it, in the same transaction: long texts under their digest, claimed numbers, webhooks' secrets.
 //! - A fact about a version that was never registered, or a second registration of one, does not enter the journal: the
 //!   projection refuses, and with it the transaction.
 //! - A version's number is never used again, whatever became of the version or of its model.
@@ -32,8 +34,10 @@
 mod catalog;
 mod changes;
 mod columns;
+pub mod deliveries;
 mod edit;
 mod edit_version;
+pub mod events;
 pub mod filter;
 mod numbers;
 mod page;
@@ -45,9 +49,10 @@ mod search;
 pub mod source;
 mod tables;
 mod texts;
+mod webhooks;
 
 pub use catalog::{
-    RegisteredModel, RegisteredVersion, is_of_the_loop, is_prompt, is_registered, latest_versions,
+    Glance, RegisteredModel, RegisteredVersion, glances, is_of_the_loop, is_prompt, is_registered, latest_versions,
     registered_model, registered_version, registered_versions, version_by_alias,
 };
 pub use edit::{
@@ -72,3 +77,6 @@ pub use rules::{
     new_alias as check_new_alias, tag_key, version_number,
 };
 pub use search::{Found, MAX_MODELS, MAX_VERSIONS, search_models, search_versions};
+pub use webhooks::{
+    Undelivered, Webhook, WebhookChange, change_webhook, create_webhook, delete_webhook, webhook, webhooks,
+};

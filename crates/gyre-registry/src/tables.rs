@@ -113,3 +113,37 @@ INSERT INTO registry_models (name, created, updated)
 INSERT INTO registry_numbers (name, last)
     SELECT name, max(version) FROM registry_model_versions GROUP BY name;
 ";
+
+/// Webhooks, and what they are still to be told.
+pub(crate) const WEBHOOKS: &str = "
+CREATE TABLE registry_webhooks (
+    webhook_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    description TEXT,
+    url TEXT NOT NULL,
+    secret TEXT,
+    status TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL
+) STRICT;
+CREATE TABLE registry_webhook_events (
+    webhook_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (webhook_id, event)
+) STRICT;
+CREATE INDEX registry_webhook_events_by_event ON registry_webhook_events (event);
+CREATE TABLE registry_deliveries (
+    entry INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    webhook_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (entry, part, webhook_id)
+) STRICT;
+CREATE INDEX registry_deliveries_due ON registry_deliveries (state, due);
+CREATE INDEX registry_deliveries_by_webhook ON registry_deliveries (webhook_id, state, due);
+CREATE TABLE registry_cursor (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+";

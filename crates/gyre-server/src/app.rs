@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use gyre_access::Gate;
+use gyre_access::egress::Egress;
 use gyre_artifacts::Artifacts;
 use gyre_core::Clock;
 use gyre_gateway::Gateway;
 use gyre_loop::Desk;
+use gyre_registry::deliveries::Pace;
 use gyre_store::{Store, StoreError, Tx};
 use tokio::sync::Semaphore;
 
@@ -43,6 +45,10 @@ pub struct App {
     /// The folder with MLflow's own pages.
     pub(crate) pages: Option<PathBuf>,
     chunks: Semaphore,
+    /// The way out: what webhooks are told goes through here.
+    pub(crate) egress: Arc<Egress>,
+    /// How often a webhook that does not answer is tried.
+    pub(crate) pace: Pace,
     /// Who may come in.
     pub(crate) gate: Gate,
     /// How this server is reached; known once it listens.
@@ -74,6 +80,8 @@ impl App {
             artifacts: Artifacts::local(Arc::clone(&store), Arc::clone(&clock)),
             pages: None,
             chunks: Semaphore::new(CHUNKS),
+            egress: Arc::new(Egress::new(Vec::new())),
+            pace: Pace::default(),
             desk,
             gateway,
             store,
@@ -97,6 +105,16 @@ impl App {
     /// The same with MLflow's own pages under `/mlflow/`, from a folder that [`crate::pages_folder`] has checked.
     pub fn with_pages(self, folder: PathBuf) -> Self {
         Self { pages: Some(folder), ..self }
+    }
+
+    /// The same with a door to the outside that opens to more than public `https` addresses.
+    pub fn with_egress(self, egress: Egress) -> Self {
+        Self { egress: Arc::new(egress), ..self }
+    }
+
+    /// The same with webhooks tried again at another pace.
+    pub fn with_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// Runs something that hashes a password.

@@ -10,6 +10,7 @@
 //! | `payload` | bodies: read within limits of size and time, JSON with the place of a mistake |
 //! | `inference` | `/v2`: Open Inference Protocol V2 (REST) |
 //! | `rest` | `/v1`, `/health`: gyre's own API |
+//! | `messenger` | tells webhooks what happened |
 //! | `mlflow` | `/api`, `/ajax-api`: MLflow's REST protocol |
 //! | `ui` | the control room: pages for people |
 //! | [`lineage`] | where an answer came from, and what came of data |
@@ -37,6 +38,7 @@ mod guard;
 mod headers;
 mod inference;
 pub mod lineage;
+mod messenger;
 mod mlflow;
 pub mod news;
 mod pages;

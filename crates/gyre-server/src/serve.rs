@@ -24,6 +24,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::messenger::Messenger;
 use crate::front::Front;
 use crate::guard::Names;
 use crate::stall::Stalling;
@@ -144,6 +145,8 @@ impl Server {
         app.asks = self.front.asks(self.local);
         app.front = self.front;
         let app = Arc::new(app);
+        let (store, egress, clock) = (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
+        let messenger = Messenger::start(store, egress, clock, app.pace)?;
         let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let collecting = tokio::spawn(collect(Arc::clone(&app)));
@@ -187,6 +190,8 @@ impl Server {
         collecting.abort();
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+        // May wait for a webhook that is just being told.
+        let _ = tokio::task::spawn_blocking(move || drop(messenger)).await;
         Ok(())
     }
 }

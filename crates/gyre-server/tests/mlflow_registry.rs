@@ -7,7 +7,7 @@ use gyre_core::Fact;
 use gyre_core::expr::GateResult;
 use gyre_store::journal;
 use serde_json::{Value, json};
-use support::{CLASSIFIER, OTHER_REGRESSOR, REGRESSOR, Scene, name};
+use support::{OTHER_REGRESSOR, Scene, name};
 
 const BASE: &str = "/api/2.0/mlflow";
 const AGENT: &str = "mlflow-python-client/3.17.2";
@@ -201,7 +201,6 @@ fn a_version_that_did_not_pass_its_gates_cannot_be_made_champion() {
     ] {
         refused(&scene, method, path, &body, 409, "RESOURCE_CONFLICT");
     }
-    let _ = (CLASSIFIER, REGRESSOR);
 }
 
 #[test]
@@ -229,4 +228,49 @@ fn nonsense_is_a_proper_error() {
     }
     let broken = scene.post(&format!("{BASE}/registered-models/create"), "{\"name\": ");
     assert_eq!((broken.status, broken.json()["error_code"].as_str()), (400, Some("INVALID_PARAMETER_VALUE")));
+}
+
+#[test]
+fn a_version_of_a_logged_model_records_the_digest_of_its_artifacts() {
+    let scene = Scene::empty();
+    let experiment = done(&scene, "POST", "experiments/create", &json!({"name": "e"}));
+    let run = done(&scene, "POST", "runs/create", &json!({"experiment_id": experiment["experiment_id"]}));
+    let run_id = run["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let body = json!({
+        "experiment_id": experiment["experiment_id"], "name": "model", "source_run_id": run_id
+    });
+    let logged = done(&scene, "POST", "logged-models", &body)["model"]["info"].clone();
+    let (id, uri) = (logged["model_id"].as_str().unwrap(), logged["artifact_uri"].as_str().unwrap());
+    let path = uri.strip_prefix("mlflow-artifacts:/").unwrap();
+    let put = scene.connect().send(
+        "PUT",
+        &format!("/api/2.0/mlflow-artifacts/artifacts/{path}/MLmodel"),
+        &[("content-type", "application/octet-stream")],
+        b"flavors: {}\n",
+    );
+    assert_eq!(put.status, 200, "{}", put.body);
+
+    done(&scene, "POST", "registered-models/create", &json!({"name": "m"}));
+    let source = format!("models:/{id}");
+    let body = json!({"name": "m", "source": source, "model_id": id});
+    let version = done(&scene, "POST", "model-versions/create", &body)["model_version"].clone();
+    assert_eq!((&version["source"], &version["run_id"]), (&json!(source), &json!(run_id)));
+    let download = done(&scene, "GET", "model-versions/get-download-uri?name=m&version=1", &Value::Null);
+    assert_eq!(download["artifact_uri"], uri);
+    let kept = scene.store().read(|tx| gyre_registry::registered_version(tx, "m", 1)).unwrap();
+    let file = gyre_core::Digest::of(b"flavors: {}\n");
+    let tree = gyre_core::Digest::of(format!("MLmodel\0{}\0{file}\n", 12).as_bytes());
+    assert_eq!(kept.digest, Some(tree));
+    let logged = done(&scene, "GET", &format!("logged-models/{id}"), &Value::Null);
+    let tags = logged["model"]["info"]["tags"].to_string();
+    assert!(tags.contains("mlflow.modelVersions") && tags.contains("\\\"name\\\":\\\"m\\\""), "{tags}");
+
+    let artifacts = format!("mlflow-artifacts:/{}", path.split('/').next().unwrap());
+    let body = json!({"name": "m", "source": format!("{artifacts}/another"), "run_id": run_id});
+    refused(&scene, "POST", "model-versions/create", &body, 400, "INVALID_PARAMETER_VALUE");
+    let body = json!({"name": "m", "source": "models:/m/1"});
+    let copy = done(&scene, "POST", "model-versions/create", &body)["model_version"].clone();
+    assert_eq!(copy["source"], "models:/m/1");
+    let kept = scene.store().read(|tx| gyre_registry::registered_version(tx, "m", 2)).unwrap();
+    assert_eq!((kept.digest, kept.download_uri()), (Some(tree), uri));
 }

@@ -22,6 +22,7 @@ os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = f"{FOLDER.name}/artifacts"
 os.environ["_MLFLOW_SERVER_SERVE_ARTIFACTS"] = "true"
 os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{FOLDER.name}/mlflow.db"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"] = "true"
 
 import logging
 
@@ -34,6 +35,7 @@ from mlflow.server import app
 SESSION = requests.Session()
 SESSION.trust_env = False
 TOKEN = "\0the token of the answer before"
+ID = "\0the id of the webhook before"
 PROMPT = "mlflow.prompt.is_prompt"
 
 
@@ -270,6 +272,29 @@ def steps():
     yield ("DELETE", f"{models}/delete", {})
     yield create("m2")
     yield (*version("m2"), "a number is never used again, also after its model was deleted")
+    # Webhooks.
+    created = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
+    hook = {"name": "hook", "url": "https://127.0.0.1:9/x", "events": [created]}
+    yield ("GET", "webhooks", {})
+    yield ("POST", "webhooks", hook)
+    yield ("GET", f"webhooks/{ID}", {})
+    yield ("GET", "webhooks/none", {})
+    yield ("PATCH", f"webhooks/{ID}", {"description": "words", "status": "DISABLED"})
+    yield ("PATCH", f"webhooks/{ID}", {"name": "other", "events": [{"entity": "PROMPT_TAG", "action": "SET"}]})
+    yield ("PATCH", f"webhooks/{ID}", {"url": "ftp://127.0.0.1/"})
+    yield ("PATCH", "webhooks/none", {"name": "x"})
+    yield ("GET", "webhooks", {})
+    for wrong in [{"name": "-x"}, {"name": "x" * 64}, {"name": ""}, {"url": ""}, {"url": "ftp://127.0.0.1/"}, {"url": "https://"}, {"events": []}, {"events": [{"entity": "REGISTERED_MODEL", "action": "DELETED"}]}]:
+        yield ("POST", "webhooks", {**hook, **wrong})
+    yield (*("POST", "webhooks", {**hook, "events": [{"entity": "FOO", "action": "SET"}]}), "MLflow answers HTML (500) to an event that there is not")
+    yield ("POST", "webhooks", {**hook, "name": "a.b-c_D", "status": "DISABLED", "secret": "s", "description": "d"})
+    yield ("GET", "webhooks", {"max_results": 1})
+    yield ("GET", "webhooks", {"max_results": 1, "page_token": TOKEN})
+    yield ("GET", "webhooks", {"max_results": 1001})
+    yield ("GET", "webhooks", {"max_results": -1})
+    yield ("POST", "webhooks/none/test", {})
+    yield ("DELETE", f"webhooks/{ID}", {})
+    yield ("DELETE", f"webhooks/{ID}", {})
     # What is no request.
     yield create(7)
     yield create(["m"])
@@ -284,8 +309,10 @@ class Peer:
     def __init__(self, url):
         self.base = f"{url.rstrip('/')}/api/2.0/mlflow/"
         self.token = None
+        self.webhook = None
 
     def ask(self, method, path, fields):
+        path = path.replace(ID, self.webhook or "")
         fields = {key: self.token if value == TOKEN else value for key, value in fields.items()}
         if method == "GET":
             answer = SESSION.get(self.base + path, params=fields, timeout=30)
@@ -297,6 +324,8 @@ class Peer:
             body = {"not JSON": answer.text[:200]}
         if isinstance(body, dict) and "next_page_token" in body:
             self.token = body["next_page_token"]
+        if method == "POST" and path == "webhooks" and "webhook" in body:
+            self.webhook = body["webhook"]["webhook_id"]
         if answer.status_code != 200:
             return answer.status_code, body.get("error_code")
         return answer.status_code, reduced(body)
@@ -313,6 +342,8 @@ def reduced(value):
         assert isinstance(out["creation_timestamp"], int), out
         out["changed since"] = out["last_updated_timestamp"] > out.pop("creation_timestamp")
         out.pop("last_updated_timestamp")
+    if "webhook_id" in out:
+        out["webhook_id"] = "there"
     if "next_page_token" in out:
         out["next_page_token"] = "there"
     if isinstance(out.get("tags"), list):

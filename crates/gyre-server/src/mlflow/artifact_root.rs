@@ -32,7 +32,7 @@ pub(crate) fn of_logged_model(tx: &mut Tx<'_>, model: &str) -> Result<Root, Stor
 /// # Errors
 /// As [`of_run`].
 pub(crate) fn of_version(tx: &mut Tx<'_>, name: &str, version: i64) -> Result<Root, StoreError> {
-    let sql = "SELECT source FROM registry_model_versions WHERE name = ?1 AND version = ?2";
+    let sql = "SELECT coalesce(location, source) FROM registry_model_versions WHERE name = ?1 AND version = ?2";
     let rows = tx.query(sql, &[name.into(), version.into()])?;
     let row =
         rows.first().ok_or_else(|| StoreError::not_found("model version", format!("{name}/{version}")))?;
@@ -52,7 +52,7 @@ pub(crate) fn of_source(tx: &mut Tx<'_>, source: &str) -> Result<Root, StoreErro
     };
     let ((_, root), inner) = match (by_way("runs:"), by_way("models:")) {
         (Some((run, inner)), _) => (of_run(tx, run)?, inner),
-        // `models:/m-…` is a logged model; `models:/NAME/VERSION` would be another version, which no source is.
+        // `models:/m-…` is a logged model; of another version (`models:/NAME/VERSION`), the location is recorded.
         (_, Some((model, inner))) if model.starts_with("m-") => (of_logged_model(tx, model)?, inner),
         _ => ((String::new(), Folder::from_uri(source).map_err(invalid)?), ""),
     };

@@ -7,6 +7,7 @@
 //! | `aliases` | aliases; for a model that the loop keeps, `champion` is a promotion |
 //! | `search` | searching both |
 //! | `show` | models and versions as MLflow writes them |
+//! | `webhooks` | who is told of changes |
 //! | `tracked` | what tracking knows of runs and logged models |
 
 mod aliases;
@@ -15,6 +16,7 @@ pub(super) mod search;
 mod show;
 mod tracked;
 mod versions;
+mod webhooks;
 
 use axum::http::Method;
 use gyre_registry::{Author, Stage};
@@ -47,6 +49,13 @@ pub(super) fn routes(routes: &mut Routes) {
     endpoint(routes, post, "/model-versions/transition-stage", Need::Write, versions::transition_stage);
     endpoint(routes, post, "/model-versions/set-tag", Need::Write, versions::set_tag);
     endpoint(routes, delete, "/model-versions/delete-tag", Need::Write, versions::delete_tag);
+    // A webhook has the server connect to an address, and its own may hold a key.
+    endpoint(routes, post, "/webhooks", Need::Admin, webhooks::create);
+    endpoint(routes, get, "/webhooks", Need::Admin, webhooks::list);
+    endpoint(routes, get, "/webhooks/{id}", Need::Admin, webhooks::get);
+    endpoint(routes, patch, "/webhooks/{id}", Need::Admin, webhooks::update);
+    endpoint(routes, delete, "/webhooks/{id}", Need::Admin, webhooks::delete);
+    endpoint(routes, post, "/webhooks/{id}/test", Need::Admin, webhooks::test);
 }
 
 /// A tag, as requests bear it.

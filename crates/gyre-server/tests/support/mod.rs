@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,10 +48,21 @@ models:
     train: {data: sales}
 "#;
 
+/// A clock that goes on whenever it is looked at, so that what comes later is later.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 pub struct Scene {
     pub address: SocketAddr,
     pub desk: Arc<Desk>,
     pub clock: Arc<ManualClock>,
+    read: Arc<dyn Clock>,
+    setup: Box<dyn Fn(App) -> App>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
     _dir: tempfile::TempDir,
@@ -85,17 +97,23 @@ impl Scene {
         Self::behind(Front::default(), |_| ())
     }
 
-    /// The same with a server that reads another clock.
-    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self::open(Front::default(), Some(clock), |_| ())
+    /// The same with a server whose clock goes on, set up by `setup`, also when it is started again.
+    pub fn ticking(setup: impl Fn(App) -> App + 'static) -> Self {
+        let clock = Ticking(AtomicI64::new(1_795_000_000_000));
+        Self::open(Front::default(), Some(Arc::new(clock)), Box::new(setup), |_| ())
     }
 
     /// The same behind `front`, after `prepare` has been at the store.
     pub fn behind(front: Front, prepare: impl FnOnce(&Store)) -> Self {
-        Self::open(front, None, prepare)
+        Self::open(front, None, Box::new(|app| app), prepare)
     }
 
-    fn open(front: Front, read: Option<Arc<dyn Clock>>, prepare: impl FnOnce(&Store)) -> Self {
+    fn open(
+        front: Front,
+        read: Option<Arc<dyn Clock>>,
+        setup: Box<dyn Fn(App) -> App>,
+        prepare: impl FnOnce(&Store),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gyre.yaml"), PROJECT).unwrap();
         let clock = Arc::new(ManualClock::at(moment("2026-03-01T00:00:00Z")));
@@ -103,17 +121,25 @@ impl Scene {
         let desk = Arc::new(desk);
         desk.advance(clock.now(), true).unwrap();
         prepare(desk.store());
-        let server = Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap();
-        let address = server.local_addr();
         let read = read.unwrap_or_else(|| Arc::clone(&clock) as Arc<dyn Clock>);
-        let app = App::new(Arc::clone(&desk), read);
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut scene = Self { address, desk, clock, read, setup, stop: None, server: None, _dir: dir };
+        scene.start(front);
+        scene
+    }
+
+    /// Starts a server, the next one after [`Scene::stop`].
+    pub fn start(&mut self, front: Front) {
+        let server = Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap();
+        self.address = server.local_addr();
+        let app = (self.setup)(App::new(Arc::clone(&self.desk), Arc::clone(&self.read)));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let server = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(server.run(app, async { drop(stopped.await) })).unwrap();
         });
-        Self { address, desk, clock, stop: Some(stop), server: Some(server), _dir: dir }
+        (self.stop, self.server) = (Some(stop), Some(server));
     }
 
     /// The same with `demand` version 1 (a ridge regression) and `size` version 1 (a classifier) serving.

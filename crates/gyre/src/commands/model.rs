@@ -1,14 +1,17 @@
 //! `gyre model`: models, their versions, and who takes their traffic.
 
 use clap::{Args, Subcommand};
-use gyre_core::ModelName;
-use gyre_registry::{ModelRecord, VersionRecord};
+use gyre_core::{ModelName, Version};
+use gyre_registry::{Glance, ModelRecord, RegisteredVersion, VersionRecord};
 use serde_json::json;
 
 use super::traffic;
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
+
+/// Models of clients that are listed at most.
+const LISTED: u64 = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
@@ -32,8 +35,8 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The model.
-    model: ModelName,
+    /// The model: one of gyre.yaml, or one that a client registered.
+    model: String,
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
@@ -51,9 +54,11 @@ pub(crate) fn run(command: &ModelCommand) -> Result<(), Failure> {
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let project = args.project.read()?;
-    let mut models = match args.project.store_if_any()? {
-        Some(store) => store.read(gyre_registry::models)?,
-        None => Vec::new(),
+    let (mut models, mut registered) = match args.project.store_if_any()? {
+        Some(store) => {
+            store.read(|tx| Ok((gyre_registry::models(tx)?, gyre_registry::glances(tx, LISTED)?)))?
+        }
+        None => (Vec::new(), Vec::new()),
     };
     for name in project.models.keys() {
         if models.iter().all(|known| known.name != *name) {
@@ -67,8 +72,9 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         }
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));
+    registered.retain(|glance| models.iter().all(|model| model.name.as_str() != glance.name));
     if args.output.json {
-        return show::json(&json!({ "models": models }));
+        return show::json(&json!({ "models": models, "registered": registered }));
     }
     let row = |model: &ModelRecord| {
         let alias = |name: &str| show::version(model.aliases.get(name).copied());
@@ -82,24 +88,57 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         ]
     };
     let header = ["MODEL", "VERSIONS", "RUNS", "CHAMPION", "CHALLENGER", "TRAFFIC"];
-    show::say(show::table(&header, &[1, 2], models.iter().map(row).collect()))
+    let mut lines = Vec::new();
+    if !models.is_empty() || registered.is_empty() {
+        lines.push(show::table(&header, &[1, 2], models.iter().map(row).collect()));
+    }
+    if !registered.is_empty() {
+        let row = |glance: &Glance| {
+            vec![
+                glance.name.clone(),
+                if glance.prompt { "prompt" } else { "model" }.to_owned(),
+                glance.versions.to_string(),
+                show::version(glance.newest),
+                aliases(&glance.aliases),
+                glance.digest.map_or_else(|| "–".to_owned(), |digest| digest.short()),
+            ]
+        };
+        let header = ["REGISTERED BY CLIENTS", "KIND", "VERSIONS", "NEWEST", "ALIASES", "DIGEST OF NEWEST"];
+        lines.push(show::table(&header, &[2], registered.iter().map(row).collect()));
+    }
+    show::say(lines.join("\n\n"))
+}
+
+fn aliases(aliases: &std::collections::BTreeMap<String, Version>) -> String {
+    let one = |(alias, version): (&String, &Version)| format!("{alias}=v{version}");
+    aliases.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn show_one(args: &ShowArgs) -> Result<(), Failure> {
     let project = args.project.read()?;
-    let spec = args.project.model(&project, &args.model)?;
-    let versions = match args.project.store_if_any()? {
-        Some(store) => store.read(|tx| gyre_registry::versions(tx, &args.model))?,
+    let store = args.project.store_if_any()?;
+    let (name, text) = (args.model.parse::<ModelName>(), args.model.as_str());
+    let registered = match &store {
+        Some(store) => store.read(|tx| gyre_registry::registered_versions(tx, text))?,
+        None => Vec::new(),
+    };
+    let declared = name.as_ref().is_ok_and(|name| project.models.contains_key(name));
+    if !declared && !registered.is_empty() {
+        return show_registered(args, &registered);
+    }
+    let name = name.map_err(Failure::because)?;
+    let spec = args.project.model(&project, &name)?;
+    let versions = match &store {
+        Some(store) => store.read(|tx| gyre_registry::versions(tx, &name))?,
         None => Vec::new(),
     };
     if args.output.json {
-        let model =
-            json!({"name": args.model, "task": spec.task, "target": spec.target, "metric": spec.metric});
-        return show::json(&json!({ "model": model, "versions": versions }));
+        let model = json!({"name": name, "task": spec.task, "target": spec.target, "metric": spec.metric});
+        return show::json(&json!({ "model": model, "versions": versions, "registered": registered }));
     }
     let mut lines = vec![format!(
         "{}: {} of `{}`, measured by {}{}",
-        show::strong(args.model.as_str()),
+        show::strong(name.as_str()),
         format!("{:?}", spec.task).to_lowercase(),
         spec.target,
         spec.metric.name(),
@@ -108,8 +147,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
     lines.push(String::new());
     if versions.is_empty() {
         lines.push(format!(
-            "no version yet: `gyre train {}` asks the running server for the first",
-            args.model
+            "no version yet: `gyre train {name}` asks the running server for the first"
         ));
         return show::say(lines.join("\n"));
     }
@@ -135,7 +173,40 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
     for version in &versions {
         lines.extend(judgement(version));
     }
+    let of_clients: Vec<RegisteredVersion> = registered
+        .into_iter()
+        .filter(|version| versions.iter().all(|known| known.registered.version != version.version))
+        .collect();
+    if !of_clients.is_empty() {
+        lines.push("\nregistered by clients: these serve nobody, for they passed no gate".to_owned());
+        lines.push(registered_table(&of_clients));
+    }
     show::say(lines.join("\n"))
+}
+
+/// A model that only clients know.
+fn show_registered(args: &ShowArgs, versions: &[RegisteredVersion]) -> Result<(), Failure> {
+    if args.output.json {
+        return show::json(&json!({ "model": {"name": args.model}, "registered": versions }));
+    }
+    let title = format!("{}: registered by clients", show::strong(&args.model));
+    show::say([title, String::new(), registered_table(versions)].join("\n"))
+}
+
+fn registered_table(versions: &[RegisteredVersion]) -> String {
+    let row = |version: &RegisteredVersion| {
+        vec![
+            format!("v{}", version.version),
+            version.stage.clone(),
+            version.aliases.join(", "),
+            version.run_id.clone().unwrap_or_default(),
+            version.digest.map_or_else(|| "–".to_owned(), |digest| digest.short()),
+            version.source.clone(),
+            show::minute(version.created),
+        ]
+    };
+    let header = ["VERSION", "STAGE", "ALIASES", "RUN", "DIGEST", "SOURCE", "REGISTERED"];
+    show::table(&header, &[], versions.iter().map(row).collect())
 }
 
 /// What the gates said of a version.

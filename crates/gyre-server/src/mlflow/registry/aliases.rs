@@ -11,6 +11,7 @@ use serde_json::json;
 use super::show;
 use crate::mlflow::call::{Answer, Call, done, json, required};
 use crate::mlflow::{ErrorCode, MlflowError};
+use crate::routes::Need;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Alias {
@@ -59,8 +60,10 @@ fn kept<T>(call: &Call<T>, name: &str) -> Option<ModelName> {
     call.app.desk.project().models.contains_key(&name).then_some(name)
 }
 
-/// Makes `version` champion, as a person would at the desk. One that is champion already is left as it is.
+/// Makes `version` champion, as a person would at the desk, for which it takes the same role. One that is champion already
+/// is left as it is.
 async fn promote<T>(call: &Call<T>, model: ModelName, version: Version) -> Result<(), MlflowError> {
+    call.caller.may(Need::Approve).map_err(|unfit| MlflowError::with_status(unfit.status, &unfit.message))?;
     let named = model.clone();
     let standing = call.read(move |tx| {
         gyre_registry::registered_version(tx, named.as_str(), version)?;

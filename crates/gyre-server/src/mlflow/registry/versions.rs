@@ -41,7 +41,10 @@ pub(super) async fn create(call: Call<Create>) -> Answer {
         let (run, logged_model) = (run_id.as_deref(), model_id.as_deref());
         let claim = Claim { source: &source, run, logged_model, prompt };
         let origin = source::check(tx, &tracked::Here, claim)?;
-        let digest = tracked::digest(tx, origin.location.as_deref().unwrap_or(&origin.source))?;
+        let digest = match prompt {
+            true => None,
+            false => tracked::digest(tx, origin.location.as_deref().unwrap_or(&origin.source))?,
+        };
         let new = NewVersion {
             name,
             number: None,
@@ -55,7 +58,11 @@ pub(super) async fn create(call: Call<Create>) -> Answer {
             tags,
             digest,
         };
-        gyre_registry::create_version(tx, &author, new)
+        let version = gyre_registry::create_version(tx, &author, new)?;
+        if let Some(model) = version.logged_model.as_deref().filter(|_| !prompt) {
+            tracked::note_version(tx, &author, model, &version.name, version.version)?;
+        }
+        Ok(version)
     };
     let version = call.write(create).await?;
     json(&json!({"model_version": show::version(&version)}))
