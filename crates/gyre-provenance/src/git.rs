@@ -73,22 +73,15 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
         return None;
     }
     let mut git = Git { folder: folder.to_owned(), filters: Vec::new() };
-    let mut try_to = |what: &str, outcome: Result<Output, String>| match outcome {
-        Ok(output) => Some(output),
-        Err(why) => {
-            notes.push(format!("{what}: {why}"));
-            None
-        }
-    };
-    let root = try_to("the Git repository cannot be read", git.run(["rev-parse", "--show-toplevel"]))?;
+    let root = git.run(["rev-parse", "--show-toplevel"]);
+    let root = told("the Git repository cannot be read", root, notes)?;
     let root = PathBuf::from(root.text().trim_end_matches('\n'));
     git.folder.clone_from(&root);
     let settings = git.run(["config", "--list", "--show-scope", "--name-only", "-z"]);
-    git.filters = filters(&try_to("the settings of the Git repository cannot be read", settings)?.text());
-    if git.filters.len() == FILTERS {
-        notes.push(format!(
-            "the Git repository has more than {FILTERS} settings of filters and was left alone"
-        ));
+    let settings = told("the settings of the Git repository cannot be read", settings, notes)?;
+    git.filters = filters(&settings.text());
+    if settings.cut || git.filters.len() == FILTERS {
+        notes.push(format!("the Git repository has too many settings and was left alone"));
         return None;
     }
     let arguments = [
@@ -99,7 +92,7 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
         "--untracked-files=normal",
         "--ignore-submodules=dirty",
     ];
-    let status = try_to("the state of the Git repository cannot be read", git.run(arguments))?;
+    let status = told("the state of the Git repository cannot be read", git.run(arguments), notes)?;
     if status.cut {
         notes.push("so many files differ from the commit that not all were looked at".to_owned());
     }
@@ -140,6 +133,11 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
     let dvc_files = dvc_files
         .map(|output| output.text().split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect());
     Some(Found { root, code, diff, dvc_files: dvc_files.unwrap_or_default() })
+}
+
+/// What Git said; or none, and `notes` are told why.
+fn told(what: &str, outcome: Result<Output, String>, notes: &mut Vec<String>) -> Option<Output> {
+    outcome.map_err(|why| notes.push(format!("{what}: {why}"))).ok()
 }
 
 /// The names of the settings that make a repository's own filters; those of the user, which Git LFS has, stay.

@@ -93,10 +93,14 @@ pub fn collect(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
             let sql = "SELECT w.webhook_id FROM registry_webhooks w, registry_webhook_events e
                        WHERE e.webhook_id = w.webhook_id AND w.status = 'ACTIVE' AND e.event = ?1";
             for row in tx.query(sql, &[event.name.into()])? {
-                let sql = "INSERT INTO registry_deliveries (entry, part, webhook_id, event, attempts, due, state)
+                let sql =
+                    "INSERT INTO registry_deliveries (entry, part, webhook_id, event, attempts, due, state)
                            VALUES (?1, ?2, ?3, ?4, 0, 0, 'waiting') ON CONFLICT DO NOTHING";
                 let webhook: String = row.get(0)?;
-                tx.execute(sql, &[entry.seq.into(), (part as u64).into(), webhook.into(), event.name.into()])?;
+                tx.execute(
+                    sql,
+                    &[entry.seq.into(), (part as u64).into(), webhook.into(), event.name.into()],
+                )?;
             }
         }
     }
@@ -277,7 +281,8 @@ pub fn failed(
         // Its webhook was deleted meanwhile.
         return Ok(());
     }
-    let sql = "UPDATE registry_deliveries SET due = ?2 WHERE webhook_id = ?1 AND state = 'waiting' AND due < ?2";
+    let sql =
+        "UPDATE registry_deliveries SET due = ?2 WHERE webhook_id = ?1 AND state = 'waiting' AND due < ?2";
     tx.execute(sql, &[delivery.webhook.as_str().into(), again.as_millis().into()])?;
     if !over {
         return Ok(());

@@ -12,7 +12,8 @@ use crate::record::{CHALLENGER, CHAMPION, Judgement, Moment, VersionStatus};
 use crate::{changes, tables};
 
 /// The registry's share of the store.
-pub const ROOM: Room = Room { name: "registry", migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS], project };
+pub const ROOM: Room =
+    Room { name: "registry", migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS], project };
 
 /// All of the traffic, in hundredths of a percent.
 const ALL: u32 = 10_000;

@@ -3,8 +3,8 @@
 //! Their table is written beside the fact that tells of them, in the same transaction, since it holds what no fact may: an
 //! address that may have a key in its path, and the secret that signs. The secret is never given back.
 
-use gyre_core::fact::RegistryChange as Change;
 use gyre_core::Timestamp;
+use gyre_core::fact::RegistryChange as Change;
 use gyre_store::{Cell, Row, StoreError, Tx};
 
 use crate::edit::Author;
@@ -115,7 +115,10 @@ impl WebhookChange {
         for event in events {
             if !EVENTS.contains(&event.as_str()) {
                 let known = EVENTS.join(", ");
-                return Err(invalid(format!("there is no event `{}`: expected one of {known}", shown(event))));
+                return Err(invalid(format!(
+                    "there is no event `{}`: expected one of {known}",
+                    shown(event)
+                )));
             }
         }
         Ok(Some(EVENTS.into_iter().filter(|known| events.iter().any(|event| event == known)).collect()))
@@ -132,16 +135,20 @@ pub fn create_webhook(
     id: String,
     new: WebhookChange,
 ) -> Result<Webhook, StoreError> {
-    let missing = |field: &str| invalid(format!("the parameter `{field}` is required, and is missing or empty"));
+    let missing =
+        |field: &str| invalid(format!("the parameter `{field}` is required, and is missing or empty"));
     let events = new.checked()?.ok_or_else(|| missing("events"))?;
     let name = new.name.clone().ok_or_else(|| missing("name"))?;
     let url = new.url.clone().ok_or_else(|| missing("url"))?;
     let many = tx.query("SELECT count(*) FROM registry_webhooks", &[])?;
     if many.first().map_or(Ok(0), |row| row.get::<i64>(0))? >= MAX_WEBHOOKS {
-        return Err(StoreError::Conflict(format!("there are {MAX_WEBHOOKS} webhooks already: delete some first")));
+        return Err(StoreError::Conflict(format!(
+            "there are {MAX_WEBHOOKS} webhooks already: delete some first"
+        )));
     }
     crate::deliveries::begin(tx)?;
-    let sql = "INSERT INTO registry_webhooks (webhook_id, name, description, url, secret, status, created, updated)
+    let sql =
+        "INSERT INTO registry_webhooks (webhook_id, name, description, url, secret, status, created, updated)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let cells = [
@@ -252,7 +259,8 @@ pub(crate) fn secret(tx: &mut Tx<'_>, id: &str) -> Result<Option<String>, StoreE
 
 fn from_row(tx: &mut Tx<'_>, row: &Row) -> Result<Webhook, StoreError> {
     let id: String = row.get(0)?;
-    let events = tx.query("SELECT event FROM registry_webhook_events WHERE webhook_id = ?1", &[id.as_str().into()])?;
+    let events =
+        tx.query("SELECT event FROM registry_webhook_events WHERE webhook_id = ?1", &[id.as_str().into()])?;
     let events = events.iter().map(|row| row.get::<String>(0)).collect::<Result<Vec<_>, _>>()?;
     let undelivered = crate::deliveries::undelivered(tx, &id)?;
     Ok(Webhook {
@@ -269,7 +277,8 @@ fn from_row(tx: &mut Tx<'_>, row: &Row) -> Result<Webhook, StoreError> {
 }
 
 fn put_events(tx: &mut Tx<'_>, id: &str, events: &[&str]) -> Result<(), StoreError> {
-    let sql = "INSERT INTO registry_webhook_events (webhook_id, event) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO registry_webhook_events (webhook_id, event) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     events.iter().try_for_each(|event| tx.execute(sql, &[id.into(), (*event).into()]).map(drop))
 }
 

@@ -19,6 +19,7 @@ use gyre_store::{Store, StoreError, Tx};
 use tokio::sync::Semaphore;
 
 use crate::front::Front;
+use crate::provenance::watch::Watch;
 
 /// Reads that run at a time.
 const READERS: usize = 8;
@@ -55,6 +56,8 @@ pub struct App {
     pub(crate) front: Front,
     /// Whether requests have to bring credentials.
     pub(crate) asks: bool,
+    /// Finds out where runs come from, unless that is switched off.
+    pub(crate) watch: Option<Watch>,
     readers: Semaphore,
     operations: Semaphore,
     hashing: Semaphore,
@@ -89,6 +92,7 @@ impl App {
             front: Front::default(),
             // Until it is known how the server is reached, nobody comes in unknown.
             asks: true,
+            watch: None,
             readers: Semaphore::new(READERS),
             operations: Semaphore::new(OPERATIONS),
             hashing: Semaphore::new(HASHING),
@@ -115,6 +119,15 @@ impl App {
     /// The same with webhooks tried again at another pace.
     pub fn with_pace(self, pace: Pace) -> Self {
         Self { pace, ..self }
+    }
+
+    /// The same, finding out where runs come from by looking into the processes of clients on this machine.
+    ///
+    /// # Errors
+    /// When no thread can be had for it.
+    pub fn with_provenance(self) -> std::io::Result<Self> {
+        let watch = Some(Watch::start(Arc::clone(&self.store))?);
+        Ok(Self { watch, ..self })
     }
 
     /// Runs something that hashes a password.

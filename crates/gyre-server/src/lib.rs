@@ -15,6 +15,7 @@
 //! | `ui` | the control room: pages for people |
 //! | [`lineage`] | where an answer came from, and what came of data |
 //! | [`news`] | a journal entry in a few words |
+//! | [`provenance`] | where runs came from |
 //! | [`report`] | the loop's report of a model, from the journal |
 //!
 //! Invariants
@@ -43,6 +44,7 @@ mod mlflow;
 pub mod news;
 mod pages;
 mod payload;
+pub mod provenance;
 pub mod report;
 mod rest;
 mod routes;

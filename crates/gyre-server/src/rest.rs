@@ -9,6 +9,7 @@ pub(crate) mod labels;
 pub(crate) mod lineage;
 pub(crate) mod models;
 pub(crate) mod operations;
+mod provenance;
 
 use axum::Json;
 use axum::extract::Path;
@@ -45,6 +46,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/v1/journal/verify", journal::verify)
         .get("/v1/lineage", lineage::of);
     access::routes(routes);
+    provenance::routes(routes);
 }
 
 /// Why a request was not carried out.

@@ -24,9 +24,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::messenger::Messenger;
 use crate::front::Front;
 use crate::guard::Names;
+use crate::messenger::Messenger;
+use crate::provenance::watch::Peer;
 use crate::stall::Stalling;
 use crate::{App, door, guard, headers, mlflow, routes};
 
@@ -145,7 +146,8 @@ impl Server {
         app.asks = self.front.asks(self.local);
         app.front = self.front;
         let app = Arc::new(app);
-        let (store, egress, clock) = (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
+        let (store, egress, clock) =
+            (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
         let messenger = Messenger::start(store, egress, clock, app.pace)?;
         let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -173,7 +175,10 @@ impl Server {
                 continue;
             }
             let entrance = Arc::clone(&entrance);
-            let service = service_fn(move |request| answer(Arc::clone(&entrance), peer, request));
+            let local = entrance.app.watch.as_ref().and_then(|_| stream.local_addr().ok());
+            let watched = local.map(|local| Arc::new(Peer::new(peer, local)));
+            let service =
+                service_fn(move |request| answer(Arc::clone(&entrance), peer, watched.clone(), request));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
@@ -216,6 +221,7 @@ struct Entrance {
 async fn answer(
     entrance: Arc<Entrance>,
     peer: SocketAddr,
+    watched: Option<Arc<Peer>>,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     if let Some(inner) = mlflow::below(request.uri()) {
@@ -227,6 +233,9 @@ async fn answer(
         Ok(()) => {
             let caller = door::caller(&entrance.app, peer, method, request.headers()).await;
             request.extensions_mut().insert(caller);
+            if let Some(watched) = watched {
+                request.extensions_mut().insert(watched);
+            }
             entrance.router.clone().oneshot(request.map(Body::new)).await?
         }
     };

@@ -59,7 +59,8 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Receiver<Told>) {
                 let Some((name, value)) = line.trim_end().split_once(": ") else { break };
                 headers.push((name.to_lowercase(), value.to_owned()));
             }
-            let length = headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse().unwrap();
+            let length =
+                headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse().unwrap();
             let mut body = vec![0; length];
             stream.read_exact(&mut body).unwrap();
             let status = statuses.next().copied().unwrap_or(200);
@@ -149,7 +150,11 @@ fn a_webhook_is_told_signed_and_of_nothing_else() {
 
     scene.register("demand", 1, support::REGRESSOR, &[]);
     scene.desk.promote(&support::name("demand"), 1, "user:test", "first").unwrap();
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap().json()["data"]["name"], "demand", "the loop's versions too");
+    assert_eq!(
+        told.recv_timeout(PATIENCE).unwrap().json()["data"]["name"],
+        "demand",
+        "the loop's versions too"
+    );
     let promoted = told.recv_timeout(PATIENCE).unwrap().json();
     assert_eq!(promoted["data"], json!({"name": "demand", "alias": "champion", "version": "1"}));
 
@@ -219,12 +224,25 @@ fn a_webhook_can_be_tried_changed_and_deleted_and_keeps_its_secret() {
     assert_eq!(tried["result"]["success"], false);
     assert_eq!(told.recv_timeout(PATIENCE).unwrap().json()["entity"], "prompt_tag");
 
-    let changed = done(&scene, "PATCH", &path, &json!({"status": "DISABLED", "description": "d", "secret": "hush2"}));
-    assert_eq!((&changed["webhook"]["status"], &changed["webhook"]["name"]), (&json!("DISABLED"), &json!("hook")));
+    let changed =
+        done(&scene, "PATCH", &path, &json!({"status": "DISABLED", "description": "d", "secret": "hush2"}));
+    assert_eq!(
+        (&changed["webhook"]["status"], &changed["webhook"]["name"]),
+        (&json!("DISABLED"), &json!("hook"))
+    );
     done(&scene, "POST", "registered-models/create", &json!({"name": "m"}));
-    done(&scene, "PATCH", &path, &json!({"status": "ACTIVE", "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}]}));
+    done(
+        &scene,
+        "PATCH",
+        &path,
+        &json!({"status": "ACTIVE", "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}]}),
+    );
     done(&scene, "POST", "model-versions/create", &json!({"name": "m", "source": "s3://b/m"}));
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap().json()["entity"], "model_version", "not what came while it was off");
+    assert_eq!(
+        told.recv_timeout(PATIENCE).unwrap().json()["entity"],
+        "model_version",
+        "not what came while it was off"
+    );
     let all = done(&scene, "GET", "webhooks", &Value::Null).to_string();
     let journaled = scene.store().read(|tx| journal::of_kind(tx, "registry", None)).unwrap();
     let journaled = serde_json::to_string(&journaled).unwrap();
@@ -242,11 +260,20 @@ fn the_server_connects_nowhere_that_it_must_not() {
     let scene = Scene::empty();
     let event = json!([{"entity": "REGISTERED_MODEL", "action": "CREATED"}]);
     for url in [
-        "http://127.0.0.1:80/", "https://127.0.0.1/", "http://169.254.169.254/latest/meta-data", "https://[::1]/",
-        "https://10.0.0.1/", "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://", "x",
+        "http://127.0.0.1:80/",
+        "https://127.0.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "http://example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "https://",
+        "x",
         "https://user:password@example.com/",
     ] {
-        let (status, answer) = ask(&scene, "POST", "webhooks", &json!({"name": "h", "url": url, "events": event}));
+        let (status, answer) =
+            ask(&scene, "POST", "webhooks", &json!({"name": "h", "url": url, "events": event}));
         assert_eq!((status, &answer["error_code"]), (400, &json!("INVALID_PARAMETER_VALUE")), "{url}");
     }
     for body in [

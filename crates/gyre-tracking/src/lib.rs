@@ -12,6 +12,7 @@
 //! | [`data`] | what runs logged, a page at a time |
 //! | [`filter`] | MLflow's filter grammar (pure) |
 //! | [`search`], [`page`] | searching, and the tokens of pages |
+//! | [`provenance`] | where runs came from |
 //! | [`seal`] | the digest of all that a run logged |
 //! | [`purge`] | removing for good |
 //! | [`limits`] | what may be a name, a key, a value (pure) |
@@ -36,6 +37,7 @@ pub mod logged_models;
 mod names;
 pub mod page;
 pub mod points;
+pub mod provenance;
 pub mod purge;
 mod room;
 pub mod runs;

@@ -3,7 +3,7 @@
 use gyre_store::{Room, StoreError, Tx};
 
 /// Tracking's share of the store.
-pub const ROOM: Room = Room { name: "tracking", migrations: &[TABLES], project };
+pub const ROOM: Room = Room { name: "tracking", migrations: &[TABLES, PROVENANCE], project };
 
 // `run` is a run's number within the store; `run_id` is its name to the world. The experiment stands again beside each
 // parameter, tag and metric, so that an index can answer "within this experiment, by this key, in this order". Long texts
@@ -148,6 +148,15 @@ CREATE TABLE tracking_model_metrics (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO tracking_experiments (id, name, artifact_location, stage, created, updated)
 VALUES (0, 'Default', 'mlflow-artifacts:/0', 'active', 0, 0);
+";
+
+// Records of where runs came from; the tag `gyre.provenance` of a run names its record.
+const PROVENANCE: &str = "
+CREATE TABLE tracking_provenance (
+    digest TEXT NOT NULL PRIMARY KEY,
+    source TEXT NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
 ";
 
 fn project(_: &mut Tx<'_>, _: &gyre_core::Entry) -> Result<(), StoreError> {

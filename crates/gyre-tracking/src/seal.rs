@@ -2,7 +2,8 @@
 //!
 //! SHA-256 over fields, each preceded by its length in bytes (64 bits, little-endian), so that no two runs of different
 //! contents have the same bytes. In this order: the run's id; each parameter (`param`, key, value); each tag (`tag`, key,
-//! value), without the run's name, which may change later; each metric (`metric`, key, and for every point of the history
+//! value), without the run's name, which may change later, and without the tags of [`provenance::TAGS`], which the server
+//! may write later, and of which the journal tells; each metric (`metric`, key, and for every point of the history
 //! its timestamp, step and IEEE 754 bits, 24 bytes, little-endian); each dataset (`dataset`, name, digest); each logged
 //! model (`model`, id); and, when artifacts are kept here, the digest of their tree (`artifacts`, 32 bytes). Parameters,
 //! tags and metrics are ordered by key.
@@ -11,7 +12,7 @@ use gyre_core::Digest;
 use gyre_store::{StoreError, Tx};
 use sha2::{Digest as _, Sha256};
 
-use crate::{data, history, tags};
+use crate::{data, history, provenance, tags};
 
 /// SHA-256 over all that the run `run_id` logged; `artifacts` is the digest of the tree of its artifacts.
 ///
@@ -28,7 +29,7 @@ pub fn seal(tx: &mut Tx<'_>, run_id: &str, artifacts: Option<Digest>) -> Result<
     for (key, value) in &run.params {
         [b"param".as_slice(), key.as_bytes(), value.as_bytes()].into_iter().for_each(&mut field);
     }
-    for (key, value) in run.tags.iter().filter(|(key, _)| key != tags::RUN_NAME) {
+    for (key, value) in run.tags.iter().filter(|(key, _)| is_sealed(key)) {
         [b"tag".as_slice(), key.as_bytes(), value.as_bytes()].into_iter().for_each(&mut field);
     }
     for metric in &run.metrics {
@@ -56,4 +57,8 @@ pub fn seal(tx: &mut Tx<'_>, run_id: &str, artifacts: Option<Digest>) -> Result<
     }
     let bytes: [u8; 32] = hash.finalize().into();
     Ok(Digest::from_bytes(bytes))
+}
+
+fn is_sealed(key: &str) -> bool {
+    key != tags::RUN_NAME && !provenance::TAGS.contains(&key)
 }

@@ -47,6 +47,9 @@ enum Command {
     Resume(commands::training::ResumeArgs),
     /// Read the journal and prove that nobody changed it.
     Journal(commands::journal::JournalArgs),
+    /// Look at a run: what it logged, and the code, packages, machine and data that it came from.
+    #[command(subcommand)]
+    Run(commands::run::RunCommand),
     /// Say where something came from, or what came of it.
     Lineage(commands::lineage::LineageArgs),
     /// Look after the project's memory: where it is, a copy of it, moving it to PostgreSQL.
@@ -103,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),
+        Command::Run(command) => commands::run::run(&command),
         Command::Lineage(args) => commands::lineage::run(&args),
         Command::Store(command) => commands::store::run(&command),
         Command::Bias(args) => commands::bias::run(&args),

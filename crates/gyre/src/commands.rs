@@ -11,6 +11,7 @@ pub(crate) mod journal;
 pub(crate) mod lineage;
 pub(crate) mod model;
 mod project;
+pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod traffic;

@@ -51,6 +51,13 @@ pub enum TrackingChange {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         provenance: BTreeMap<String, String>,
     },
+    /// Where a run came from became known after it had ended.
+    ProvenanceRecorded {
+        /// The run.
+        run: String,
+        /// SHA-256 of the record.
+        digest: Digest,
+    },
     /// A run was put aside; it can be restored.
     RunDeleted {
         /// The run.
@@ -111,6 +118,9 @@ impl TrackingChange {
             Self::ExperimentRestored { experiment } => format!("experiment {experiment} restored"),
             Self::RunEnded { run, status, digest, .. } => {
                 format!("run {run} ended {status}, SHA-256 of all it logged {}", digest.short())
+            }
+            Self::ProvenanceRecorded { run, digest } => {
+                format!("where run {run} came from is known: record {}", digest.short())
             }
             Self::RunDeleted { run } => format!("run {run} deleted"),
             Self::RunRestored { run } => format!("run {run} restored"),

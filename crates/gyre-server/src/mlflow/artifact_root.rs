@@ -32,7 +32,8 @@ pub(crate) fn of_logged_model(tx: &mut Tx<'_>, model: &str) -> Result<Root, Stor
 /// # Errors
 /// As [`of_run`].
 pub(crate) fn of_version(tx: &mut Tx<'_>, name: &str, version: i64) -> Result<Root, StoreError> {
-    let sql = "SELECT coalesce(location, source) FROM registry_model_versions WHERE name = ?1 AND version = ?2";
+    let sql =
+        "SELECT coalesce(location, source) FROM registry_model_versions WHERE name = ?1 AND version = ?2";
     let rows = tx.query(sql, &[name.into(), version.into()])?;
     let row =
         rows.first().ok_or_else(|| StoreError::not_found("model version", format!("{name}/{version}")))?;

@@ -16,6 +16,7 @@ use super::MlflowError;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::payload;
+use crate::provenance::watch::Peer;
 
 /// The largest body of a request that is no artifact, in bytes. MLflow's own limit for a batch is 1 MB; a schema, a
 /// profile or a trace may be larger.
@@ -28,6 +29,8 @@ pub(crate) type Answer = Result<Response, MlflowError>;
 pub(crate) struct Call<T> {
     pub(crate) app: Arc<App>,
     pub(crate) caller: Caller,
+    /// The other end of the connection, when clients are watched.
+    pub(crate) peer: Option<Arc<Peer>>,
     pub(crate) asked: T,
 }
 
@@ -37,6 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Call<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, MlflowError> {
         let (mut parts, body) = request.into_parts();
         let Ok(caller) = Caller::from_request_parts(&mut parts, app).await;
+        let peer = parts.extensions.get().cloned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let asked = if parts.method == Method::GET {
             from_query(&query)?
@@ -44,7 +48,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Call<T> {
             let body = payload::read(Request::from_parts(parts, body), LIMIT).await?;
             if body.trim_ascii().is_empty() { from_query(&query)? } else { from_body(&body)? }
         };
-        Ok(Self { app: Arc::clone(app), caller, asked })
+        Ok(Self { app: Arc::clone(app), caller, peer, asked })
     }
 }
 
@@ -57,7 +61,7 @@ impl<T> Call<T> {
 
     /// What is asked, apart from the rest, so that it can move into a job.
     pub(crate) fn split(self) -> (T, Call<()>) {
-        (self.asked, Call { app: self.app, caller: self.caller, asked: () })
+        (self.asked, Call { app: self.app, caller: self.caller, peer: self.peer, asked: () })
     }
 
     /// Reads on a snapshot.

@@ -39,7 +39,7 @@ struct Asked {
 }
 
 async fn answer(call: Call<Asked>) -> Answer {
-    let Call { app, caller, asked } = call;
+    let Call { app, caller, asked, .. } = call;
     let text = required("query", &asked.query)?;
     if text.len() > LONGEST {
         return Err(MlflowError::invalid(format!(
@@ -212,7 +212,7 @@ impl Asking<'_> {
     ) -> Result<Value, MlflowError> {
         let asked = serde_json::from_value(self.input.clone())
             .map_err(|error| MlflowError::invalid(format!("the input is not what was expected: {error}")))?;
-        let call = Call { app: Arc::clone(self.app), caller: self.caller.clone(), asked };
+        let call = Call { app: Arc::clone(self.app), caller: self.caller.clone(), peer: None, asked };
         let response = handler(call).await?;
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         let body = body.map_err(|error| MlflowError::invalid(error.to_string()))?;

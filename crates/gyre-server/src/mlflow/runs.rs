@@ -61,7 +61,7 @@ struct New {
 async fn create(call: Call<New>) -> Answer {
     let asked = &call.asked;
     let experiment = asked.experiment_id.as_ref().map_or("0", |Word(id)| id.as_str());
-    let new = NewRun {
+    let mut new = NewRun {
         experiment: limits::experiment_id(experiment)?,
         run_id: None,
         name: asked.run_name.clone(),
@@ -69,14 +69,24 @@ async fn create(call: Call<New>) -> Answer {
         started: asked.start_time.map_or(0, |Int64(at)| at),
         tags: pairs("tags", asked.tags.clone())?,
     };
+    let watch = call.app.watch.as_ref().zip(call.peer.as_ref());
+    // Clients that are known already are told at once; the others are looked for while the run is made.
+    let origin = watch.and_then(|(watch, peer)| watch.glance(peer));
+    if let Some(origin) = &origin {
+        let own = origin.tags(&new.tags);
+        new.tags.extend(own);
+    }
     let run = call
         .write(move |tx| {
             let info = runs::create(tx, new)?;
             data::fill(tx, vec![info])
         })
         .await?;
-    let run = run.into_iter().next().map(render::run);
-    json(&json!({ "run": run }))
+    let run = run.into_iter().next();
+    if let (Some((watch, peer)), None, Some(run)) = (watch, origin, &run) {
+        watch.tell(peer, run.info.run_id.clone(), call.by());
+    }
+    json(&json!({ "run": run.map(render::run) }))
 }
 
 pub(super) async fn by_id(call: Call<Which>) -> Answer {

@@ -146,9 +146,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
     )];
     lines.push(String::new());
     if versions.is_empty() {
-        lines.push(format!(
-            "no version yet: `gyre train {name}` asks the running server for the first"
-        ));
+        lines.push(format!("no version yet: `gyre train {name}` asks the running server for the first"));
         return show::say(lines.join("\n"));
     }
     let metric = spec.metric.name();

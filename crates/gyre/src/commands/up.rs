@@ -40,6 +40,9 @@ pub(crate) struct UpArgs {
     artifacts: Option<Location>,
     #[command(flatten)]
     front: FrontArgs,
+    /// Do not look into the processes of MLflow clients to find out where their runs come from.
+    #[arg(long)]
+    no_provenance: bool,
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
@@ -61,6 +64,9 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     }
     if let Some(folder) = pages {
         app = app.with_pages(folder);
+    }
+    if !args.no_provenance {
+        app = app.with_provenance()?;
     }
     server.check(&app)?;
     runtime.block_on(async {

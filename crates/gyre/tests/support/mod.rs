@@ -73,9 +73,18 @@ impl Up {
         Self::with(command(root))
     }
 
+    /// The same with more options.
+    pub fn start_with(root: &Path, options: &[&str]) -> Self {
+        Self::run(command(root), options)
+    }
+
     /// The same by a `gyre` that was told of its surroundings.
-    pub fn with(mut command: Command) -> Self {
-        command.args(["up", "--replay", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+    pub fn with(command: Command) -> Self {
+        Self::run(command, &[])
+    }
+
+    fn run(mut command: Command, options: &[&str]) -> Self {
+        command.args(["up", "--replay", "--listen", "127.0.0.1:0"]).args(options).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
@@ -91,19 +100,38 @@ impl Up {
     /// Sends `body` and returns what was answered with 200.
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let body = body.to_string();
+        let (status, answer) = self.try_post(path, body);
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Asks for `path` and returns what was answered with 200.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.ask("GET", path, "");
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Sends `body`, and returns the status and what was answered.
+    pub fn try_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask("POST", path, &body.to_string())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let (host, length) = (&self.address, body.len());
         write!(
             stream,
-            "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let answer = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap());
+        (status, answer.unwrap())
     }
 
     /// Event time comes to `time`; returns when all that follows is done.

@@ -50,8 +50,7 @@ pub(super) fn note_version(
 ) -> Result<(), StoreError> {
     let Some(logged) = found(logged_models::get(tx, model))? else { return Ok(()) };
     let known = logged.tags.iter().find(|(key, _)| key == VERSIONS).map(|(_, value)| value.as_str());
-    let mut versions: Vec<Value> =
-        known.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut versions: Vec<Value> = known.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let version = json!({"name": name, "version": version});
     if versions.contains(&version) {
         return Ok(());

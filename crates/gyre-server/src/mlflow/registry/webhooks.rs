@@ -59,7 +59,9 @@ impl Fields {
             None => None,
             Some("ACTIVE") => Some(true),
             Some("DISABLED") => Some(false),
-            Some(_) => return Err(MlflowError::invalid("the status of a webhook must be ACTIVE or DISABLED")),
+            Some(_) => {
+                return Err(MlflowError::invalid("the status of a webhook must be ACTIVE or DISABLED"));
+            }
         };
         Ok(WebhookChange {
             name: self.name.clone().filter(|name| !name.is_empty()),
@@ -79,8 +81,7 @@ pub(super) async fn create(call: Call<Fields>) -> Answer {
     if call.asked.events.is_empty() {
         return Err(MlflowError::missing("events"));
     }
-    let (author, change, id) =
-        (call.author(), call.asked.change(&call)?, uuid::Uuid::new_v4().to_string());
+    let (author, change, id) = (call.author(), call.asked.change(&call)?, uuid::Uuid::new_v4().to_string());
     let webhook = call.write(move |tx| gyre_registry::create_webhook(tx, &author, id, change)).await?;
     json(&json!({"webhook": shown(&webhook)}))
 }
@@ -183,9 +184,7 @@ fn shown(webhook: &Webhook) -> Value {
     shown.insert("creation_timestamp".to_owned(), webhook.created.as_millis().into());
     shown.insert("last_updated_timestamp".to_owned(), webhook.updated.as_millis().into());
     if !webhook.undelivered.is_empty() {
-        let one = |lost: &gyre_registry::Undelivered| {
-            json!({"event": lost.event, "entry": lost.entry, "attempts": lost.attempts, "reason": lost.reason})
-        };
+        let one = |lost: &gyre_registry::Undelivered| json!({"event": lost.event, "entry": lost.entry, "attempts": lost.attempts, "reason": lost.reason});
         shown.insert("undelivered".to_owned(), webhook.undelivered.iter().map(one).collect());
     }
     shown.into()
