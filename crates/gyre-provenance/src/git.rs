@@ -81,7 +81,7 @@ pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
     let settings = told("the settings of the Git repository cannot be read", settings, notes)?;
     git.filters = filters(&settings.text());
     if settings.cut || git.filters.len() == FILTERS {
-        notes.push(format!("the Git repository has too many settings and was left alone"));
+        notes.push("the Git repository has too many settings and was left alone".to_owned());
         return None;
     }
     let arguments = [

@@ -29,6 +29,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/journal", journal::page)
         .get("/report/{model}", model::report);
     login::routes(routes);
+    oidc::routes(routes);
 }
 
 /// Whether the browser is asked to fetch a page again.

@@ -127,7 +127,7 @@ impl Browser {
     }
 
     /// To the provider and back, up to the address of the callback; `more` is added to what the provider is asked.
-    fn to_callback(&mut self, gyre: &str, more: &str) -> String {
+    fn reach_callback(&mut self, gyre: &str, more: &str) -> String {
         let begun = self.visit(&format!("{gyre}/login/oidc?next=%2Fjournal"));
         assert_eq!(begun.status, 303, "{}", begun.body);
         let url = begun.location.unwrap();
@@ -184,17 +184,17 @@ fn a_provider_that_lies_is_not_believed() {
         up(dir.path(), &provider.url, &["--oidc-role", "ml=viewer", "--oidc-role", "leads=approver"]);
     for lie in ["issuer", "audience", "nonce", "expired", "signature", "unsigned", "unverified"] {
         let mut browser = Browser::default();
-        let callback = browser.to_callback(&gyre_up.url, &format!("&groups=ml&lie={lie}"));
+        let callback = browser.reach_callback(&gyre_up.url, &format!("&groups=ml&lie={lie}"));
         let refused = browser.visit(&callback);
         assert_eq!(refused.status, 403, "{lie}: {}", refused.body);
         assert!(!browser.0.contains_key("gyre-session"), "{lie}");
     }
     let mut browser = Browser::default();
-    let callback = browser.to_callback(&gyre_up.url, "&groups=ml,leads");
+    let callback = browser.reach_callback(&gyre_up.url, "&groups=ml,leads");
     let stranger = Browser::default().visit(&callback);
     assert_eq!(stranger.status, 400, "a login that began in another browser: {}", stranger.body);
     let mut other = Browser::default();
-    other.to_callback(&gyre_up.url, "&groups=ml");
+    other.reach_callback(&gyre_up.url, "&groups=ml");
     assert_eq!(other.visit(&callback).status, 400, "another login's state");
     let entered = browser.visit(&callback);
     assert_eq!(entered.status, 303, "{}", entered.body);
@@ -203,14 +203,14 @@ fn a_provider_that_lies_is_not_believed() {
     assert_ne!(again.status, 303, "a code is good once");
 
     let mut later = Browser::default();
-    let callback = later.to_callback(&gyre_up.url, "");
+    let callback = later.reach_callback(&gyre_up.url, "");
     assert_eq!(later.visit(&callback).status, 303, "known by now");
     assert!(
         later.whoami(&gyre_up.url)["error"]["message"].as_str().unwrap().contains("no role"),
         "left all groups"
     );
     let mut renamed = Browser::default();
-    let callback = renamed.to_callback(&gyre_up.url, "&groups=ml&email=countess@example.org");
+    let callback = renamed.reach_callback(&gyre_up.url, "&groups=ml&email=countess@example.org");
     assert_eq!(renamed.visit(&callback).status, 303);
     assert_eq!(
         renamed.whoami(&gyre_up.url)["user"],
@@ -218,7 +218,7 @@ fn a_provider_that_lies_is_not_believed() {
         "known by the subject, whatever the address"
     );
     let mut thief = Browser::default();
-    let callback = thief.to_callback(&gyre_up.url, "&groups=ml&sub=666");
+    let callback = thief.reach_callback(&gyre_up.url, "&groups=ml&sub=666");
     let refused = thief.visit(&callback);
     assert!(refused.status == 403 && refused.body.contains("logs in another way"), "{}", refused.body);
 }
@@ -230,11 +230,11 @@ fn who_was_invited_comes_in_without_groups_and_nobody_takes_over_a_password() {
     let provider = liar();
     let gyre_up = up(dir.path(), &provider.url, &[]);
     let mut browser = Browser::default();
-    let callback = browser.to_callback(&gyre_up.url, "");
+    let callback = browser.reach_callback(&gyre_up.url, "");
     assert_eq!(browser.visit(&callback).status, 303);
     assert_eq!(browser.whoami(&gyre_up.url)["role"], "viewer");
     let mut stranger = Browser::default();
-    let callback = stranger.to_callback(&gyre_up.url, "&sub=1&email=eve@example.org");
+    let callback = stranger.reach_callback(&gyre_up.url, "&sub=1&email=eve@example.org");
     assert_eq!(stranger.visit(&callback).status, 403);
 }
 
