@@ -62,7 +62,7 @@ pub struct Scene {
     pub desk: Arc<Desk>,
     pub clock: Arc<ManualClock>,
     read: Arc<dyn Clock>,
-    setup: Box<dyn Fn(App) -> App>,
+    setup: Box<dyn Fn(App) -> App + Send + Sync>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
     _dir: tempfile::TempDir,
@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// The same with a server whose clock goes on, set up by `setup`, also when it is started again.
-    pub fn ticking(setup: impl Fn(App) -> App + 'static) -> Self {
+    pub fn ticking(setup: impl Fn(App) -> App + Send + Sync + 'static) -> Self {
         let clock = Ticking(AtomicI64::new(1_795_000_000_000));
         Self::open(Front::default(), Some(Arc::new(clock)), Box::new(setup), |_| ())
     }
@@ -111,7 +111,7 @@ impl Scene {
     fn open(
         front: Front,
         read: Option<Arc<dyn Clock>>,
-        setup: Box<dyn Fn(App) -> App>,
+        setup: Box<dyn Fn(App) -> App + Send + Sync>,
         prepare: impl FnOnce(&Store),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
