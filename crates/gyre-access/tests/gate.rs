@@ -1,6 +1,7 @@
 //! The gate over a real store: who comes in, what they may do, and what is left of their secrets.
 #![allow(clippy::unwrap_used)]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gyre_access::name::UserName;
@@ -13,12 +14,23 @@ use gyre_access::{
 use gyre_core::time::ManualClock;
 use gyre_core::{Clock, Fact, Span, Timestamp};
 use gyre_store::{Room, Store, StoreError, Tx, journal};
+use gyre_testing::Place;
+
+gyre_testing::on_both!(
+    a_deleted_user_leaves_no_way_in_and_a_namesake_inherits_nothing,
+    a_password_is_verified_once_and_then_remembered_until_it_changes,
+    a_token_lends_its_users_rights_within_its_scope_until_it_ends,
+    guessing_is_throttled_and_told_to_the_journal_once,
+    no_secret_and_no_hash_of_one_is_in_the_journal_and_no_secret_on_the_disk,
+    sessions_end_by_time_by_logout_and_the_oldest_for_a_new_one,
+    what_makes_no_sense_is_refused_in_words,
+);
 
 static ROOMS: [&Room; 1] = [&gyre_access::ROOM];
 const PASSWORD: &str = "correct horse battery";
 
 struct Scene {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
     store: Arc<Store>,
     gate: Gate,
     now: Timestamp,
@@ -29,19 +41,18 @@ fn name(text: &str) -> UserName {
 }
 
 impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    fn new(place: &Place) -> Self {
         let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let clock = Arc::new(ManualClock::at(now));
-        let store = Arc::new(Store::open(dir.path(), &ROOMS, clock as Arc<dyn Clock>).unwrap());
+        let store = Arc::new(place.open(&ROOMS, clock as Arc<dyn Clock>));
         let gate = Gate::new(Arc::clone(&store));
         gate.reload().unwrap();
-        Self { dir, store, gate, now }
+        Self { dir: place.dir().to_owned(), store, gate, now }
     }
 
     /// With `ada`, a person with a password who is contributor in `shop`.
-    fn with_ada() -> Self {
-        let scene = Self::new();
+    fn with_ada(place: &Place) -> Self {
+        let scene = Self::new(place);
         let hash = password::hash(&name("ada"), PASSWORD).unwrap();
         scene
             .change(move |tx, by| users::create(tx, by, &name("ada"), UserKind::Person, Some(&hash)))
@@ -81,9 +92,8 @@ impl Scene {
     }
 }
 
-#[test]
-fn a_token_lends_its_users_rights_within_its_scope_until_it_ends() {
-    let mut scene = Scene::with_ada();
+fn a_token_lends_its_users_rights_within_its_scope_until_it_ends(place: &Place) {
+    let mut scene = Scene::with_ada(place);
     let token = scene.issue(Role::Admin, &[], DEFAULT_LIFE);
     let identity = scene.identify(&token).unwrap();
     assert_eq!(identity.role("shop"), Some(Role::Contributor), "no more than its user");
@@ -114,9 +124,8 @@ fn a_token_lends_its_users_rights_within_its_scope_until_it_ends() {
     );
 }
 
-#[test]
-fn a_deleted_user_leaves_no_way_in_and_a_namesake_inherits_nothing() {
-    let scene = Scene::with_ada();
+fn a_deleted_user_leaves_no_way_in_and_a_namesake_inherits_nothing(place: &Place) {
+    let scene = Scene::with_ada(place);
     let token = scene.issue(Role::Viewer, &[], DEFAULT_LIFE);
     let id = Secret::random().unwrap();
     let session = id.clone();
@@ -133,9 +142,8 @@ fn a_deleted_user_leaves_no_way_in_and_a_namesake_inherits_nothing() {
     assert!(scene.store.read(|tx| tokens::list(tx, Some("ada"))).unwrap()[0].revoked.is_some());
 }
 
-#[test]
-fn a_password_is_verified_once_and_then_remembered_until_it_changes() {
-    let scene = Scene::with_ada();
+fn a_password_is_verified_once_and_then_remembered_until_it_changes(place: &Place) {
+    let scene = Scene::with_ada(place);
     let with = |password: &str| Credentials::Password {
         user: "Ada".to_owned(),
         password: Password(password.to_owned()),
@@ -160,9 +168,8 @@ fn a_password_is_verified_once_and_then_remembered_until_it_changes() {
     assert!(scene.gate.log_in("ada", "staple staple horse", None, None, later).is_ok());
 }
 
-#[test]
-fn guessing_is_throttled_and_told_to_the_journal_once() {
-    let scene = Scene::with_ada();
+fn guessing_is_throttled_and_told_to_the_journal_once(place: &Place) {
+    let scene = Scene::with_ada(place);
     let address = Some("10.0.0.9".parse().unwrap());
     let (mut now, mut tries) = (scene.now, 0);
     while tries < 12 {
@@ -184,9 +191,8 @@ fn guessing_is_throttled_and_told_to_the_journal_once() {
     assert_eq!(locks, 1, "and never for a user that does not exist");
 }
 
-#[test]
-fn sessions_end_by_time_by_logout_and_the_oldest_for_a_new_one() {
-    let mut scene = Scene::with_ada();
+fn sessions_end_by_time_by_logout_and_the_oldest_for_a_new_one(place: &Place) {
+    let mut scene = Scene::with_ada(place);
     let ids: Vec<Secret> = (0..22).map(|_| Secret::random().unwrap()).collect();
     for id in ids.clone() {
         scene.now = scene.now + Span::from_millis(1);
@@ -206,9 +212,8 @@ fn sessions_end_by_time_by_logout_and_the_oldest_for_a_new_one() {
     assert_eq!(alive(&scene), 0);
 }
 
-#[test]
-fn no_secret_and_no_hash_of_one_is_in_the_journal_and_no_secret_on_the_disk() {
-    let scene = Scene::with_ada();
+fn no_secret_and_no_hash_of_one_is_in_the_journal_and_no_secret_on_the_disk(place: &Place) {
+    let scene = Scene::with_ada(place);
     let token = scene.issue(Role::Viewer, &["shop"], DEFAULT_LIFE);
     scene.identify(&token).unwrap();
     scene.gate.settle().unwrap();
@@ -225,7 +230,7 @@ fn no_secret_and_no_hash_of_one_is_in_the_journal_and_no_secret_on_the_disk() {
     for secret in [&token.secret.reveal(), &hash, "argon2", PASSWORD] {
         assert!(!journal.contains(secret), "{secret}");
     }
-    for file in std::fs::read_dir(scene.dir.path()).unwrap().filter_map(Result::ok) {
+    for file in std::fs::read_dir(&scene.dir).unwrap().filter_map(Result::ok) {
         let bytes = std::fs::read(file.path()).unwrap_or_default();
         for secret in [token.secret.reveal().as_bytes(), PASSWORD.as_bytes()] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{:?}", file.path());
@@ -233,9 +238,8 @@ fn no_secret_and_no_hash_of_one_is_in_the_journal_and_no_secret_on_the_disk() {
     }
 }
 
-#[test]
-fn what_makes_no_sense_is_refused_in_words() {
-    let scene = Scene::with_ada();
+fn what_makes_no_sense_is_refused_in_words(place: &Place) {
+    let scene = Scene::with_ada(place);
     let wanted = |user: &str, days: i64, projects: &[&str]| {
         let projects = projects.iter().map(|project| (*project).to_owned()).collect();
         let scope = Scope { role: Role::Viewer, projects };

@@ -10,15 +10,29 @@ use gyre_artifacts::{ArtifactError, ArtifactPath, Artifacts, Folder, ROOM};
 use gyre_core::time::ManualClock;
 use gyre_core::{Clock, Digest, Span, Timestamp};
 use gyre_store::{Room, Store, StoreError};
+use gyre_testing::Place;
 use proptest::prelude::*;
+
+gyre_testing::on_both!(
+    a_file_is_no_folder,
+    a_folder_with_thousands_of_files_is_one_entry,
+    an_upload_that_breaks_off_leaves_nothing,
+    bytes_that_are_being_deleted_cannot_be_referred_to,
+    bytes_without_a_path_are_swept_up_and_others_are_left_alone,
+    damage_is_told_and_mended_by_uploading_again,
+    folders_are_listed_with_sizes_in_pages,
+    nothing_is_deleted_that_anything_refers_to,
+    the_digest_of_a_tree_is_that_of_its_documented_lines,
+    what_comes_out_is_what_went_in_and_the_same_bytes_lie_there_once,
+);
 
 static ROOMS: [&Room; 1] = [&ROOM];
 
-struct Scene {
+struct Scene<'a> {
     artifacts: Artifacts,
     store: Arc<Store>,
     clock: Arc<ManualClock>,
-    dir: tempfile::TempDir,
+    place: &'a Place,
 }
 
 fn path(text: &str) -> ArtifactPath {
@@ -29,18 +43,17 @@ fn folder(text: &str) -> Folder {
     Folder::from_field(text).unwrap()
 }
 
-fn open(dir: &Path, clock: &Arc<ManualClock>) -> (Arc<Store>, Artifacts) {
+fn open(place: &Place, clock: &Arc<ManualClock>) -> (Arc<Store>, Artifacts) {
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let store = Arc::new(Store::open(dir, &ROOMS, Arc::clone(&clock)).unwrap());
+    let store = Arc::new(place.open(&ROOMS, Arc::clone(&clock)));
     (Arc::clone(&store), Artifacts::local(store, clock))
 }
 
-impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+impl<'a> Scene<'a> {
+    fn new(place: &'a Place) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_000_000)));
-        let (store, artifacts) = open(dir.path(), &clock);
-        Self { artifacts, store, clock, dir }
+        let (store, artifacts) = open(place, &clock);
+        Self { artifacts, store, clock, place }
     }
 
     fn put(&self, at: &str, bytes: &[u8]) {
@@ -72,7 +85,7 @@ impl Scene {
 
     /// The files under the folder of artifacts, by their names relative to it.
     fn on_disk(&self) -> Vec<PathBuf> {
-        let root = self.dir.path().join("artifacts");
+        let root = self.place.dir().join("artifacts");
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
@@ -98,9 +111,8 @@ impl Scene {
     }
 }
 
-#[test]
-fn what_comes_out_is_what_went_in_and_the_same_bytes_lie_there_once() {
-    let scene = Scene::new();
+fn what_comes_out_is_what_went_in_and_the_same_bytes_lie_there_once(place: &Place) {
+    let scene = Scene::new(place);
     let large: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
     scene.put("1/r/artifacts/model/weights.bin", &large);
     scene.put("1/r/artifacts/copy of weights.bin", &large);
@@ -120,9 +132,8 @@ fn what_comes_out_is_what_went_in_and_the_same_bytes_lie_there_once() {
     ));
 }
 
-#[test]
-fn folders_are_listed_with_sizes_in_pages() {
-    let scene = Scene::new();
+fn folders_are_listed_with_sizes_in_pages(place: &Place) {
+    let scene = Scene::new(place);
     for name in ["a.txt", "a/1", "a/2", "a/b/3", "a-b/4", "z", "ü/5"] {
         scene.put(&format!("r/{name}"), name.as_bytes());
     }
@@ -148,9 +159,8 @@ fn folders_are_listed_with_sizes_in_pages() {
     assert_eq!(paged, all);
 }
 
-#[test]
-fn a_folder_with_thousands_of_files_is_one_entry() {
-    let scene = Scene::new();
+fn a_folder_with_thousands_of_files_is_one_entry(place: &Place) {
+    let scene = Scene::new(place);
     scene
         .store
         .write(|tx| {
@@ -168,9 +178,8 @@ fn a_folder_with_thousands_of_files_is_one_entry() {
     assert!(scene.list("r/deep", None, 1_000).more);
 }
 
-#[test]
-fn a_file_is_no_folder() {
-    let scene = Scene::new();
+fn a_file_is_no_folder(place: &Place) {
+    let scene = Scene::new(place);
     scene.put("r/a", b"1");
     scene.put("r/b/c", b"2");
     for at in ["r/a/x", "r/a/x/y", "r/b"] {
@@ -180,9 +189,8 @@ fn a_file_is_no_folder() {
     assert_eq!(scene.get("r/a").unwrap(), b"1");
 }
 
-#[test]
-fn nothing_is_deleted_that_anything_refers_to() {
-    let scene = Scene::new();
+fn nothing_is_deleted_that_anything_refers_to(place: &Place) {
+    let scene = Scene::new(place);
     scene.put("r/a", b"shared");
     scene.put("r/b", b"shared");
     scene.put("r/c", b"alone");
@@ -206,10 +214,9 @@ fn nothing_is_deleted_that_anything_refers_to() {
     assert_eq!(scene.on_disk(), [] as [PathBuf; 0]);
 }
 
-#[test]
-fn bytes_without_a_path_are_swept_up_and_others_are_left_alone() {
-    let scene = Scene::new();
-    let root = scene.dir.path().join("artifacts");
+fn bytes_without_a_path_are_swept_up_and_others_are_left_alone(place: &Place) {
+    let scene = Scene::new(place);
+    let root = place.dir().join("artifacts");
     std::fs::create_dir_all(root.join("ab")).unwrap();
     let stray = root.join("ab").join("c".repeat(62));
     std::fs::write(&stray, "of a crash between rename and commit").unwrap();
@@ -225,9 +232,8 @@ fn bytes_without_a_path_are_swept_up_and_others_are_left_alone() {
     assert_eq!(scene.get("r/a").unwrap(), b"kept");
 }
 
-#[test]
-fn bytes_that_are_being_deleted_cannot_be_referred_to() {
-    let scene = Scene::new();
+fn bytes_that_are_being_deleted_cannot_be_referred_to(place: &Place) {
+    let scene = Scene::new(place);
     scene.put("r/a", b"going");
     scene.remove_tree("r");
     let condemned = "UPDATE artifacts_blobs SET refs = -1 WHERE refs = 0";
@@ -239,30 +245,28 @@ fn bytes_that_are_being_deleted_cannot_be_referred_to() {
     assert_eq!(scene.get("r/b").unwrap(), b"going");
 }
 
-#[test]
-fn an_upload_that_breaks_off_leaves_nothing() {
-    let Scene { artifacts, store, clock, dir } = Scene::new();
+fn an_upload_that_breaks_off_leaves_nothing(place: &Place) {
+    let Scene { artifacts, store, clock, .. } = Scene::new(place);
     let mut upload = artifacts.begin().unwrap();
     upload.write(b"half").unwrap();
     drop(upload);
     let mut upload = artifacts.begin().unwrap();
     upload.write(b"of a process that was killed").unwrap();
     std::mem::forget(upload);
-    let incoming = dir.path().join("artifacts/incoming");
+    let incoming = place.dir().join("artifacts/incoming");
     assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 1);
     drop((artifacts, store));
-    let (store, artifacts) = open(dir.path(), &clock);
+    let (store, artifacts) = open(place, &clock);
     assert!(!incoming.exists());
     assert_eq!(store.read(|tx| index::list(tx, &Folder::root(), None, 10)).unwrap(), Listing::default());
     artifacts.put(&path("a"), b"goes on").unwrap();
 }
 
-#[test]
-fn damage_is_told_and_mended_by_uploading_again() {
-    let scene = Scene::new();
+fn damage_is_told_and_mended_by_uploading_again(place: &Place) {
+    let scene = Scene::new(place);
     let blob = |bytes: &[u8]| {
         let hex = Digest::of(bytes).to_hex();
-        scene.dir.path().join("artifacts").join(&hex[..2]).join(&hex[2..])
+        place.dir().join("artifacts").join(&hex[..2]).join(&hex[2..])
     };
     scene.put("r/rotten", b"good bytes");
     std::fs::write(blob(b"good bytes"), "evil bytes").unwrap();
@@ -274,9 +278,8 @@ fn damage_is_told_and_mended_by_uploading_again() {
     assert_eq!(scene.get("r/lost").unwrap(), b"other bytes");
 }
 
-#[test]
-fn the_digest_of_a_tree_is_that_of_its_documented_lines() {
-    let scene = Scene::new();
+fn the_digest_of_a_tree_is_that_of_its_documented_lines(place: &Place) {
+    let scene = Scene::new(place);
     for root in ["x", "y/z"] {
         for (name, bytes) in [("b", "2"), ("a/c", "1"), ("a.d", "")] {
             scene.put(&format!("{root}/{name}"), bytes.as_bytes());
@@ -319,7 +322,8 @@ proptest! {
     /// A map from paths to bytes is what the artifacts are, whatever happens to them.
     #[test]
     fn artifacts_are_a_map(steps in steps()) {
-        let scene = Scene::new();
+        let place = Place::sqlite();
+        let scene = Scene::new(&place);
         let mut model = BTreeMap::<String, Vec<u8>>::new();
         for step in steps {
             scene.wait(600);

@@ -11,12 +11,28 @@ use gyre_core::{Digest, Fact, Timestamp, Version};
 use gyre_registry::source::{self, Claim, LoggedModel, Tracked};
 use gyre_registry::{self as registry, Author, NewVersion, Page, ROOM, RegisteredVersion, Stage};
 use gyre_store::{NewFact, Room, Store, StoreError, Tx, journal};
+use gyre_testing::Place;
+
+gyre_testing::on_both!(
+    a_clients_champion_is_not_the_loops,
+    a_name_is_taken_once_and_tags_of_a_key_once,
+    a_number_is_never_used_again,
+    a_source_must_belong_to_what_the_request_names,
+    a_stage_can_be_emptied_for_its_new_version,
+    a_version_that_is_gone_takes_its_aliases_along,
+    every_change_is_a_fact_with_who_and_from_where,
+    models_are_found_by_name_and_tag_and_prompts_only_when_asked_for,
+    pages_follow_one_another_also_through_a_pattern,
+    texts_of_any_size_are_kept_whole_and_the_journal_bears_their_digest,
+    the_loop_and_clients_share_one_catalogue_and_one_sequence_of_numbers,
+    versions_are_found_by_run_source_number_and_tag,
+    what_the_loop_decides_is_not_changed_behind_its_back,
+);
 
 static ROOMS: [&Room; 1] = [&ROOM];
 
 struct Scene {
     store: Store,
-    _dir: tempfile::TempDir,
 }
 
 fn ada(at: i64) -> Author {
@@ -32,10 +48,8 @@ fn pair(key: &str, value: &str) -> (String, String) {
 }
 
 impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), &ROOMS, Arc::new(ManualClock::default())).unwrap();
-        Self { store, _dir: dir }
+    fn new(place: &Place) -> Self {
+        Self { store: place.open(&ROOMS, Arc::new(ManualClock::default())) }
     }
 
     fn write<T: Send + 'static>(
@@ -96,9 +110,8 @@ impl Scene {
     }
 }
 
-#[test]
-fn every_change_is_a_fact_with_who_and_from_where() {
-    let scene = Scene::new();
+fn every_change_is_a_fact_with_who_and_from_where(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     let version = scene.version("m");
     scene.write(move |tx| registry::set_alias(tx, &ada(3), "m", "prod", version)).unwrap();
@@ -112,9 +125,8 @@ fn every_change_is_a_fact_with_who_and_from_where() {
     assert_eq!((found.aliases.as_slice(), found.user_id.as_deref()), (&["prod".to_owned()][..], Some("ada")));
 }
 
-#[test]
-fn a_name_is_taken_once_and_tags_of_a_key_once() {
-    let scene = Scene::new();
+fn a_name_is_taken_once_and_tags_of_a_key_once(place: &Place) {
+    let scene = Scene::new(place);
     let tags = vec![pair("a", "1"), pair("a", "2")];
     let model = scene.write(move |tx| registry::create_model(tx, &ada(1), "m", Some("words"), tags)).unwrap();
     assert_eq!(model.tags["a"], "2");
@@ -123,9 +135,8 @@ fn a_name_is_taken_once_and_tags_of_a_key_once() {
     assert!(matches!(again, Err(StoreError::Exists { what: "registered model", .. })), "{again:?}");
 }
 
-#[test]
-fn a_number_is_never_used_again() {
-    let scene = Scene::new();
+fn a_number_is_never_used_again(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     assert_eq!((scene.version("m"), scene.version("m")), (1, 2));
     scene.write(|tx| registry::delete_version(tx, &ada(3), "m", 2)).unwrap();
@@ -139,9 +150,8 @@ fn a_number_is_never_used_again() {
     assert_eq!(scene.version("m"), 5, "each name counts for itself");
 }
 
-#[test]
-fn a_version_that_is_gone_takes_its_aliases_along() {
-    let scene = Scene::new();
+fn a_version_that_is_gone_takes_its_aliases_along(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     let version = scene.version("m");
     scene.write(move |tx| registry::set_alias(tx, &ada(3), "m", "prod", version)).unwrap();
@@ -154,9 +164,8 @@ fn a_version_that_is_gone_takes_its_aliases_along() {
     assert!(matches!(asked, Err(StoreError::Invalid(_))), "MLflow says so: {asked:?}");
 }
 
-#[test]
-fn a_stage_can_be_emptied_for_its_new_version() {
-    let scene = Scene::new();
+fn a_stage_can_be_emptied_for_its_new_version(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     for _ in 0..3 {
         scene.version("m");
@@ -180,9 +189,8 @@ fn a_stage_can_be_emptied_for_its_new_version() {
     assert_eq!(archived.unwrap(), [1, 2], "the fact says what else it moved");
 }
 
-#[test]
-fn texts_of_any_size_are_kept_whole_and_the_journal_bears_their_digest() {
-    let scene = Scene::new();
+fn texts_of_any_size_are_kept_whole_and_the_journal_bears_their_digest(place: &Place) {
+    let scene = Scene::new(place);
     let long = "é\u{1}\"".repeat(25_000);
     let tags: Vec<_> = (0..3_000).map(|tag| pair(&format!("key-{tag}"), "value")).collect();
     let (words, all) = (long.clone(), tags.clone());
@@ -203,9 +211,8 @@ fn texts_of_any_size_are_kept_whole_and_the_journal_bears_their_digest() {
     assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
 }
 
-#[test]
-fn the_loop_and_clients_share_one_catalogue_and_one_sequence_of_numbers() {
-    let scene = Scene::new();
+fn the_loop_and_clients_share_one_catalogue_and_one_sequence_of_numbers(place: &Place) {
+    let scene = Scene::new(place);
     scene.train(1).unwrap();
     let model = scene.store.read(|tx| registry::registered_model(tx, "air-time")).unwrap();
     assert_eq!(model.aliases.get("challenger"), Some(&1));
@@ -228,9 +235,8 @@ fn the_loop_and_clients_share_one_catalogue_and_one_sequence_of_numbers() {
     assert_eq!(champion, None);
 }
 
-#[test]
-fn what_the_loop_decides_is_not_changed_behind_its_back() {
-    let scene = Scene::new();
+fn what_the_loop_decides_is_not_changed_behind_its_back(place: &Place) {
+    let scene = Scene::new(place);
     scene.train(1).unwrap();
     let attempts: [Result<(), StoreError>; 5] = [
         scene.write(|tx| registry::delete_version(tx, &ada(6), "air-time", 1)),
@@ -246,9 +252,8 @@ fn what_the_loop_decides_is_not_changed_behind_its_back() {
     assert_eq!(scene.get("air-time", 1).unwrap().aliases, ["challenger", "stable"]);
 }
 
-#[test]
-fn a_clients_champion_is_not_the_loops() {
-    let scene = Scene::new();
+fn a_clients_champion_is_not_the_loops(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("air-time");
     scene.version("air-time");
     scene.write(|tx| registry::set_alias(tx, &ada(3), "air-time", "champion", 1)).unwrap();
@@ -272,9 +277,8 @@ impl Tracked for Tracking {
     }
 }
 
-#[test]
-fn a_source_must_belong_to_what_the_request_names() {
-    let scene = Scene::new();
+fn a_source_must_belong_to_what_the_request_names(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     scene.version("m");
     scene.write(|tx| registry::set_alias(tx, &ada(3), "m", "prod", 1)).unwrap();
@@ -350,9 +354,8 @@ impl Scene {
     }
 }
 
-#[test]
-fn models_are_found_by_name_and_tag_and_prompts_only_when_asked_for() {
-    let scene = Scene::new();
+fn models_are_found_by_name_and_tag_and_prompts_only_when_asked_for(place: &Place) {
+    let scene = Scene::new(place);
     for (name, tags) in [
         ("Alpha", vec![pair("team", "Red"), pair("a b", "x")]),
         ("beta", vec![pair("team", "blue")]),
@@ -381,9 +384,8 @@ fn models_are_found_by_name_and_tag_and_prompts_only_when_asked_for() {
     }
 }
 
-#[test]
-fn pages_follow_one_another_also_through_a_pattern() {
-    let scene = Scene::new();
+fn pages_follow_one_another_also_through_a_pattern(place: &Place) {
+    let scene = Scene::new(place);
     scene
         .write(|tx| {
             for number in 0..2_500 {
@@ -410,9 +412,8 @@ fn pages_follow_one_another_also_through_a_pattern() {
     assert_eq!((exact.items.len(), exact.next), (5, None), "a last page that is full leads nowhere");
 }
 
-#[test]
-fn versions_are_found_by_run_source_number_and_tag() {
-    let scene = Scene::new();
+fn versions_are_found_by_run_source_number_and_tag(place: &Place) {
+    let scene = Scene::new(place);
     scene.model("m");
     scene.model("n");
     for (name, run, source) in

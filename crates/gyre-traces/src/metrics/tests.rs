@@ -3,10 +3,13 @@ use std::sync::Arc;
 use gyre_core::time::ManualClock;
 use gyre_core::{Clock, Timestamp};
 use gyre_store::{Room, Store};
+use gyre_testing::Place;
 
 use super::*;
 use crate::record::{Assessment, Judgement, TraceInfo, TraceState, key};
 use crate::{ROOM, infos};
+
+gyre_testing::on_both!(figures_are_gathered_by_time_and_name, what_makes_no_sense_is_refused,);
 
 static ROOMS: [&Room; 2] = [&gyre_tracking::ROOM, &ROOM];
 
@@ -25,10 +28,9 @@ fn asked(view: View, metric: &str, aggregations: &[Aggregation]) -> Query {
     }
 }
 
-fn store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
+fn store(place: &Place) -> Store {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
-    let store = Store::open(dir.path(), &ROOMS, clock).unwrap();
+    let store = place.open(&ROOMS, clock);
     for n in 0..4_i64 {
         let judged = |value: serde_json::Value| Assessment {
             assessment_id: format!("a-{n}"),
@@ -60,13 +62,12 @@ fn store() -> (tempfile::TempDir, Store) {
         };
         store.write(move |tx| infos::start(tx, &info, 1)).unwrap();
     }
-    (dir, store)
+    store
 }
 
-#[test]
-fn figures_are_gathered_by_time_and_name() {
+fn figures_are_gathered_by_time_and_name(place: &Place) {
     use Aggregation::{Avg, Count, Max, Percentile, Sum};
-    let (_dir, store) = store();
+    let store = store(place);
     let answer = |query: Query| {
         let points = store.read(|tx| super::query(tx, &query)).unwrap();
         let told = points.into_iter().map(|point| {
@@ -103,10 +104,9 @@ fn figures_are_gathered_by_time_and_name() {
     assert_eq!(answer(asked(View::Spans, "span_count", &[Count])), []);
 }
 
-#[test]
-fn what_makes_no_sense_is_refused() {
+fn what_makes_no_sense_is_refused(place: &Place) {
     use Aggregation::{Avg, Count, Percentile, Sum};
-    let (_dir, store) = store();
+    let store = store(place);
     let with = |change: &dyn Fn(&mut Query)| {
         let mut query = asked(View::Traces, "trace_count", &[Count]);
         change(&mut query);

@@ -3,19 +3,28 @@ use std::sync::Arc;
 use gyre_core::time::ManualClock;
 use gyre_core::{Clock, Timestamp};
 use gyre_store::{Room, Store};
+use gyre_testing::Place;
 use proptest::prelude::*;
 
 use super::*;
 use crate::record::{Assessment, Judgement, TraceState};
 use crate::{ROOM, assessments, otlp, spans};
 
+gyre_testing::on_both!(
+    a_token_is_good_for_its_own_search_only,
+    an_order_puts_what_is_missing_last,
+    clauses_about_spans_are_about_one_span,
+    clauses_find_what_they_say,
+    judgements_are_found_by_value_and_across_a_session,
+    traces_that_come_in_between_neither_repeat_nor_hide_others,
+);
+
 static ROOMS: [&Room; 2] = [&gyre_tracking::ROOM, &ROOM];
 
-fn store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
+fn store(place: &Place) -> Store {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
-    let store = Store::open(dir.path(), &ROOMS, clock).unwrap();
-    (dir, store)
+    let store = place.open(&ROOMS, clock);
+    store
 }
 
 fn trace(id: u32) -> TraceInfo {
@@ -48,8 +57,8 @@ fn found(store: &Store, filter: &str, order: &[&str]) -> Vec<u32> {
     }
 }
 
-fn shop() -> (tempfile::TempDir, Store) {
-    let (dir, store) = store();
+fn shop(place: &Place) -> Store {
+    let store = store(place);
     let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     add(&store, TraceInfo { tags: [tag("mlflow.traceName", "Ask"), tag("k", "10%_x")].into(), ..trace(1) });
     add(
@@ -72,12 +81,11 @@ fn shop() -> (tempfile::TempDir, Store) {
     );
     add(&store, TraceInfo { metadata: [tag(key::SESSION, "s")].into(), ..trace(4) });
     add(&store, TraceInfo { metadata: [tag(key::SESSION, "s")].into(), ..trace(5) });
-    (dir, store)
+    store
 }
 
-#[test]
-fn clauses_find_what_they_say() {
-    let (_dir, store) = shop();
+fn clauses_find_what_they_say(place: &Place) {
+    let store = shop(place);
     let linked = vec![trace(1).trace_id, "tr-nowhere".to_owned()];
     store.write(move |tx| infos::link_to_run(tx, &linked, "run1")).unwrap();
     store.write(|tx| infos::link_prompts(tx, &trace(2).trace_id, &["p/1".to_owned()])).unwrap();
@@ -118,9 +126,8 @@ fn clauses_find_what_they_say() {
     }
 }
 
-#[test]
-fn an_order_puts_what_is_missing_last() {
-    let (_dir, store) = shop();
+fn an_order_puts_what_is_missing_last(place: &Place) {
+    let store = shop(place);
     for (order, numbers) in [
         (vec!["timestamp_ms"], vec![1, 2, 3, 4, 5]),
         (vec!["execution_time_ms ASC"], vec![3, 2, 5, 4, 1]),
@@ -142,9 +149,8 @@ fn an_order_puts_what_is_missing_last() {
     assert!(Search::new(vec![0], "", &twice).unwrap_err().to_string().contains("more than once"));
 }
 
-#[test]
-fn judgements_are_found_by_value_and_across_a_session() {
-    let (_dir, store) = shop();
+fn judgements_are_found_by_value_and_across_a_session(place: &Place) {
+    let store = shop(place);
     let judge = |number: u32, name: &str, judgement: Judgement, session: bool| {
         let assessment = Assessment {
             assessment_id: String::new(),
@@ -191,9 +197,8 @@ fn judgements_are_found_by_value_and_across_a_session() {
     }
 }
 
-#[test]
-fn clauses_about_spans_are_about_one_span() {
-    let (_dir, store) = store();
+fn clauses_about_spans_are_about_one_span(place: &Place) {
+    let store = store(place);
     let body = |trace: u32, spans: &[(&str, &str, &str)]| {
         let spans: Vec<Value> = spans
             .iter()
@@ -232,9 +237,8 @@ fn clauses_about_spans_are_about_one_span() {
     }
 }
 
-#[test]
-fn a_token_is_good_for_its_own_search_only() {
-    let (_dir, store) = shop();
+fn a_token_is_good_for_its_own_search_only(place: &Place) {
+    let store = shop(place);
     let search = |filter: &str| Search::new(vec![0], filter, &[]).unwrap();
     let page = store.read(|tx| super::search(tx, &search(""), 2, None)).unwrap();
     let token = page.next.unwrap();
@@ -253,9 +257,8 @@ fn a_token_is_good_for_its_own_search_only() {
     }
 }
 
-#[test]
-fn traces_that_come_in_between_neither_repeat_nor_hide_others() {
-    let (_dir, store) = shop();
+fn traces_that_come_in_between_neither_repeat_nor_hide_others(place: &Place) {
+    let store = shop(place);
     let search = Search::new(vec![0], "", &[]).unwrap();
     let first = store.read(|tx| super::search(tx, &search, 2, None)).unwrap();
     add(&store, trace(9));
@@ -293,7 +296,8 @@ proptest! {
         let search = Search::new(vec![0], &filter, &[format!("tags.`MARK{junk}` DESC")]).unwrap();
         let (sql, cells) = Plan::of(&search).statement(None, 10);
         prop_assert!(!sql.contains("MARK"), "{}", sql);
-        let (_dir, store) = store();
+        let place = Place::sqlite();
+        let store = store(&place);
         prop_assert!(store.read(|tx| tx.query(&sql, &cells)).is_ok(), "{}", sql);
     }
 }
