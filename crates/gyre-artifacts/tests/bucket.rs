@@ -145,7 +145,13 @@ fn in_a_bucket() {
     let (_, query) = signed.split_once("127.0.0.1").unwrap().1.split_once('/').unwrap();
     assert_eq!(raw("GET", &format!("/{query}")), (200, b"small".to_vec()));
 
-    assert_eq!(raw("DELETE", &key(b"small")).0, 204);
+    // Somebody else with the keys deletes it.
+    let port = std::env::var(PORT).unwrap();
+    let delete = "import boto3, sys; bucket, key = sys.argv[2].strip('/').split('/', 1); \
+                  boto3.client('s3', endpoint_url=sys.argv[1]).delete_object(Bucket=bucket, Key=key)";
+    let mut python = Command::new(std::env::var_os("GYRE_PYTHON").unwrap());
+    python.args(["-c", delete, &format!("http://127.0.0.1:{port}"), &key(b"small")]);
+    assert!(python.status().unwrap().success());
     let lost = get(&store, &artifacts, "1/r/small", 0, 5).unwrap_err();
     assert!(matches!(lost, ArtifactError::Damaged(_)), "{lost}");
     artifacts.put(&path("1/r/small"), b"small").unwrap();

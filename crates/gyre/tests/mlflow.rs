@@ -46,7 +46,7 @@ fn clients_of_mlflow_3_and_2_go_the_whole_way() {
 
     // What they did is in the journal, by whom and from where, and the journal holds.
     let entries = gyre(dir.path(), "journal --json --limit 1000").done().json();
-    let entries = entries.as_array().unwrap().clone();
+    let entries = entries["entries"].as_array().unwrap().clone();
     let of = |kind: &str, change: &str| {
         entries
             .iter()

@@ -61,6 +61,8 @@ fn repository(dir: &Path) -> String {
 /// A command that waits on its input after it has written a line: the run's id.
 struct Training {
     child: std::process::Child,
+    /// Kept open: the client has more to say.
+    out: std::io::BufReader<std::process::ChildStdout>,
     run: String,
 }
 
@@ -70,11 +72,12 @@ impl Training {
         let mut run = String::new();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut out, &mut run).unwrap();
-        Self { child, run: run.trim().to_owned() }
+        Self { child, out, run: run.trim().to_owned() }
     }
 
     fn end(mut self) -> String {
         self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        std::io::copy(&mut self.out, &mut std::io::sink()).unwrap();
         assert!(self.child.wait().unwrap().success());
         self.run
     }

@@ -92,10 +92,10 @@ mod tests {
         migrations: &["
 CREATE TABLE tracking_runs (run_id TEXT PRIMARY KEY, artifact_uri TEXT NOT NULL) STRICT;
 CREATE TABLE tracking_logged_models (model_id TEXT PRIMARY KEY, artifact_uri TEXT NOT NULL) STRICT;
-CREATE TABLE registry_model_versions (name TEXT, version INTEGER, source TEXT NOT NULL) STRICT;
+CREATE TABLE registry_model_versions (name TEXT, version INTEGER, source TEXT NOT NULL, location TEXT) STRICT;
 INSERT INTO tracking_runs VALUES ('r1', 'mlflow-artifacts:/1/r1/artifacts'), ('away', 's3://bucket/x');
 INSERT INTO tracking_logged_models VALUES ('m-1', 'mlflow-artifacts:/1/models/m-1/artifacts');
-INSERT INTO registry_model_versions VALUES
+INSERT INTO registry_model_versions (name, version, source) VALUES
     ('plain', 1, 'mlflow-artifacts:/1/models/m-1/artifacts'), ('by run', 1, 'runs:/r1/model'),
     ('by model', 1, 'models:/m-1'), ('by model', 2, 'models:/m-1/inner'), ('away', 1, 'runs:/away/model'),
     ('file', 1, '/etc'), ('uri', 1, 'file:///etc'), ('out', 1, 'runs:/r1/../../x'), ('web', 1, 'http://127.0.0.1/x');

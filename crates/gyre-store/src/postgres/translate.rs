@@ -123,6 +123,10 @@ pub(super) fn script(sql: &str) -> String {
 }
 
 fn column_type(pieces: &[Piece<'_>], i: usize, word: &str, out: &mut [&str]) {
+    // What opens a column is its name, whatever it is called.
+    if before(pieces, i).is_some_and(|i| matches!(pieces[i], Piece::Other("(" | ","))) {
+        return;
+    }
     let cast = before(pieces, i).is_some_and(|i| pieces[i].is("as"));
     if let Some(name) = cast_type(word) {
         out[i] = name;
@@ -191,6 +195,12 @@ mod tests {
                    CREATE TABLE u (s TEXT COLLATE \"C\" PRIMARY KEY) ;\n\
                    INSERT INTO u VALUES ('a'), ('STRICT');\nCREATE INDEX u_s ON u (substr(s, 1, 100));";
         assert_eq!(script(sql).replace("  ;", " ;"), expected.replace("  ;", " ;"));
+    }
+
+    #[test]
+    fn a_column_may_be_called_like_a_type() {
+        let said = script("CREATE TABLE t (text TEXT NOT NULL, blob BLOB) STRICT;");
+        assert!(said.starts_with("CREATE TABLE t (text TEXT COLLATE \"C\" NOT NULL, blob BYTEA)"), "{said}");
     }
 
     #[test]
