@@ -18,7 +18,7 @@ pub fn models(tx: &mut Tx<'_>) -> Result<Vec<ModelRecord>, StoreError> {
     let sql = "SELECT name,
                  (SELECT count(*) FROM registry_versions WHERE model = name),
                  (SELECT count(*) FROM registry_runs WHERE model = name)
-               FROM (SELECT model AS name FROM registry_runs UNION SELECT model FROM registry_versions)
+               FROM (SELECT model AS name FROM registry_runs UNION SELECT model FROM registry_versions) named
                ORDER BY name";
     let rows = tx.query(sql, &[])?;
     let record = |row: &Row| {
