@@ -137,11 +137,8 @@ impl Server {
         Ok(())
     }
 
-    /// Serves `app` until `shutdown` is over, then lets requests finish, for at most ten seconds.
-    ///
-    /// # Errors
-    /// What [`Server::check`] says; [`ServeError::Socket`] when the listener cannot be used.
-    pub async fn run(self, mut app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    /// Whatever has to be asked of the store before the first request.
+    fn prepare(self, mut app: App) -> Result<(TcpListener, Names, Arc<App>, Messenger), ServeError> {
         self.check(&app)?;
         app.asks = self.front.asks(self.local);
         app.front = self.front;
@@ -150,7 +147,19 @@ impl Server {
             (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
         let messenger = Messenger::start(store, egress, clock, app.pace)?;
         let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        Ok((self.listener, names, app, messenger))
+    }
+
+    /// Serves `app` until `shutdown` is over, then lets requests finish, for at most ten seconds.
+    ///
+    /// # Errors
+    /// What [`Server::check`] says; [`ServeError::Socket`] when the listener cannot be used.
+    pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        // The store answers with blocking calls, which must not be made where requests are driven.
+        let ready = tokio::task::spawn_blocking(move || self.prepare(app)).await;
+        let (listener, names, app, messenger) =
+            ready.map_err(|_| ServeError::Socket(std::io::Error::other("the preparation broke off")))??;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let collecting = tokio::spawn(collect(Arc::clone(&app)));
         let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
         let graceful = GracefulShutdown::new();

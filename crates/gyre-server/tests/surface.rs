@@ -309,6 +309,7 @@ fn pages_tell_what_is() {
     let overview = scene.get("/");
     assert_eq!(overview.header("refresh"), Some("10"));
     assert!(overview.body.contains("href=\"/models/size\""));
+    scene.desk.settle().unwrap();
     let verified = scene.get("/journal?verify=1").body;
     let root = scene.get("/v1/journal/head").json()["root"].as_str().unwrap().to_owned();
     assert!(verified.contains("verified") && verified.contains(&root));
