@@ -23,8 +23,7 @@ static ROOMS: [&Room; 2] = [&gyre_tracking::ROOM, &ROOM];
 
 fn store(place: &Place) -> Store {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
-    let store = place.open(&ROOMS, clock);
-    store
+    place.open(&ROOMS, clock)
 }
 
 fn trace(id: u32) -> TraceInfo {
