@@ -21,7 +21,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod assessments;
-pub mod bulk;
 pub mod correlation;
 pub mod datasets;
 pub mod experiments;
