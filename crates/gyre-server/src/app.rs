@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gyre_access::Gate;
@@ -16,13 +17,17 @@ use gyre_gateway::Gateway;
 use gyre_loop::Desk;
 use gyre_registry::deliveries::Pace;
 use gyre_store::{Store, StoreError, Tx};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::front::Front;
 use crate::provenance::watch::Watch;
 
 /// Reads that run at a time.
 const READERS: usize = 8;
+/// Artifacts that are on their way at a time, up or down: each takes the memory of a few chunks.
+const TRANSFERS: usize = 128;
+/// How long an artifact may wait for its turn.
+const TURN: Duration = Duration::from_secs(30);
 /// Chunks of artifacts that are read or written at a time.
 const CHUNKS: usize = 16;
 /// Operations that run at a time.
@@ -46,6 +51,7 @@ pub struct App {
     /// The folder with MLflow's own pages.
     pub(crate) pages: Option<PathBuf>,
     chunks: Semaphore,
+    transfers: Arc<Semaphore>,
     /// The way out: what webhooks are told goes through here.
     pub(crate) egress: Arc<Egress>,
     /// How often a webhook that does not answer is tried.
@@ -83,6 +89,7 @@ impl App {
             artifacts: Artifacts::local(Arc::clone(&store), Arc::clone(&clock)),
             pages: None,
             chunks: Semaphore::new(CHUNKS),
+            transfers: Arc::new(Semaphore::new(TRANSFERS)),
             egress: Arc::new(Egress::new(Vec::new())),
             pace: Pace::default(),
             desk,
@@ -184,6 +191,12 @@ impl App {
         // A client that has gone away does not need the answer.
         self.store.submit(job, move |result| drop(answer.send(result)))?;
         outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// A place among the artifacts that are on their way, for as long as it is held.
+    pub(crate) async fn transfer(&self) -> Result<OwnedSemaphorePermit, Aside> {
+        let place = Arc::clone(&self.transfers).acquire_owned();
+        tokio::time::timeout(TURN, place).await.map_err(|_| Aside::Busy)?.map_err(|_| Aside::Broken)
     }
 
     /// Begins something short that moves bytes of an artifact: it runs whether or not it is waited for.

@@ -99,6 +99,7 @@ INSERT INTO registry_model_versions (name, version, source) VALUES
     ('plain', 1, 'mlflow-artifacts:/1/models/m-1/artifacts'), ('by run', 1, 'runs:/r1/model'),
     ('by model', 1, 'models:/m-1'), ('by model', 2, 'models:/m-1/inner'), ('away', 1, 'runs:/away/model'),
     ('file', 1, '/etc'), ('uri', 1, 'file:///etc'), ('out', 1, 'runs:/r1/../../x'), ('web', 1, 'http://127.0.0.1/x');
+INSERT INTO registry_model_versions VALUES ('moved', 1, 'models:/other/1', 'mlflow-artifacts:/1/r1/artifacts/model');
 "],
         project: |_, _| Ok(()),
     };
@@ -114,6 +115,7 @@ INSERT INTO registry_model_versions (name, version, source) VALUES
         assert_eq!(folder("plain", 1).unwrap(), "1/models/m-1/artifacts");
         assert_eq!(folder("by run", 1).unwrap(), "1/r1/artifacts/model");
         assert_eq!(folder("by model", 1).unwrap(), "1/models/m-1/artifacts");
+        assert_eq!(folder("moved", 1).unwrap(), "1/r1/artifacts/model");
         assert_eq!(folder("by model", 2).unwrap(), "1/models/m-1/artifacts/inner");
         for name in ["away", "file", "uri", "out", "web"] {
             assert!(matches!(folder(name, 1), Err(StoreError::Invalid(_))), "{name}");

@@ -34,6 +34,7 @@ pub(super) async fn receive(
             "the file comes with the content encoding `{coding}`; send it as it is"
         )));
     }
+    let _place = app.transfer().await?;
     let mut writing = app.on_disk(|app| app.artifacts.begin());
     loop {
         let (batch, end) = gather(&mut body).await?;

@@ -1,17 +1,21 @@
 //! A file as the body of an answer, with little memory: while one chunk goes to the socket, the next is read.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use gyre_artifacts::index::{self, FileRecord};
 use gyre_artifacts::{ArtifactError, ArtifactPath, Download};
 use gyre_store::StoreError;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::media;
 use super::range::{Wanted, entity_tag, wanted};
-use crate::app::App;
+use crate::app::{App, Aside};
 use crate::mlflow::MlflowError;
 
 /// The file at `path`, or what of it the headers ask for.
@@ -34,8 +38,9 @@ pub(super) async fn send(
         Wanted::Beyond => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
     };
     let mut response = if status.is_success() {
+        let place = app.transfer().await?;
         let download = app.on_disk(move |app| app.artifacts.open(&file, from, to)).await??;
-        let mut response = Response::new(body(Arc::clone(app), download));
+        let mut response = Response::new(body(Arc::clone(app), download, place));
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
         *response.status_mut() = status;
         response
@@ -70,22 +75,42 @@ fn find(tx: &mut gyre_store::Tx<'_>, path: &ArtifactPath) -> Result<FileRecord, 
     }
 }
 
+/// A file on its way out, with the chunk after the one that is being sent.
+struct Outgoing {
+    app: Arc<App>,
+    ahead: Option<Ahead>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A chunk that is being read, and what comes after it.
+type Ahead = BoxFuture<'static, Result<Result<(Download, Option<Bytes>), ArtifactError>, Aside>>;
+
 /// When a chunk cannot be had, the connection breaks off, so that the client sees that the file is not whole.
-fn body(app: Arc<App>, download: Download) -> Body {
-    let read = |app: &Arc<App>, mut download: Download| {
-        app.on_disk(move |_| {
-            let chunk = download.next_chunk()?;
-            Ok::<_, ArtifactError>((download, chunk))
-        })
-    };
-    let ahead = (download.left() > 0).then(|| read(&app, download));
-    Body::from_stream(futures_util::stream::unfold((app, ahead), move |(app, ahead)| async move {
-        let (download, chunk) = match ahead?.await {
-            Ok(Ok(read)) => read,
-            Ok(Err(error)) => return Some((Err(std::io::Error::other(error)), (app, None))),
-            Err(aside) => return Some((Err(std::io::Error::other(aside)), (app, None))),
-        };
-        let ahead = (download.left() > 0).then(|| read(&app, download));
-        chunk.map(|chunk| (Ok(chunk), (app, ahead)))
+fn body(app: Arc<App>, download: Download, place: OwnedSemaphorePermit) -> Body {
+    let ahead = read(&app, download);
+    Body::from_stream(futures_util::stream::unfold(Outgoing { app, ahead, _place: place }, Outgoing::next))
+}
+
+/// Begins to read the next chunk, if there is one.
+fn read(app: &Arc<App>, mut download: Download) -> Option<Ahead> {
+    if download.left() == 0 {
+        return None;
+    }
+    Some(app.on_disk(move |_| {
+        let chunk = download.next_chunk()?;
+        Ok((download, chunk))
     }))
+}
+
+impl Outgoing {
+    async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
+        match self.ahead.take()?.await {
+            Ok(Ok((download, chunk))) => {
+                self.ahead = read(&self.app, download);
+                chunk.map(|chunk| (Ok(chunk), self))
+            }
+            Ok(Err(error)) => Some((Err(io::Error::other(error)), self)),
+            Err(aside) => Some((Err(io::Error::other(aside)), self)),
+        }
+    }
 }
