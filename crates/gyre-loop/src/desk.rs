@@ -21,12 +21,13 @@ use crate::workshop::{STATE_DIR, Workshop};
 use crate::{Driver, State};
 
 /// The rooms whose tables a project's store holds.
-static ROOMS: [&Room; 6] = [
+static ROOMS: [&Room; 7] = [
     &gyre_access::ROOM,
     &gyre_artifacts::ROOM,
     &gyre_registry::ROOM,
     &gyre_tracking::ROOM,
     &gyre_traces::ROOM,
+    &gyre_import::ROOM,
     &crate::ROOM,
 ];
 

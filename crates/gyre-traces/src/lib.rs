@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod assessments;
+pub mod bulk;
 pub mod correlation;
 pub mod datasets;
 pub mod experiments;

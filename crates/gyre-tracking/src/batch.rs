@@ -51,7 +51,7 @@ pub struct Batch {
 }
 
 /// A chunk takes more points until it has about this many bytes: one page of the database.
-const CHUNK: usize = 3_500;
+pub(crate) const CHUNK: usize = 3_500;
 
 impl Batch {
     /// Checks and packs.

@@ -111,18 +111,38 @@ pub fn log_inputs(
     let sql = "SELECT coalesce(max(position), -1) FROM tracking_inputs WHERE run = ?1";
     let mut position: i64 = tx.query(sql, &[run.run.into()])?.first().map_or(Ok(-1), |row| row.get(0))?;
     for input in datasets {
-        let dataset = dataset_number(tx, run.experiment, &input.dataset)?;
         position += 1;
-        let sql = "INSERT INTO tracking_inputs (run, dataset, position) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (run, dataset) DO NOTHING";
-        tx.execute(sql, &[run.run.into(), dataset.into(), position.into()])?;
-        for (key, value) in &input.tags {
-            let sql = "INSERT INTO tracking_input_tags (run, dataset, key, value) VALUES (?1, ?2, ?3, ?4)
-                       ON CONFLICT (run, dataset, key) DO UPDATE SET value = excluded.value";
-            tx.execute(sql, &[run.run.into(), dataset.into(), key.as_str().into(), value.as_str().into()])?;
-        }
+        put_dataset(tx, run.run, run.experiment, input, position)?;
     }
     models.iter().try_for_each(|model| put_model(tx, run.run, "input", model, 0))
+}
+
+fn put_dataset(
+    tx: &mut Tx<'_>,
+    run: i64,
+    experiment: i64,
+    input: &DatasetInput,
+    position: i64,
+) -> Result<(), StoreError> {
+    let dataset = dataset_number(tx, experiment, &input.dataset)?;
+    let sql = "INSERT INTO tracking_inputs (run, dataset, position) VALUES (?1, ?2, ?3)
+               ON CONFLICT (run, dataset) DO NOTHING";
+    tx.execute(sql, &[run.into(), dataset.into(), position.into()])?;
+    for (key, value) in &input.tags {
+        let sql = "INSERT INTO tracking_input_tags (run, dataset, key, value) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (run, dataset, key) DO UPDATE SET value = excluded.value";
+        tx.execute(sql, &[run.into(), dataset.into(), key.as_str().into(), value.as_str().into()])?;
+    }
+    Ok(())
+}
+
+/// Links a run that has just been written whole with what went in and came out.
+pub(crate) fn link(tx: &mut Tx<'_>, run: i64, experiment: i64, links: &Links) -> Result<(), StoreError> {
+    for (position, input) in links.datasets.iter().enumerate() {
+        put_dataset(tx, run, experiment, input, position as i64)?;
+    }
+    links.model_inputs.iter().try_for_each(|model| put_model(tx, run, "input", model, 0))?;
+    links.model_outputs.iter().try_for_each(|made| put_model(tx, run, "output", &made.model_id, made.step))
 }
 
 /// Adds logged models that a run made.

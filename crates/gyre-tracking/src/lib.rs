@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`experiments`], [`runs`], [`logged_models`] | their lives |
 //! | [`batch`] | logging, checked and packed before the writing thread sees it |
+//! | [`bulk`] | whole runs at once, as an importer brings them |
 //! | [`points`], [`history`] | a metric's history as bytes, and back, whole or sampled |
 //! | [`inputs`] | datasets and models that went in and came out |
 //! | [`data`] | what runs logged, a page at a time |
@@ -26,6 +27,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod batch;
+pub mod bulk;
 mod by;
 pub mod data;
 pub mod experiments;

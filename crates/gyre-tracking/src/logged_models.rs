@@ -49,7 +49,7 @@ impl ModelStatus {
         numbered.copied().or_else(|| Self::ALL.into_iter().find(|s| s.name() == name || s.short() == name))
     }
 
-    const fn number(self) -> i64 {
+    pub(crate) const fn number(self) -> i64 {
         match self {
             Self::Pending => 1,
             Self::Ready => 2,

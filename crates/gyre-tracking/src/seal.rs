@@ -12,6 +12,8 @@ use gyre_core::Digest;
 use gyre_store::{StoreError, Tx};
 use sha2::{Digest as _, Sha256};
 
+use crate::inputs::Links;
+use crate::points::Point;
 use crate::{data, history, provenance, tags};
 
 /// SHA-256 over all that the run `run_id` logged; `artifacts` is the digest of the tree of its artifacts.
@@ -20,43 +22,69 @@ use crate::{data, history, provenance, tags};
 /// [`StoreError::NotFound`].
 pub fn seal(tx: &mut Tx<'_>, run_id: &str, artifacts: Option<Digest>) -> Result<Digest, StoreError> {
     let run = data::run(tx, run_id)?;
-    let mut hash = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    field(run_id.as_bytes());
-    for (key, value) in &run.params {
-        [b"param".as_slice(), key.as_bytes(), value.as_bytes()].into_iter().for_each(&mut field);
-    }
-    for (key, value) in run.tags.iter().filter(|(key, _)| is_sealed(key)) {
-        [b"tag".as_slice(), key.as_bytes(), value.as_bytes()].into_iter().for_each(&mut field);
-    }
+    let mut sealing = Sealing::begin(run_id);
+    run.params.iter().for_each(|(key, value)| sealing.param(key, value));
+    run.tags.iter().for_each(|(key, value)| sealing.tag(key, value));
     for metric in &run.metrics {
-        let points = history::all(tx, run.info.run, &metric.key)?;
+        sealing.metric(&metric.key, &history::all(tx, run.info.run, &metric.key)?);
+    }
+    sealing.links(&run.links);
+    Ok(sealing.end(artifacts))
+}
+
+/// A seal in the making; to be told everything in the order above.
+pub(crate) struct Sealing(Sha256);
+
+impl Sealing {
+    pub(crate) fn begin(run_id: &str) -> Self {
+        let mut sealing = Self(Sha256::new());
+        sealing.fields(&[run_id.as_bytes()]);
+        sealing
+    }
+
+    pub(crate) fn param(&mut self, key: &str, value: &str) {
+        self.fields(&[b"param", key.as_bytes(), value.as_bytes()]);
+    }
+
+    pub(crate) fn tag(&mut self, key: &str, value: &str) {
+        if is_sealed(key) {
+            self.fields(&[b"tag", key.as_bytes(), value.as_bytes()]);
+        }
+    }
+
+    pub(crate) fn metric(&mut self, key: &str, points: &[Point]) {
         let mut bytes = Vec::with_capacity(points.len() * 24);
         for point in points {
             bytes.extend(point.timestamp.to_le_bytes());
             bytes.extend(point.step.to_le_bytes());
             bytes.extend(point.value.to_bits().to_le_bytes());
         }
-        [b"metric".as_slice(), metric.key.as_bytes(), &bytes].into_iter().for_each(&mut field);
+        self.fields(&[b"metric", key.as_bytes(), &bytes]);
     }
-    for input in &run.links.datasets {
-        let dataset = &input.dataset;
-        [b"dataset".as_slice(), dataset.name.as_bytes(), dataset.digest.as_bytes()]
-            .into_iter()
-            .for_each(&mut field);
+
+    pub(crate) fn links(&mut self, links: &Links) {
+        for input in &links.datasets {
+            self.fields(&[b"dataset", input.dataset.name.as_bytes(), input.dataset.digest.as_bytes()]);
+        }
+        let made = links.model_outputs.iter().map(|output| &output.model_id);
+        for model in links.model_inputs.iter().chain(made) {
+            self.fields(&[b"model", model.as_bytes()]);
+        }
     }
-    let made = run.links.model_outputs.iter().map(|output| &output.model_id);
-    for model in run.links.model_inputs.iter().chain(made) {
-        [b"model".as_slice(), model.as_bytes()].into_iter().for_each(&mut field);
+
+    pub(crate) fn end(mut self, artifacts: Option<Digest>) -> Digest {
+        if let Some(tree) = artifacts {
+            self.fields(&[b"artifacts", tree.as_bytes()]);
+        }
+        Digest::from_bytes(self.0.finalize().into())
     }
-    if let Some(tree) = artifacts {
-        [b"artifacts".as_slice(), tree.as_bytes()].into_iter().for_each(&mut field);
+
+    fn fields(&mut self, fields: &[&[u8]]) {
+        for field in fields {
+            self.0.update((field.len() as u64).to_le_bytes());
+            self.0.update(field);
+        }
     }
-    let bytes: [u8; 32] = hash.finalize().into();
-    Ok(Digest::from_bytes(bytes))
 }
 
 fn is_sealed(key: &str) -> bool {

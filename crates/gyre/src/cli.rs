@@ -63,6 +63,12 @@ enum Command {
     /// Train the reference model: gradient boosting, written as ONNX.
     #[command(subcommand)]
     Baseline(commands::baseline::BaselineCommand),
+    /// Move over from an MLflow server.
+    #[command(subcommand)]
+    Import(commands::import::ImportCommand),
+    /// Move back to an MLflow server.
+    #[command(subcommand)]
+    Export(commands::export::ExportCommand),
     /// Write the completions for a shell.
     Completions(commands::completions::CompletionsArgs),
 }
@@ -112,6 +118,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bias(args) => commands::bias::run(&args),
         Command::Access(command) => commands::access::run(&command),
         Command::Baseline(command) => commands::baseline::run(&command),
+        Command::Import(command) => commands::import::run(&command),
+        Command::Export(command) => commands::export::run(&command),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

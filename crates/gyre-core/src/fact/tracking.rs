@@ -101,6 +101,9 @@ pub enum TrackingChange {
         source: String,
         /// How much of each kind.
         counts: BTreeMap<String, u64>,
+        /// SHA-256 over the seals of its runs, 32 bytes each, in the order of the runs' ids.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
     },
 }
 
@@ -133,9 +136,10 @@ impl TrackingChange {
             Self::EvaluationDatasetDeleted { dataset, name, records } => {
                 format!("evaluation dataset {dataset} `{name}` with {records} records removed for good")
             }
-            Self::Imported { source, counts } => {
+            Self::Imported { source, counts, digest } => {
                 let counts: Vec<String> = counts.iter().map(|(what, n)| format!("{n} {what}")).collect();
-                format!("imported from {source}: {}", counts.join(", "))
+                let seals = digest.map(|digest| format!(", SHA-256 of all seals {}", digest.short()));
+                format!("imported from {source}: {}{}", counts.join(", "), seals.unwrap_or_default())
             }
         }
     }
