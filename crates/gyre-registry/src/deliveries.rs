@@ -2,16 +2,18 @@
 //!
 //! [`collect`] reads the journal from where it stood, makes a row of every event that an active webhook wants, and moves
 //! the cursor, all in one transaction: a crash in between loses nothing and makes nothing twice. A row goes when its
-//! webhook has answered; a crash between the answer and that tells it again, under the same id (at least once). After a
-//! failure everything for that webhook waits, ever longer, so that one that is down holds up nobody else; after the last
-//! attempt the row stays, as what could not be told.
+//! webhook has answered; a crash between the answer and that tells it again, under the same id (at least once). A webhook
+//! that does not answer is left alone, ever longer, with all that it is to be told, so that it holds up nobody else and is
+//! told in order when it is back; one that refuses an event is told the others meanwhile. After the last attempt the row
+//! stays, as what could not be told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gyre_core::fact::RegistryChange as Change;
-use gyre_core::{Digest, Timestamp};
+use gyre_core::{Digest, Span, Timestamp};
 use gyre_store::{Cell, StoreError, Tx, journal};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
@@ -23,6 +25,8 @@ use crate::webhooks::{Undelivered, secret, webhook};
 
 /// Events that could not be told, kept for each webhook.
 pub const KEPT: u64 = 100;
+/// Events that may wait for one webhook; beyond that they are given up at once.
+const WAITING: u64 = 10_000;
 /// Journal entries read at a time.
 const BATCH: u64 = 500;
 
@@ -88,19 +92,37 @@ pub fn collect(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let Some(cursor) = cursor(tx)? else { return Ok(false) };
     let entries = journal::entries(tx, cursor, BATCH)?;
     let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
+    let mut waiting: BTreeMap<String, u64> = BTreeMap::new();
     for entry in &entries {
         for (part, event) in events::of_entry(tx, entry)?.into_iter().enumerate() {
             let sql = "SELECT w.webhook_id FROM registry_webhooks w, registry_webhook_events e
                        WHERE e.webhook_id = w.webhook_id AND w.status = 'ACTIVE' AND e.event = ?1";
             for row in tx.query(sql, &[event.name.into()])? {
-                let sql =
-                    "INSERT INTO registry_deliveries (entry, part, webhook_id, event, attempts, due, state)
-                           VALUES (?1, ?2, ?3, ?4, 0, 0, 'waiting') ON CONFLICT DO NOTHING";
                 let webhook: String = row.get(0)?;
-                tx.execute(
-                    sql,
-                    &[entry.seq.into(), (part as u64).into(), webhook.into(), event.name.into()],
-                )?;
+                let before = match waiting.get(&webhook) {
+                    Some(count) => *count,
+                    None => count_waiting(tx, &webhook)?,
+                };
+                waiting.insert(webhook.clone(), before + 1);
+                let (state, reason) = match before < WAITING {
+                    true => ("waiting", None),
+                    false => ("undelivered", Some(format!("{WAITING} events wait for it already"))),
+                };
+                let sql = "INSERT INTO registry_deliveries
+                             (entry, part, webhook_id, event, attempts, due, state, reason)
+                           VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6) ON CONFLICT DO NOTHING";
+                let cells = [
+                    entry.seq.into(),
+                    (part as u64).into(),
+                    webhook.as_str().into(),
+                    event.name.into(),
+                    state.into(),
+                    reason.into(),
+                ];
+                tx.execute(sql, &cells)?;
+                if before >= WAITING {
+                    trim(tx, &webhook)?;
+                }
             }
         }
     }
@@ -147,8 +169,10 @@ pub fn due(
     now: Timestamp,
     limit: u64,
 ) -> Result<(Vec<Delivery>, Option<Timestamp>), StoreError> {
-    let sql = "SELECT webhook_id, entry, part, event, attempts FROM registry_deliveries
-               WHERE state = 'waiting' AND due <= ?1 ORDER BY due, entry, part, webhook_id LIMIT ?2";
+    let sql = "SELECT d.webhook_id, d.entry, d.part, d.event, d.attempts
+               FROM registry_deliveries d, registry_webhooks w
+               WHERE w.webhook_id = d.webhook_id AND d.state = 'waiting' AND d.due <= ?1 AND w.paused <= ?1
+               ORDER BY d.entry, d.part, d.webhook_id LIMIT ?2";
     let rows = tx.query(sql, &[now.as_millis().into(), limit.into()])?;
     let delivery = |row: &gyre_store::Row| {
         Ok(Delivery {
@@ -160,7 +184,10 @@ pub fn due(
         })
     };
     let found = rows.iter().map(delivery).collect::<Result<Vec<_>, StoreError>>()?;
-    let next = tx.query("SELECT min(due) FROM registry_deliveries WHERE state = 'waiting'", &[])?;
+    let sql = "SELECT min(CASE WHEN d.due > w.paused THEN d.due ELSE w.paused END)
+               FROM registry_deliveries d, registry_webhooks w
+               WHERE w.webhook_id = d.webhook_id AND d.state = 'waiting'";
+    let next = tx.query(sql, &[])?;
     let next: Option<i64> = next.first().map_or(Ok(None), |row| row.get(0))?;
     Ok((found, next.map(Timestamp::from_millis)))
 }
@@ -248,52 +275,83 @@ fn identify(name: &str) -> String {
     format!("{}-{}-8{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
-/// The delivery is over.
+/// The delivery is over: its webhook has answered, or wants it no more.
 ///
 /// # Errors
 /// What the store said.
 pub fn told(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<(), StoreError> {
     let sql = "DELETE FROM registry_deliveries WHERE entry = ?1 AND part = ?2 AND webhook_id = ?3";
-    tx.execute(sql, &key(delivery)).map(drop)
+    tx.execute(sql, &key(delivery))?;
+    let sql = "UPDATE registry_webhooks SET paused = 0, failures = 0 WHERE webhook_id = ?1 AND failures > 0";
+    tx.execute(sql, &[delivery.webhook.as_str().into()]).map(drop)
 }
 
-/// The delivery failed: its webhook is tried again at `again`, or this event never, when it was the last attempt.
+/// A delivery that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What happened.
+    pub reason: String,
+    /// Whether its webhook is away or overloaded, rather than unwilling to take this event.
+    pub away: bool,
+}
+
+/// The delivery failed: it is tried again after a pause, as `pace` says; or never, when it was the last attempt. With
+/// `jitter` see [`Pace::pause`].
 ///
 /// # Errors
 /// What the store said.
 pub fn failed(
     tx: &mut Tx<'_>,
     delivery: &Delivery,
-    reason: &str,
+    failed: &Failed,
     pace: &Pace,
     now: Timestamp,
-    again: Timestamp,
+    jitter: f64,
 ) -> Result<(), StoreError> {
-    let reason: String = reason.chars().take(500).collect();
+    let reason: String = failed.reason.chars().take(500).collect();
     let attempts = delivery.attempts + 1;
     let over = attempts >= pace.attempts;
-    let sql = "UPDATE registry_deliveries SET attempts = ?4, reason = ?5, state = ?6
-               WHERE entry = ?1 AND part = ?2 AND webhook_id = ?3";
-    let [entry, part, webhook] = key(delivery);
-    let state = if over { "undelivered" } else { "waiting" };
-    let cells = [entry, part, webhook, attempts.into(), reason.as_str().into(), state.into()];
-    if tx.execute(sql, &cells)? == 0 {
-        // Its webhook was deleted meanwhile.
+    let webhook = delivery.webhook.as_str();
+    let sql = "SELECT failures FROM registry_webhooks WHERE webhook_id = ?1";
+    let Some(failures) =
+        tx.query(sql, &[webhook.into()])?.first().map(|row| row.get::<u32>(0)).transpose()?
+    else {
+        // It was deleted meanwhile.
         return Ok(());
+    };
+    let failures = if failed.away { failures.saturating_add(1) } else { 0 };
+    let pause = pace.pause(failures.max(attempts), jitter);
+    let again = now + Span::from_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+    let sql = "UPDATE registry_deliveries SET attempts = ?4, reason = ?5, state = ?6, due = ?7
+               WHERE entry = ?1 AND part = ?2 AND webhook_id = ?3";
+    let [entry, part, id] = key(delivery);
+    let state = if over { "undelivered" } else { "waiting" };
+    let due = again.as_millis().into();
+    tx.execute(sql, &[entry, part, id, attempts.into(), reason.as_str().into(), state.into(), due])?;
+    if failed.away {
+        let sql = "UPDATE registry_webhooks SET paused = ?2, failures = ?3 WHERE webhook_id = ?1";
+        tx.execute(sql, &[webhook.into(), again.as_millis().into(), failures.into()])?;
     }
-    let sql =
-        "UPDATE registry_deliveries SET due = ?2 WHERE webhook_id = ?1 AND state = 'waiting' AND due < ?2";
-    tx.execute(sql, &[delivery.webhook.as_str().into(), again.as_millis().into()])?;
     if !over {
         return Ok(());
     }
-    let sql = "DELETE FROM registry_deliveries WHERE webhook_id = ?1 AND state = 'undelivered' AND entry <
-               (SELECT min(entry) FROM (SELECT entry FROM registry_deliveries
-                WHERE webhook_id = ?1 AND state = 'undelivered' ORDER BY entry DESC LIMIT ?2) kept)";
-    tx.execute(sql, &[delivery.webhook.as_str().into(), KEPT.into()])?;
+    trim(tx, webhook)?;
     let gyre = Author { at: now, actor: "gyre".to_owned(), origin: None };
     let (webhook, event) = (delivery.webhook.clone(), delivery.event.clone());
     gyre.tell(tx, Change::WebhookGaveUp { webhook, event, attempts, reason }).map(drop)
+}
+
+/// Of what a webhook could not be told, keeps the newest.
+fn trim(tx: &mut Tx<'_>, webhook: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM registry_deliveries WHERE webhook_id = ?1 AND state = 'undelivered' AND entry <
+               (SELECT min(entry) FROM (SELECT entry FROM registry_deliveries
+                WHERE webhook_id = ?1 AND state = 'undelivered' ORDER BY entry DESC LIMIT ?2) kept)";
+    tx.execute(sql, &[webhook.into(), KEPT.into()]).map(drop)
+}
+
+fn count_waiting(tx: &mut Tx<'_>, webhook: &str) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM registry_deliveries WHERE webhook_id = ?1 AND state = 'waiting'";
+    tx.query(sql, &[webhook.into()])?.first().map_or(Ok(0), |row| row.get(0))
 }
 
 fn key(delivery: &Delivery) -> [Cell; 3] {

@@ -147,3 +147,9 @@ CREATE INDEX registry_deliveries_due ON registry_deliveries (state, due);
 CREATE INDEX registry_deliveries_by_webhook ON registry_deliveries (webhook_id, state, due);
 CREATE TABLE registry_cursor (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 ";
+
+/// A webhook that does not answer is left alone as a whole.
+pub(crate) const PAUSES: &str = "
+ALTER TABLE registry_webhooks ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE registry_webhooks ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+";

@@ -147,9 +147,9 @@ pub fn create_webhook(
         )));
     }
     crate::deliveries::begin(tx)?;
-    let sql =
-        "INSERT INTO registry_webhooks (webhook_id, name, description, url, secret, status, created, updated)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+    let sql = "INSERT INTO registry_webhooks
+               (webhook_id, name, description, url, secret, status, created, updated, paused, failures)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0)";
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let cells = [
         id.as_str().into(),
@@ -185,7 +185,8 @@ pub fn change_webhook(
         Some(secret) => Cell::from(Some(secret).filter(|secret| !secret.is_empty())),
         None => secret(tx, id)?.into(),
     };
-    let sql = "UPDATE registry_webhooks SET name = ?2, description = ?3, url = ?4, secret = ?5, status = ?6, updated = ?7
+    let sql = "UPDATE registry_webhooks SET name = ?2, description = ?3, url = ?4, secret = ?5, status = ?6, updated = ?7,
+                 paused = 0, failures = 0
                WHERE webhook_id = ?1";
     let cells = [
         id.into(),

@@ -2,7 +2,7 @@
 //!
 //! What is to be told and how often it was tried is in the store (`gyre_registry::deliveries`); this thread only carries.
 //! It reaches out through [`Egress`] alone, and one webhook that does not answer holds up no other for longer than
-//! [`TIMEOUT`], since everything for it waits after a failure.
+//! [`TIMEOUT`], since it is left alone for a while then.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gyre_access::egress::{Egress, EgressError};
-use gyre_core::{Clock, Span, Timestamp};
-use gyre_registry::deliveries::{self, Delivery, Letter, Pace};
+use gyre_core::Clock;
+use gyre_registry::deliveries::{self, Delivery, Failed, Letter, Pace};
 use gyre_store::{Store, StoreError};
 
 /// How long a webhook may take to answer.
@@ -84,14 +84,13 @@ impl Round {
         }
         let now = self.clock.now();
         let (due, next) = self.store.read(|tx| deliveries::due(tx, now, BATCH))?;
-        let mut waits: Vec<&str> = Vec::new();
+        let mut away: Vec<&str> = Vec::new();
         for delivery in &due {
             if self.stopped() {
                 return Ok(Duration::ZERO);
             }
-            // After a failure its other events wait as well.
-            if !waits.contains(&delivery.webhook.as_str()) && !self.deliver(delivery)? {
-                waits.push(&delivery.webhook);
+            if !away.contains(&delivery.webhook.as_str()) && !self.deliver(delivery)? {
+                away.push(&delivery.webhook);
             }
         }
         if !due.is_empty() {
@@ -101,7 +100,7 @@ impl Round {
         Ok(until.map_or(PATIENCE, |millis| PATIENCE.min(Duration::from_millis(millis))))
     }
 
-    /// Tells one event; says whether it is over.
+    /// Tells one event; says whether its webhook can be told more.
     fn deliver(&self, delivery: &Delivery) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let letter = self.store.read(|tx| deliveries::letter(tx, delivery, now))?;
@@ -109,26 +108,28 @@ impl Round {
         let (delivery, pace) = (delivery.clone(), self.pace);
         match outcome {
             Ok(()) => self.store.write(move |tx| deliveries::told(tx, &delivery)).map(|()| true),
-            Err(reason) => {
-                let now = self.clock.now();
-                let again = later(now, pace.pause(delivery.attempts + 1, chance()));
-                let failed = move |tx: &mut gyre_store::Tx<'_>| {
-                    deliveries::failed(tx, &delivery, &reason, &pace, now, again)
+            Err(failed) => {
+                let (now, away) = (self.clock.now(), failed.away);
+                let write = move |tx: &mut gyre_store::Tx<'_>| {
+                    deliveries::failed(tx, &delivery, &failed, &pace, now, chance())
                 };
-                self.store.write(failed).map(|()| false)
+                self.store.write(write).map(|()| !away)
             }
         }
     }
 }
 
 /// Posts a letter; why it did not arrive, otherwise. Of the address, the reason names no more than the host.
-fn post(egress: &Egress, letter: &Letter) -> Result<(), String> {
+fn post(egress: &Egress, letter: &Letter) -> Result<(), Failed> {
     let headers: Vec<(&str, &str)> =
         letter.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     match egress.post(&letter.url, &headers, letter.body.as_bytes(), TIMEOUT) {
         Ok(status) if status.is_success() => Ok(()),
-        Ok(status) => Err(format!("it answered {status}")),
-        Err(error) => Err(reason(&error)),
+        Ok(status) => Err(Failed {
+            reason: format!("it answered {status}"),
+            away: matches!(status.as_u16(), 429 | 503),
+        }),
+        Err(error) => Err(Failed { reason: reason(&error), away: true }),
     }
 }
 
@@ -138,10 +139,6 @@ pub(crate) fn reason(error: &EgressError) -> String {
         EgressError::Url { reason, .. } => format!("its URL cannot be asked: {reason}"),
         other => other.to_string(),
     }
-}
-
-fn later(now: Timestamp, pause: Duration) -> Timestamp {
-    now + Span::from_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A number from 0 to 1 that nobody can foresee; not for secrets.

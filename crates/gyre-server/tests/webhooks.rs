@@ -76,7 +76,10 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Receiver<Told>) {
 
 /// A server that may connect to this machine, and tries again at once.
 fn scene(attempts: u32) -> Scene {
-    let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(1), attempts };
+    scene_at(Pace { first: Duration::from_millis(1), longest: Duration::from_millis(1), attempts })
+}
+
+fn scene_at(pace: Pace) -> Scene {
     Scene::ticking(move |app: App| {
         let rules = vec!["127.0.0.1".parse::<Rule>().unwrap()];
         app.with_egress(Egress::new(rules)).with_pace(pace)
@@ -178,6 +181,20 @@ fn a_webhook_that_fails_is_told_again_under_the_same_id() {
     assert!(tries.iter().all(|told| told.body == tries[0].body));
     done(&scene, "POST", "registered-models/create", &json!({"name": "n"}));
     assert_eq!(told.recv_timeout(PATIENCE).unwrap().json()["data"]["name"], "n", "and not once more");
+}
+
+#[test]
+fn an_event_that_is_refused_holds_up_no_other() {
+    // Refused for ever, as far as this test lasts: the pause after the first refusal is an hour.
+    let hour = Duration::from_secs(3_600);
+    let scene = scene_at(Pace { first: hour, longest: hour, attempts: 3 });
+    let (address, told) = receiver(&[400]);
+    webhook(&scene, address);
+    for name in ["refused", "a", "b"] {
+        done(&scene, "POST", "registered-models/create", &json!({"name": name}));
+    }
+    let names = || told.recv_timeout(PATIENCE).unwrap().json()["data"]["name"].clone();
+    assert_eq!([names(), names(), names()], ["refused", "a", "b"]);
 }
 
 #[test]
