@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use gyre_core::Digest;
 
 use crate::client::Client;
+use crate::git::Repositories;
 use crate::packages::{self, Shelf};
 use crate::record::{Diff, Package, Packages, Process, Record, Source, Stage};
-use crate::{data, files, git, hardware, proc, scrub};
-
-/// Ticks in a second, as `/proc` counts them: a constant of the system's interface (`USER_HZ`).
-const TICKS: u64 = 100;
+use crate::{data, files, hardware, proc, scrub};
 
 /// A record with its long parts.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +21,12 @@ pub struct Collected {
     pub packages: Option<String>,
 }
 
-/// Looks into processes; it remembers the packages of environments, which take longest to read.
+/// Looks into processes; it remembers the packages of environments, which take longest to read, and for a moment the
+/// repositories.
 #[derive(Debug, Default)]
 pub struct Collector {
     shelf: Shelf,
+    repositories: Repositories,
 }
 
 impl Collector {
@@ -46,7 +46,8 @@ impl Collector {
             run: variables.get("GYRE_RUN").cloned(),
             as_of: variables.get("GYRE_AS_OF").cloned(),
         };
-        let found = directory.as_deref().and_then(|folder| git::look(folder, &mut notes));
+        let found =
+            directory.as_deref().and_then(|folder| self.repositories.look(folder, client.start, &mut notes));
         let (root, mut code, diff, dvc_files) = match found {
             Some(found) => (Some(found.root), Some(found.code), found.diff, found.dvc_files),
             None => (None, None, None, directory.as_deref().map(dvc_files).unwrap_or_default()),
@@ -118,7 +119,7 @@ fn dvc_files(folder: &Path) -> Vec<String> {
 /// When `client` started, in seconds since 1970.
 fn started(client: Client) -> Option<u64> {
     let boot = proc::boot(&files::text(Path::new("/proc/stat"), 4 << 20)?)?;
-    boot.checked_add(client.start / TICKS)
+    boot.checked_add(client.start / proc::TICKS)
 }
 
 #[cfg(test)]

@@ -5,22 +5,25 @@
 //! repository runs nothing of it. Git itself refuses a repository of another user (`safe.directory`). Each call has a limit
 //! of time and of output.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::porcelain;
 use crate::record::{Code, LONGEST_DIFF};
-use crate::scrub;
+use crate::{files, porcelain, proc, scrub};
 
 /// How long one call of Git may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was found is good for, counted from before it was looked for.
+const FRESH: Duration = Duration::from_secs(1);
 /// The longest output that is no diff, in bytes.
 const OUTPUT: usize = 1 << 20;
 /// The most names of changed and of untracked files.
@@ -56,7 +59,7 @@ const QUIET: [&str; 10] = [
 ];
 
 /// What was found of a repository.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
     pub(crate) root: PathBuf,
     pub(crate) code: Code,
@@ -66,8 +69,52 @@ pub(crate) struct Found {
     pub(crate) dvc_files: Vec<String>,
 }
 
+/// Repositories that were looked at a moment ago: the processes of a parallel training come from one, all at once.
+#[derive(Debug)]
+pub(crate) struct Repositories {
+    fresh: Duration,
+    seen: HashMap<PathBuf, Seen>,
+}
+
+impl Default for Repositories {
+    fn default() -> Self {
+        Self { fresh: FRESH, seen: HashMap::new() }
+    }
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Instant,
+    /// The same moment in ticks since the system started, rounded down.
+    tick: u64,
+    found: Option<Found>,
+    notes: Vec<String>,
+}
+
+impl Repositories {
+    /// As [`look`], for a process that started at `tick`: what was found less than [`FRESH`] ago serves as well, if the
+    /// process was there then. One that started later may have started after a commit.
+    pub(crate) fn look(&mut self, folder: &Path, tick: u64, notes: &mut Vec<String>) -> Option<Found> {
+        self.seen.retain(|_, seen| seen.at.elapsed() < self.fresh);
+        if let Some(seen) = self.seen.get(folder)
+            && tick < seen.tick
+        {
+            notes.extend(seen.notes.iter().cloned());
+            return seen.found.clone();
+        }
+        let now = files::text(Path::new("/proc/uptime"), 1 << 10).and_then(|text| proc::uptime(&text));
+        let (at, mut said) = (Instant::now(), Vec::new());
+        let found = look(folder, &mut said);
+        notes.extend(said.iter().cloned());
+        if let Some(tick) = now {
+            self.seen.insert(folder.to_owned(), Seen { at, tick, found: found.clone(), notes: said });
+        }
+        found
+    }
+}
+
 /// The repository that `folder` is in, if it is in one. What cannot be found out is told to `notes`.
-pub(crate) fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
+fn look(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
     // Without Git there may be no repository either: only then nothing needs to be said.
     if !folder.ancestors().any(|above| above.join(".git").exists()) {
         return None;
@@ -209,7 +256,7 @@ impl Git {
         arguments: impl IntoIterator<Item = A>,
         limit: usize,
     ) -> Result<Output, String> {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program());
         for setting in QUIET {
             command.args(["-c", setting]);
         }
@@ -251,6 +298,17 @@ impl Git {
     }
 }
 
+/// Where `git` is. Looked for once, and here: a path lets the command start without a copy of this process's page tables.
+fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut found =
+            std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|f| f.join("git"));
+        found.find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from("git"))
+    });
+    &PROGRAM
+}
+
 /// What a command prints, up to a limit of bytes and of time, and what it complains of.
 fn listen(child: &mut Child, limit: usize) -> Result<(Output, String), String> {
     let (sender, receiver) = sync_channel(2);
@@ -268,10 +326,10 @@ fn listen(child: &mut Child, limit: usize) -> Result<(Output, String), String> {
     };
     drain(child.stdout.take().map(|pipe| Box::new(pipe) as _), limit, true);
     drain(child.stderr.take().map(|pipe| Box::new(pipe) as _), 4_096, false);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = Instant::now() + PATIENCE;
     let (mut output, mut said) = (None, None);
     while output.is_none() || said.is_none() {
-        let left = until.saturating_duration_since(std::time::Instant::now());
+        let left = until.saturating_duration_since(Instant::now());
         match receiver.recv_timeout(left) {
             Ok((true, Ok(mut bytes))) => {
                 let cut = bytes.len() > limit;
@@ -341,6 +399,14 @@ mod tests {
             std::fs::write(root.join(name), text).unwrap();
         }
         std::fs::write(root.join("dvc.lock"), "schema: '2.0'\n").unwrap();
+        let mut known = Repositories { fresh: Duration::from_secs(3_600), ..Repositories::default() };
+        let seen = known.look(&root, 0, &mut notes).unwrap();
+        std::fs::write(root.join("c.txt"), "").unwrap();
+        let (earlier, later) = (known.look(&root, 0, &mut notes), known.look(&root, u64::MAX, &mut notes));
+        assert_eq!(earlier.unwrap().code.untracked, seen.code.untracked);
+        assert_eq!(later.unwrap().code.untracked, ["c.txt", "dvc.lock", "new.py"]);
+        std::fs::remove_file(root.join("c.txt")).unwrap();
+
         let dirty = look(&root, &mut notes).unwrap();
         assert_eq!(dirty.code.changed, ["a.txt", "b.bin", "my.env"]);
         assert_eq!(dirty.code.untracked, ["dvc.lock", "new.py"]);

@@ -51,6 +51,16 @@ pub const VARIABLES: [&str; 39] = [
     "WORLD_SIZE",
 ];
 
+/// Ticks in a second, as `/proc` counts them: a constant of the system's interface (`USER_HZ`).
+pub(crate) const TICKS: u64 = 100;
+
+/// Ticks since the system started, from `/proc/uptime` (proc_uptime(5): seconds with two decimals, which are ticks).
+pub(crate) fn uptime(text: &str) -> Option<u64> {
+    let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;
+    let (seconds, hundredths): (u64, u64) = (seconds.parse().ok()?, hundredths.parse().ok()?);
+    seconds.checked_mul(TICKS)?.checked_add(hundredths)
+}
+
 /// The longest value of a variable, in characters.
 const VALUE: usize = 500;
 
@@ -221,6 +231,13 @@ pub fn package_folders(maps: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_since_the_start_is_in_ticks() {
+        assert_eq!(uptime("12345.07 98765.43\n"), Some(1_234_507));
+        assert_eq!(uptime(""), None);
+        assert_eq!(uptime("99999999999999999999.00 1"), None);
+    }
     use proptest::prelude::*;
 
     // Recorded: a server on 5000 and a client that talks to it, over IPv4 and as an IPv4 address in IPv6.

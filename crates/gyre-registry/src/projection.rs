@@ -12,8 +12,11 @@ use crate::record::{CHALLENGER, CHAMPION, Judgement, Moment, VersionStatus};
 use crate::{changes, tables};
 
 /// The registry's share of the store.
-pub const ROOM: Room =
-    Room { name: "registry", migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS, tables::PAUSES], project };
+pub const ROOM: Room = Room {
+    name: "registry",
+    migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS, tables::PAUSES],
+    project,
+};
 
 /// All of the traffic, in hundredths of a percent.
 const ALL: u32 = 10_000;

@@ -18,6 +18,13 @@ const STATEMENTS: usize = 256;
 /// How long a connection waits for another process (a backup, a reader that recovers) to let go.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much of the file readers see through the page cache of the system instead of copying it out page by page, in bytes:
+/// the most SQLite allows. A reader's own cache would be void after each commit.
+const MAPPED: i64 = 0x7fff_0000;
+
+/// The writer's own cache of pages, in KiB: what it writes to again and again stays at hand.
+const WRITER_CACHE: i64 = 8 << 10;
+
 /// Rows of one multi-row `INSERT`. Larger ones win nothing that was measured (`examples/store_bench.rs`).
 const CHUNK: usize = 64;
 
@@ -30,6 +37,8 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Negative: in KiB, not in pages.
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
     // As in PostgreSQL.
     connection.pragma_update(None, "case_sensitive_like", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -42,6 +51,7 @@ pub(crate) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(dir.join(DATABASE), flags)?;
     connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "mmap_size", MAPPED)?;
     connection.pragma_update(None, "case_sensitive_like", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)

@@ -6,7 +6,9 @@ use gyre_core::Digest;
 use gyre_core::fact::TrackingChange;
 use gyre_store::{Row, StoreError, Tx};
 
+use crate::data::Run;
 use crate::experiments::{self, Stage};
+use crate::inputs::Links;
 use crate::limits::{self, shown};
 use crate::names::random_name;
 use crate::{By, tags};
@@ -120,12 +122,12 @@ pub struct NewRun {
     pub tags: Vec<(String, String)>,
 }
 
-/// Makes a run, which is running from then on.
+/// Makes a run, which is running from then on, and returns it with its tags.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] for an unknown experiment; [`StoreError::Invalid`] for one that was put aside, and for names
 /// that contradict each other.
-pub fn create(tx: &mut Tx<'_>, new: NewRun) -> Result<RunInfo, StoreError> {
+pub fn create(tx: &mut Tx<'_>, new: NewRun) -> Result<Run, StoreError> {
     let location = artifact_location(tx, new.experiment)?;
     let run_id = match new.run_id {
         Some(id) => {
@@ -177,7 +179,13 @@ pub fn create(tx: &mut Tx<'_>, new: NewRun) -> Result<RunInfo, StoreError> {
         artifact_uri,
     };
     tags::put_all(tx, &info, &tags)?;
-    Ok(info)
+    Ok(Run {
+        info,
+        metrics: Vec::new(),
+        params: Vec::new(),
+        tags: tags.into_iter().collect(),
+        links: Links::default(),
+    })
 }
 
 /// Where the runs of an active experiment keep their artifacts.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gyre_store::{StoreError, Tx};
+use gyre_store::{Cell, StoreError, Tx};
 
 use crate::RunInfo;
 use crate::limits;
@@ -33,7 +33,13 @@ pub(crate) fn put_all(
     run: &RunInfo,
     tags: &BTreeMap<String, String>,
 ) -> Result<(), StoreError> {
-    tags.iter().try_for_each(|(key, value)| put(tx, run, key, value))
+    let cells = tags.iter().flat_map(|(key, value)| {
+        [run.run.into(), key.as_str().into(), value.as_str().into(), run.experiment.into()]
+    });
+    let cells: Vec<Cell> = cells.collect();
+    let head = "INSERT INTO tracking_tags (run, key, value, experiment)";
+    let tail = "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value";
+    tx.insert_rows(head, 4, &cells, tail).map(drop)
 }
 
 /// Lets the run's name follow its tag.

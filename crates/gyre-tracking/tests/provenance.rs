@@ -98,7 +98,8 @@ fn the_clients_own_tags_stay_and_a_digest_that_somebody_made_up_leads_nowhere() 
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let tags =
             vec![pair("mlflow.source.git.commit", "theirs"), pair(provenance::RECORD, &"0".repeat(64))];
-        let run = store.write(|tx| runs::create(tx, NewRun { tags, ..NewRun::default() })).unwrap().run_id;
+        let run =
+            store.write(|tx| runs::create(tx, NewRun { tags, ..NewRun::default() })).unwrap().info.run_id;
         assert_eq!(store.read(|tx| provenance::find(tx, &run)).unwrap(), None);
         let (id, seen) = (run.clone(), origin("{}", Source::Observed));
         store.write(move |tx| provenance::attach(tx, &id, &seen, &by(7))).unwrap();

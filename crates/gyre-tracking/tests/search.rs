@@ -37,7 +37,8 @@ fn seed(store: &Store, count: usize) -> (i64, Vec<(String, Option<f64>)>) {
                         started: (n as i64 * 7919) % 1000,
                         tags: vec![("team".to_owned(), format!("t{}", n % 4))],
                     },
-                )?;
+                )?
+                .info;
                 let acc = match n {
                     n if n % 7 == 0 => None,
                     n if n % 11 == 0 => Some(f64::NAN),

@@ -145,7 +145,8 @@ fn a_runs_end_is_told_with_a_seal_over_all_that_it_logged() {
                 .write(|tx| {
                     runs::create(tx, NewRun { run_id: None, user_id: "u".to_owned(), ..NewRun::default() })
                 })
-                .unwrap();
+                .unwrap()
+                .info;
             for (step, value) in values.into_iter().enumerate() {
                 let (id, batch) = (
                     run.run_id.clone(),

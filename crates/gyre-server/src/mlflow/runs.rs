@@ -76,17 +76,11 @@ async fn create(call: Call<New>) -> Answer {
         let own = origin.tags(&new.tags);
         new.tags.extend(own);
     }
-    let run = call
-        .write(move |tx| {
-            let info = runs::create(tx, new)?;
-            data::fill(tx, vec![info])
-        })
-        .await?;
-    let run = run.into_iter().next();
-    if let (Some((watch, peer)), None, Some(run)) = (watch, origin, &run) {
+    let run = call.write(move |tx| runs::create(tx, new)).await?;
+    if let (Some((watch, peer)), None) = (watch, origin) {
         watch.tell(peer, run.info.run_id.clone(), call.by());
     }
-    json(&json!({ "run": run.map(render::run) }))
+    json(&json!({ "run": render::run(run) }))
 }
 
 pub(super) async fn by_id(call: Call<Which>) -> Answer {

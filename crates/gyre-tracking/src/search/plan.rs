@@ -8,6 +8,9 @@ use super::{Asked, Found, found};
 use crate::filter::{Clause, Comparator, Direction, Entity, Operand};
 use crate::runs;
 
+/// Runs that come from candidates `c`, as the conditions see them: what can be told from a run's number alone is looked at
+/// before the run itself.
+const CANDIDATES: Scope = Scope { id: "c.run", ..RUNS };
 /// Runs, as the conditions see them.
 const RUNS: Scope = Scope {
     id: "r.run",
@@ -24,10 +27,10 @@ const FEW: u64 = 2_000;
 const MANY: u64 = 100_000;
 /// How many lanes (experiments, each there or put aside) are walked beside each other at most.
 const LANES: usize = 16;
-/// The first budget of a walk, and how often it grows by how much.
-const WALK: usize = 1_500;
-const GROWS: usize = 3;
-const GROWTH: usize = 8;
+/// The least budget of a walk, how often a walk is tried, and how much larger the next budget may be at most.
+const WALK: usize = 256;
+const TRIES: usize = 4;
+const GROWTH: usize = 16;
 
 pub(super) fn carry_out(tx: &mut Tx<'_>, asked: &Asked) -> Result<Vec<Found>, StoreError> {
     let mut best: Option<(u64, &Clause)> = None;
@@ -106,6 +109,11 @@ fn candidates(asked: &Asked, clause: &Clause, statement: &mut Statement) -> Stri
     format!("SELECT x.run FROM {table} x WHERE x.experiment IN {experiments} AND x.key = {key} AND {test}")
 }
 
+/// Whether the candidates of a clause are just those that satisfy it: an index holds long texts by their beginning only.
+fn exact(clause: &Clause) -> bool {
+    !matches!(clause.entity, Entity::Param | Entity::Tag)
+}
+
 /// How many runs satisfy a clause, counted up to `cap`.
 fn estimate(tx: &mut Tx<'_>, asked: &Asked, clause: &Clause, cap: u64) -> Result<u64, StoreError> {
     let mut statement = Statement::default();
@@ -115,13 +123,20 @@ fn estimate(tx: &mut Tx<'_>, asked: &Asked, clause: &Clause, cap: u64) -> Result
     tx.query(&sql, &statement.cells)?.first().map_or(Ok(0), |row| row.get(0))
 }
 
-/// All conditions on a run but those that `given` has seen to already.
-fn conditions(asked: &Asked, keys: &[SortKey], statement: &mut Statement) -> String {
+/// All conditions on a run of `scope`, but the clauses that its candidates satisfy already.
+fn conditions(
+    asked: &Asked,
+    scope: &Scope,
+    satisfied: impl Fn(&Clause) -> bool,
+    keys: &[SortKey],
+    statement: &mut Statement,
+) -> String {
     let mut all = vec![format!("r.experiment IN {}", statement.list(asked.experiments.iter().copied()))];
     if let [stage] = asked.stages {
         all.push(format!("r.stage = '{}'", stage.name()));
     }
-    all.extend(asked.clauses.iter().map(|clause| condition(clause, &RUNS, statement)));
+    let open = asked.clauses.iter().filter(|clause| !satisfied(clause));
+    all.extend(open.map(|clause| condition(clause, scope, statement)));
     if let Some(place) = &asked.after {
         all.push(sorting::after(keys, place, statement));
     }
@@ -139,9 +154,13 @@ fn sorted(tx: &mut Tx<'_>, asked: &Asked, leader: Option<&Clause>) -> Result<Vec
         }
         None => "tracking_runs r".to_owned(),
     };
-    let led = if leader.is_some() { "r.run = c.run AND " } else { "" };
-    let joins = sorting::joins(&asked.orders, &mut statement);
-    let conditions = conditions(asked, &keys, &mut statement);
+    let (led, scope) = match leader {
+        Some(_) => ("r.run = c.run AND ", &CANDIDATES),
+        None => ("", &RUNS),
+    };
+    let joins = sorting::joins(&asked.orders, 0, &mut statement);
+    let satisfied = |clause: &Clause| leader.is_some_and(|leader| exact(leader) && clause == leader);
+    let conditions = conditions(asked, scope, satisfied, &keys, &mut statement);
     select(tx, asked, &keys, &from, &joins, &format!("{led}{conditions}"), statement)
 }
 
@@ -176,6 +195,34 @@ enum Path<'a> {
     Metric { key: &'a str, direction: Direction },
 }
 
+impl Path<'_> {
+    /// Whether each entry of the path satisfies `clause`.
+    fn satisfies(&self, clause: &Clause) -> bool {
+        match self {
+            Self::Started(_) => false,
+            Self::Metric { key, .. } => {
+                clause.entity == Entity::Metric
+                    && clause.key == *key
+                    && clause.comparator != Comparator::NotEqual
+            }
+        }
+    }
+
+    /// The keys of the order, and the joins that they need; the value that is walked is at hand.
+    fn keys(&self, asked: &Asked, statement: &mut Statement) -> (Vec<SortKey>, String) {
+        let mut keys = sorting::keys(&asked.orders);
+        let Self::Metric { .. } = self else {
+            return (keys, sorting::joins(&asked.orders, 0, statement));
+        };
+        if let [nan, value, ..] = keys.as_mut_slice() {
+            // Never anything but 0; a bare number would name a column.
+            nan.sql = "CASE WHEN c.run IS NULL THEN 2 ELSE 0 END".to_owned();
+            value.sql = "c.at".to_owned();
+        }
+        (keys, sorting::joins(&asked.orders, 1, statement))
+    }
+}
+
 fn path(asked: &Asked) -> Option<Path<'_>> {
     match asked.orders.first() {
         None => Some(Path::Started(Direction::Descending)),
@@ -207,8 +254,8 @@ fn walked(tx: &mut Tx<'_>, asked: &Asked) -> Result<Option<Vec<Found>>, StoreErr
     if beyond_values {
         return Ok(None);
     }
-    let mut budget = WALK.max(asked.limit * 4);
-    for _ in 0..GROWS {
+    let mut budget = WALK.max(asked.limit * 2);
+    for _ in 0..TRIES {
         let (found, exhausted) = walk(tx, asked, &path, budget)?;
         if found.len() >= asked.limit || (exhausted && complete(asked, &path)) {
             return Ok(Some(found));
@@ -216,17 +263,16 @@ fn walked(tx: &mut Tx<'_>, asked: &Asked) -> Result<Option<Vec<Found>>, StoreErr
         if exhausted {
             return Ok(None);
         }
-        budget *= GROWTH;
+        // As far as it takes if it goes on as it began, and a little farther.
+        let wanted = budget.saturating_mul(asked.limit) / found.len().max(1);
+        budget = wanted.saturating_add(wanted / 4).clamp(budget * 2, budget * GROWTH);
     }
     Ok(None)
 }
 
 /// Whether nothing can follow the end of the path.
 fn complete(asked: &Asked, path: &Path<'_>) -> bool {
-    let Path::Metric { key, .. } = path else { return true };
-    asked.clauses.iter().any(|clause| {
-        clause.entity == Entity::Metric && clause.key == *key && clause.comparator != Comparator::NotEqual
-    })
+    matches!(path, Path::Started(_)) || asked.clauses.iter().any(|clause| path.satisfies(clause))
 }
 
 /// Walks `budget` entries of each lane. What is found is exact; the second value tells whether nothing is left to walk.
@@ -264,9 +310,9 @@ fn walk(
     }
     let mut statement = lanes;
     let from = format!("({}) c CROSS JOIN tracking_runs r", walked.join(" UNION ALL "));
-    let keys = sorting::keys(&asked.orders);
-    let joins = sorting::joins(&asked.orders, &mut statement);
-    let mut conditions = format!("r.run = c.run AND {}", conditions(asked, &keys, &mut statement));
+    let (keys, joins) = path.keys(asked, &mut statement);
+    let rest = conditions(asked, &CANDIDATES, |clause| path.satisfies(clause), &keys, &mut statement);
+    let mut conditions = format!("r.run = c.run AND {rest}");
     let exhausted = bound.is_none();
     if let Some(bound) = bound {
         let mark = statement.cell(bound);
@@ -331,12 +377,7 @@ fn lane_entries(
         Path::Metric { key, .. } => {
             let mark = statement.cell(*key);
             let mut tests = String::new();
-            let same = |clause: &&Clause| {
-                clause.entity == Entity::Metric
-                    && clause.key == *key
-                    && clause.comparator != Comparator::NotEqual
-            };
-            for clause in asked.clauses.iter().filter(same) {
+            for clause in asked.clauses.iter().filter(|clause| path.satisfies(clause)) {
                 tests.push_str(&format!(" AND {}", compare("x.value", clause, statement)));
             }
             if let Some(place) = asked.after.as_ref().and_then(|place| place.get(1)) {

@@ -44,10 +44,10 @@ pub(crate) fn keys(orders: &[Order]) -> Vec<SortKey> {
     keys
 }
 
-/// The joins that [`keys`] need.
-pub(crate) fn joins(orders: &[Order], statement: &mut Statement) -> String {
+/// The joins that [`keys`] need, from the order `from` on.
+pub(crate) fn joins(orders: &[Order], from: usize, statement: &mut Statement) -> String {
     let mut joins = String::new();
-    for (n, order) in orders.iter().enumerate() {
+    for (n, order) in orders.iter().enumerate().skip(from) {
         let table = match order.entity {
             Entity::Attribute | Entity::Dataset => continue,
             Entity::Metric => "tracking_latest",

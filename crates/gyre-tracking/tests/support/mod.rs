@@ -31,5 +31,5 @@ pub fn metric(key: &str, value: f64, step: i64) -> Metric {
 }
 
 pub fn new_run(tx: &mut Tx<'_>, experiment: i64) -> Result<RunInfo, StoreError> {
-    runs::create(tx, NewRun { experiment, user_id: "u".to_owned(), ..NewRun::default() })
+    Ok(runs::create(tx, NewRun { experiment, user_id: "u".to_owned(), ..NewRun::default() })?.info)
 }
