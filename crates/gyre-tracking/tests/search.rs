@@ -108,7 +108,7 @@ fn the_answer_is_in_order_and_the_same_in_pages() {
                 for view in [View::Active, View::Deleted, View::All] {
                     let search = RunSearch { experiments: experiments.clone(), view, ..ask(filter, orders) };
                     let whole = ids(store, &search);
-                    for limit in [1, 7, 100] {
+                    for limit in [5, 100] {
                         assert_eq!(
                             paged(store, &search, limit),
                             whole,
