@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use gyre_access::Role;
-use gyre_access::egress::Rule;
+use gyre_access::egress::{Egress, Rule};
 use gyre_access::oidc::{Oidc, Settings};
 use gyre_access::tokens::LONGEST_LIFE;
 use gyre_core::Span;
@@ -82,6 +82,11 @@ impl FrontArgs {
         let token_life = Span::days(self.token_max_days);
         let oidc = self.oidc()?.map(Arc::new);
         Ok(Front { hosts: self.host.clone(), transport, login, token_life, oidc })
+    }
+
+    /// Where the server may reach out to.
+    pub(crate) fn egress(&self) -> Egress {
+        Egress::new(self.allow_egress.clone())
     }
 
     fn oidc(&self) -> Result<Option<Oidc>, Failure> {

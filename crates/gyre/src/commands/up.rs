@@ -56,7 +56,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         anstream::eprintln!("the store was brought up to date; as it was before: {}", backup.display());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock));
+    let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock)).with_egress(args.front.egress());
     if let Some(location) = &args.artifacts {
         let (store, handle) = (Arc::clone(desk.store()), runtime.handle().clone());
         let artifacts = Artifacts::at(store, Arc::new(SystemClock), location, handle);
