@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use gyre_core::fact::{AccessChange, Role, UserKind};
-use gyre_core::{Span, Timestamp};
-use gyre_store::{Store, StoreError, Tx};
+use gyre_core::{Fact, Span, Timestamp};
+use gyre_store::{Store, StoreError, Tx, journal};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -169,6 +169,28 @@ impl Gate {
         let directory = Arc::new(self.store.read(Directory::load)?);
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
         Ok(())
+    }
+
+    /// Reads the directory anew if an entry of the journal after `seen` is about access: what another process that shares
+    /// the database wrote is in force here, too. Returns up to where the journal was read.
+    ///
+    /// # Errors
+    /// What the store said; the old directory stays, and the entries are still to be read.
+    pub fn catch_up(&self, mut seen: u64) -> Result<u64, StoreError> {
+        const BATCH: u64 = 500;
+        let mut concerned = false;
+        loop {
+            let entries = self.store.read(|tx| journal::entries(tx, seen, BATCH))?;
+            concerned |= entries.iter().any(|entry| matches!(entry.fact, Fact::Access(_)));
+            match entries.last() {
+                Some(last) => seen = last.seq,
+                None => break,
+            }
+        }
+        if concerned {
+            self.reload()?;
+        }
+        Ok(seen)
     }
 
     /// Changes who may do what, and has the change in force when it returns.

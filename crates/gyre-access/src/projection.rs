@@ -109,7 +109,8 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
             let cells = [user.as_str().into(), project.as_str().into()];
             tx.execute("DELETE FROM access_grants WHERE user_name = ?1 AND project = ?2", &cells)?;
         }
-        AccessChange::LoggedIn { .. } | AccessChange::LoginLocked { .. } => {}
+        AccessChange::LoggedIn { .. } | AccessChange::LoggedOut { .. } | AccessChange::LoginLocked { .. } => {
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Sessions of people in a browser: a random id in a cookie, everything else here.
 //!
 //! A session is made by a login and never taken over from the client, lives for [`LIFE`], and ends with a logout, a new
-//! password or the end of its user. Logins are facts; the sessions themselves are not.
+//! password or the end of its user. Logins and logouts are facts; the sessions themselves are not.
 
 use gyre_core::fact::{AccessChange, LoginWay};
 use gyre_core::{Span, Timestamp};
@@ -45,6 +45,9 @@ pub fn open(
 ///
 /// # Errors
 /// What the database said.
-pub fn close(tx: &mut Tx<'_>, id: &SecretHash) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM access_sessions WHERE hash = ?1", &[id.as_bytes().into()]).map(drop)
+pub fn close(tx: &mut Tx<'_>, by: &By, id: &SecretHash) -> Result<(), StoreError> {
+    let sql = "DELETE FROM access_sessions WHERE hash = ?1 RETURNING user_name";
+    let gone = tx.query(sql, &[id.as_bytes().into()])?;
+    let Some(user) = gone.first().map(|row| row.get(0)).transpose()? else { return Ok(()) };
+    by.append(tx, AccessChange::LoggedOut { user }).map(drop)
 }

@@ -206,7 +206,7 @@ fn sessions_end_by_time_by_logout_and_the_oldest_for_a_new_one(place: &Place) {
     };
     assert_eq!(alive(&scene), 20);
     let last = ids[21].hash();
-    scene.change(move |tx, _| sessions::close(tx, &last)).unwrap();
+    scene.change(move |tx, by| sessions::close(tx, by, &last)).unwrap();
     assert_eq!(alive(&scene), 19);
     scene.now = scene.now + sessions::LIFE;
     assert_eq!(alive(&scene), 0);

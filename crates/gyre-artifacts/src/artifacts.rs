@@ -88,7 +88,7 @@ impl Artifacts {
     /// # Errors
     /// What the file system said.
     pub fn begin(&self) -> Result<Upload, ArtifactError> {
-        Upload::begin(&self.incoming)
+        Upload::begin(&self.incoming, self.depot.is_local())
     }
 
     /// Makes a file visible at `path` once its bytes are durable; it takes the place of one that is there. Blocks.

@@ -30,6 +30,11 @@ pub(crate) struct Found {
 }
 
 impl Depot {
+    /// Whether the bytes stay on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
     /// Puts a finished file there, under the digest of its bytes. It is on disk (or with the object storage) when this
     /// returns.
     pub(crate) fn put(&self, upload: Upload, digest: &Digest) -> Result<(), ArtifactError> {

@@ -35,6 +35,8 @@ use crate::{App, door, guard, headers, mlflow, routes};
 const HEAD: Duration = Duration::from_secs(15);
 /// How long a client may read nothing of an answer that is on its way.
 const STALL: Duration = Duration::from_secs(60);
+/// How long it is waited for news of the journal at a time: the end of the server waits no longer than that.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often artifacts that nobody refers to are deleted, and how long they are kept after the last reference.
 const COLLECT: Duration = Duration::from_secs(3_600);
 const GRACE: Span = Span::from_millis(24 * 3_600_000);
@@ -138,7 +140,8 @@ impl Server {
     }
 
     /// Whatever has to be asked of the store before the first request.
-    fn prepare(self, mut app: App) -> Result<(TcpListener, Names, Arc<App>, Messenger), ServeError> {
+    fn prepare(self, mut app: App) -> Result<Prepared, ServeError> {
+        let seen = app.store.journal_size();
         self.check(&app)?;
         app.asks = self.front.asks(self.local);
         app.front = self.front;
@@ -147,7 +150,7 @@ impl Server {
             (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
         let messenger = Messenger::start(store, egress, clock, app.pace)?;
         let names = Names { hosts: app.front.hosts.clone(), addresses: !self.local.ip().is_loopback() };
-        Ok((self.listener, names, app, messenger))
+        Ok(Prepared { listener: self.listener, names, app, messenger, seen })
     }
 
     /// Serves `app` until `shutdown` is over, then lets requests finish, for at most ten seconds.
@@ -157,10 +160,11 @@ impl Server {
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         // The store answers with blocking calls, which must not be made where requests are driven.
         let ready = tokio::task::spawn_blocking(move || self.prepare(app)).await;
-        let (listener, names, app, messenger) =
+        let Prepared { listener, names, app, messenger, seen } =
             ready.map_err(|_| ServeError::Socket(std::io::Error::other("the preparation broke off")))??;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let collecting = tokio::spawn(collect(Arc::clone(&app)));
+        let following = app.store.on_postgres().then(|| tokio::spawn(follow(Arc::clone(&app), seen)));
         let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -202,11 +206,39 @@ impl Server {
         }
         drop(listener);
         collecting.abort();
+        following.inspect(tokio::task::JoinHandle::abort);
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
         // May wait for a webhook that is just being told.
         let _ = tokio::task::spawn_blocking(move || drop(messenger)).await;
         Ok(())
+    }
+}
+
+/// What a server begins with.
+struct Prepared {
+    listener: TcpListener,
+    names: Names,
+    app: Arc<App>,
+    messenger: Messenger,
+    /// The journal's size before it was read who may come in.
+    seen: u64,
+}
+
+/// Has what other processes on the same database change about access in force here, as soon as it is known here.
+async fn follow(app: Arc<App>, mut seen: u64) {
+    loop {
+        let on = Arc::clone(&app);
+        let caught_up = tokio::task::spawn_blocking(move || {
+            on.store.wait_beyond(seen, PATIENCE);
+            on.gate.catch_up(seen)
+        });
+        match caught_up.await {
+            Ok(Ok(now)) => seen = now,
+            // A database that does not answer now is asked again.
+            Ok(Err(_)) => tokio::time::sleep(RECOVER).await,
+            Err(_) => return,
+        }
     }
 }
 

@@ -6,7 +6,9 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use gyre_testing::Place;
 use support::{Said, command, gyre};
 
 const PASSWORD: &str = "correct horse battery";
@@ -192,4 +194,32 @@ fn mlflows_client_comes_in_with_a_token_and_with_a_password_and_not_without() {
     drop(up);
     let journal = gyre(root, "journal list --json").done().out;
     assert!(journal.contains("(user:ada)"), "who did it is in the journal: {journal}");
+}
+
+#[test]
+fn what_one_server_changes_is_in_force_in_another_on_the_same_database() {
+    let (place, dir) = (Place::postgres(), tempfile::tempdir().unwrap());
+    let roots = ["one", "two"].map(|name| dir.path().join(name).join("shop"));
+    let store = ["--store", place.url_text().unwrap()];
+    let manage = |words: &str, input: &str| {
+        ask(&roots[0], None, &format!("{words} --store {}", store[1]), input).done().out
+    };
+    roots.iter().for_each(|root| std::fs::create_dir_all(root).unwrap());
+    manage("access user add ada --role admin --password-stdin", PASSWORD);
+    let tokens = [(); 2].map(|()| manage("access token create ada", "").trim().to_owned());
+    let servers =
+        roots.each_ref().map(|root| Up::start(root, &[&["--auth", "required"], &store[..]].concat()));
+
+    let listed = |at: usize, token: &String| ask(&roots[at], Some(token), "access token list --json", "");
+    assert_eq!(listed(1, &tokens[1]).done().json()["tokens"].as_array().unwrap().len(), 2);
+    let id = tokens[1].split('_').nth(1).unwrap();
+    ask(&roots[0], Some(&tokens[0]), &format!("access token revoke {id}"), "").done();
+    let until = Instant::now() + Duration::from_secs(30);
+    while listed(1, &tokens[1]).code == 0 {
+        assert!(Instant::now() < until, "a revoked token is still good at the other server");
+    }
+    let refused = listed(1, &tokens[1]);
+    assert!(refused.err.contains("revoked"), "{}", refused.err);
+    listed(1, &tokens[0]).done();
+    drop(servers);
 }

@@ -118,6 +118,11 @@ pub enum AccessChange {
         /// How.
         way: LoginWay,
     },
+    /// A session of a person ended: they logged out, or logged in anew.
+    LoggedOut {
+        /// The name.
+        user: String,
+    },
     /// Logins of a person failed so often that no more are taken for a while.
     LoginLocked {
         /// The name.
@@ -188,6 +193,7 @@ impl AccessChange {
             Self::PasswordChanged { user } => format!("password of `{user}` changed"),
             Self::LoggedIn { user, way: LoginWay::Password } => format!("`{user}` logged in with a password"),
             Self::LoggedIn { user, way: LoginWay::Oidc } => format!("`{user}` logged in by OpenID Connect"),
+            Self::LoggedOut { user } => format!("`{user}` logged out"),
             Self::LoginLocked { user, failures, until } => {
                 format!("logins of `{user}` locked until {until} after {failures} failures")
             }

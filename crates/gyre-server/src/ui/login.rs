@@ -160,7 +160,7 @@ pub(crate) async fn enter(
     let (user, id) = (identity.user.clone(), random.clone());
     let old = session(headers, app.front.cookie()).map(|id| id.hash());
     let opened = app.change(move |tx| {
-        old.map_or(Ok(()), |old| sessions::close(tx, &old))?;
+        old.map_or(Ok(()), |old| sessions::close(tx, &by, &old))?;
         sessions::open(tx, &by, &user, way, &id)
     });
     opened.await??;
@@ -171,8 +171,9 @@ pub(crate) async fn enter(
 
 /// `POST /logout`: ends the session of the cookie.
 async fn log_out(State(app): State<Arc<App>>, caller: Caller) -> Shown {
+    let by = caller.by(app.clock.now());
     if let Standing::Known { session: Some(id), .. } = caller.standing {
-        app.change(move |tx| sessions::close(tx, &id)).await??;
+        app.change(move |tx| sessions::close(tx, &by, &id)).await??;
     }
     onward("/login", &app.front.set_cookie(app.front.cookie(), "", 0))
 }
