@@ -3,15 +3,11 @@
 //! Syncing to disk is what a durable write costs, and it costs the same for one write as for a hundred. So the
 //! thread takes all the jobs that are waiting, runs each in a savepoint of its own, syncs once, and only then tells
 //! each caller. A job that fails takes nobody else down.
-//!
-//! Callers who were answered together tend to come back together, and the first of them must not be let through alone: where
-//! the last group had company, the thread waits for as many again, for a fraction of what a sync takes ([`Pace`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -26,10 +22,6 @@ const GROUP: usize = 256;
 
 /// How many jobs may wait; beyond that, callers wait to hand theirs over.
 const QUEUE: usize = 1024;
-
-/// What a group waits for further jobs at most, as a part of the last commit, and at all.
-const LINGER_PART: u32 = 3;
-const LINGER: Duration = Duration::from_millis(1);
 
 /// A job: does its work in the savepoint (there is none when no transaction could be begun), and returns whether to keep it,
 /// with what tells its caller once the fate of the commit is known.
@@ -57,9 +49,8 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("gyre-store".to_owned())
             .spawn(move || {
-                let mut pace = Pace::default();
                 while let Ok(first) = queue.recv() {
-                    commit_group(&mut pen, &mut journal, first, &queue, &mut pace, &news);
+                    commit_group(&mut pen, &mut journal, first, &queue, &news);
                 }
             })
             .map_err(|error| {
@@ -120,46 +111,10 @@ impl Drop for Writer {
     }
 }
 
-/// What the last group tells of the next.
-#[derive(Debug, Default)]
-struct Pace {
-    /// How many jobs it had.
-    jobs: usize,
-    /// How long it is worth waiting for as many.
-    linger: Duration,
-}
-
-impl Pace {
-    /// The next job of a group of `have` that began `since`, if there is one.
-    fn next(&self, queue: &Receiver<Job>, have: usize, since: Instant) -> Option<Job> {
-        if have >= GROUP {
-            return None;
-        }
-        match queue.try_recv() {
-            Ok(job) => Some(job),
-            Err(_) if have < self.jobs => {
-                queue.recv_timeout(self.linger.saturating_sub(since.elapsed())).ok()
-            }
-            Err(_) => None,
-        }
-    }
-
-    fn learn(&mut self, jobs: usize, commit: Duration) {
-        *self = Self { jobs, linger: (commit / LINGER_PART).min(LINGER) };
-    }
-}
-
-fn commit_group(
-    pen: &mut Pen,
-    journal: &mut Journal,
-    first: Job,
-    queue: &Receiver<Job>,
-    pace: &mut Pace,
-    news: &News,
-) {
+fn commit_group(pen: &mut Pen, journal: &mut Journal, first: Job, queue: &Receiver<Job>, news: &News) {
     let before = journal.frontier.clone();
     let mut tellers = Vec::new();
-    match run_group(pen, journal, first, queue, pace, &mut tellers) {
+    match run_group(pen, journal, first, queue, &mut tellers) {
         Ok(()) => {
             news.announce(journal.frontier.size());
             tellers.into_iter().for_each(|tell| tell(Ok(())));
@@ -181,10 +136,8 @@ fn run_group(
     journal: &mut Journal,
     first: Job,
     queue: &Receiver<Job>,
-    pace: &mut Pace,
     tellers: &mut Vec<Tell>,
 ) -> Result<(), StoreError> {
-    let began = Instant::now();
     if let Err(error) = pen.begin(journal) {
         tellers.push(first(None).1);
         return Err(error);
@@ -192,13 +145,12 @@ fn run_group(
     let mut next = Some(first);
     while let Some(job) = next.take() {
         run_one(pen, journal, job, tellers)?;
-        next = pace.next(queue, tellers.len(), began);
+        if tellers.len() < GROUP {
+            next = queue.try_recv().ok();
+        }
     }
     journal.put_head(&mut Tx::reading(pen.link()?))?;
-    let begun = Instant::now();
-    pen.commit()?;
-    pace.learn(tellers.len(), begun.elapsed());
-    Ok(())
+    pen.commit()
 }
 
 /// Runs a job in a savepoint of its own. Its teller is kept whatever happens: nobody is left without an answer.
