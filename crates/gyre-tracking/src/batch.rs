@@ -9,7 +9,7 @@ use gyre_store::{Cell, StoreError, Tx};
 
 use crate::limits::{self, shown};
 use crate::points::{Point, encode};
-use crate::{RunInfo, runs, tags};
+use crate::{RunInfo, provenance, runs, tags};
 
 /// A metric's value on its way in.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,8 @@ impl Batch {
     /// Checks and packs.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`]: too many, a bad key, a negative timestamp, a parameter that contradicts itself.
+    /// [`StoreError::Invalid`]: too many, a bad key, a negative timestamp, a parameter that contradicts itself, a tag that
+    /// the server writes.
     pub fn new(
         metrics: Vec<Metric>,
         params: Vec<(String, String)>,
@@ -76,6 +77,7 @@ impl Batch {
                 )));
             }
         }
+        tags.iter().try_for_each(|(key, _)| provenance::check_client_tag(key))?;
         let (series, about) = pack(metrics)?;
         Ok(Self { series, params: checked_params(params)?, tags: tags::checked(tags)?, about })
     }

@@ -27,6 +27,18 @@ struct Token {
     k: Vec<Value>,
 }
 
+/// What a part of a place is. A client can put a token together by itself, and a database does not compare everything with
+/// everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Whole,
+    /// A number.
+    Real,
+    /// Text.
+    Text,
+}
+
 /// The longest token, in bytes: places hold values of parameters and tags.
 const LONGEST: usize = 128 << 10;
 
@@ -54,11 +66,11 @@ pub fn write(fingerprint: &str, place: &[Cell]) -> Result<String, StoreError> {
     Ok(URL_SAFE_NO_PAD.encode(text))
 }
 
-/// The place in `token`, which must be of the search `fingerprint` and have `width` parts.
+/// The place in `token`, which must be of the search `fingerprint` and have parts of these kinds.
 ///
 /// # Errors
 /// [`StoreError::Invalid`].
-pub fn read(token: &str, fingerprint: &str, width: usize) -> Result<Vec<Cell>, StoreError> {
+pub fn read(token: &str, fingerprint: &str, kinds: &[Kind]) -> Result<Vec<Cell>, StoreError> {
     let wrong = |why: &str| {
         StoreError::Invalid(format!("the page token {why}, expected the next_page_token of the page before"))
     };
@@ -70,19 +82,18 @@ pub fn read(token: &str, fingerprint: &str, width: usize) -> Result<Vec<Cell>, S
     if token.q != fingerprint {
         return Err(wrong("belongs to another search"));
     }
-    if token.k.len() != width {
+    if token.k.len() != kinds.len() {
         return Err(wrong("is not one of this server's"));
     }
-    let cell = |value: Value| match value {
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Ok(Cell::Int(whole)),
-            (None, Some(real)) => Ok(Cell::Real(real)),
-            (None, None) => Err(wrong("is not one of this server's")),
-        },
-        Value::String(text) => Ok(Cell::Text(text)),
-        _ => Err(wrong("is not one of this server's")),
+    let cell = |(value, kind): (Value, &Kind)| {
+        let cell = match kind {
+            Kind::Whole => value.as_i64().map(Cell::Int),
+            Kind::Real => value.as_f64().map(Cell::Real),
+            Kind::Text => value.as_str().map(Cell::from),
+        };
+        cell.ok_or_else(|| wrong("is not one of this server's"))
     };
-    token.k.into_iter().map(cell).collect()
+    token.k.into_iter().zip(kinds).map(cell).collect()
 }
 
 #[cfg(test)]
@@ -94,17 +105,19 @@ mod tests {
     fn a_token_leads_back_to_its_place_and_only_there() {
         let place = [Cell::Int(-3), Cell::Real(0.1 + 0.2), Cell::Text("ä'\"".to_owned())];
         let token = write("q", &place).unwrap();
-        assert_eq!(read(&token, "q", 3).unwrap(), place);
-        for (query, width) in [("other", 3), ("q", 2)] {
-            assert!(matches!(read(&token, query, width), Err(StoreError::Invalid(_))));
+        let kinds = [Kind::Whole, Kind::Real, Kind::Text];
+        assert_eq!(read(&token, "q", &kinds).unwrap(), place);
+        let swapped = [Kind::Text, Kind::Real, Kind::Text];
+        for (query, kinds) in [("other", &kinds[..]), ("q", &kinds[..2]), ("q", &swapped)] {
+            assert!(matches!(read(&token, query, kinds), Err(StoreError::Invalid(_))));
         }
-        assert!(matches!(read("eyJvZmZzZXQiOiAxfQ==", "q", 3), Err(StoreError::Invalid(_))));
+        assert!(matches!(read("eyJvZmZzZXQiOiAxfQ==", "q", &kinds), Err(StoreError::Invalid(_))));
     }
 
     proptest! {
         #[test]
         fn no_token_makes_it_panic(token in "\\PC{0,80}") {
-            let _ = read(&token, "q", 1);
+            let _ = read(&token, "q", &[Kind::Text]);
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Where runs came from: records of it, kept once, and the tags by which runs refer to them.
 //!
-//! A record is text that this room does not read; `gyre-provenance` says what is in it. The server writes it, so a digest that
-//! somebody sets as a tag by hand leads to nothing but a record. What becomes known only after a run ended is told to the
+//! A record is text that this room does not read; `gyre-provenance` says what is in it. The server writes it, and the tags that
+//! refer to it: clients can neither set nor remove those. What becomes known only after a run ended is told to the
 //! journal by an entry of its own; before that, the entry of the run's end has it.
+
+use std::collections::BTreeMap;
 
 use gyre_core::Digest;
 use gyre_core::fact::TrackingChange;
 use gyre_store::{StoreError, Tx};
 
-use crate::{By, limits, runs};
+use crate::{By, RunInfo, limits, runs};
 
 /// The tag that names a run's record by its digest.
 pub const RECORD: &str = "gyre.provenance";
@@ -19,7 +21,7 @@ pub const DIRTY: &str = "gyre.git.dirty";
 /// The tags that the server itself writes.
 pub const TAGS: [&str; 3] = [RECORD, COMMIT, DIRTY];
 /// The tag by which MLflow's clients name the commit.
-const CLIENT_COMMIT: &str = "mlflow.source.git.commit";
+pub(crate) const CLIENT_COMMIT: &str = "mlflow.source.git.commit";
 
 /// Who says where a run came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +57,28 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The tags of a run whose client set `tags`.
-    pub fn tags(&self, tags: &[(String, String)]) -> Vec<(String, String)> {
-        let has = |wanted: &str| tags.iter().any(|(key, _)| key == wanted);
-        let mut own = vec![(RECORD.to_owned(), self.digest.to_hex())];
-        let told = has(CLIENT_COMMIT);
-        let commit = self.commit.as_ref().filter(|_| !told).map(|commit| (COMMIT, commit.clone()));
+    /// The tags of a run, whose client named the commit itself or did not.
+    pub(crate) fn tags(&self, client_named_commit: bool) -> Vec<(&'static str, String)> {
+        let commit = self.commit.as_ref().filter(|_| !client_named_commit);
+        let commit = commit.map(|commit| (COMMIT, commit.clone()));
         let dirty = self.dirty.then(|| (DIRTY, "true".to_owned()));
-        let more = commit.into_iter().chain(dirty).filter(|(key, _)| !has(key));
-        own.extend(more.map(|(key, value)| (key.to_owned(), value)));
-        own
+        [(RECORD, self.digest.to_hex())].into_iter().chain(commit).chain(dirty).collect()
     }
+}
+
+/// Checks that a client does not set, or remove, a tag that the server itself writes: what it says of a run's origin is
+/// worth something because nobody else can say it.
+///
+/// # Errors
+/// [`StoreError::Invalid`].
+pub(crate) fn check_client_tag(key: &str) -> Result<(), StoreError> {
+    if !TAGS.contains(&key) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "the tag `{key}` is written by the server and cannot be changed; to say where a run came from, send a record to \
+         /v1/runs/RUN_ID/provenance"
+    )))
 }
 
 /// Keeps a record.
@@ -94,17 +107,32 @@ pub fn attach(tx: &mut Tx<'_>, run_id: &str, origin: &Origin, by: &By) -> Result
             "run {run_id} has a record of where it came from that was observed here, which what a client says does not replace"
         )));
     }
-    keep(tx, origin)?;
-    let present = tx.query("SELECT key, value FROM tracking_tags WHERE run = ?1", &[run.run.into()])?;
-    let present =
-        present.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<Vec<_>, StoreError>>()?;
-    for (key, value) in origin.tags(&present) {
-        crate::tags::put(tx, &run, &key, &value)?;
-    }
+    // What was said before of commit and changes belongs to the record that is replaced.
+    let sql = "DELETE FROM tracking_tags WHERE run = ?1 AND key IN ('gyre.git.commit', 'gyre.git.dirty')";
+    tx.execute(sql, &[run.run.into()])?;
+    let sql = "SELECT 1 FROM tracking_tags WHERE run = ?1 AND key = ?2";
+    let named = !tx.query(sql, &[run.run.into(), CLIENT_COMMIT.into()])?.is_empty();
+    put(tx, &run, origin, named)?;
     if run.status.ended() {
         by.tell(tx, TrackingChange::ProvenanceRecorded { run: run.run_id, digest: origin.digest })?;
     }
     Ok(())
+}
+
+/// Keeps the record and tags the run with it.
+fn put(tx: &mut Tx<'_>, run: &RunInfo, origin: &Origin, named: bool) -> Result<(), StoreError> {
+    keep(tx, origin)?;
+    origin.tags(named).iter().try_for_each(|(key, value)| crate::tags::put(tx, run, key, value))
+}
+
+/// Removes the records that no run refers to any more, and says how many there were.
+///
+/// # Errors
+/// What the store said.
+pub fn remove_unused(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM tracking_provenance
+               WHERE digest NOT IN (SELECT value FROM tracking_tags WHERE key = 'gyre.provenance')";
+    tx.execute(sql, &[]).map(|removed| removed as u64)
 }
 
 /// A record as it was kept.

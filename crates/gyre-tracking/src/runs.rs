@@ -1,6 +1,7 @@
 //! Runs: their life from creation to the end, and what describes them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gyre_core::Digest;
 use gyre_core::fact::TrackingChange;
@@ -11,6 +12,7 @@ use crate::experiments::{self, Stage};
 use crate::inputs::Links;
 use crate::limits::{self, shown};
 use crate::names::random_name;
+use crate::provenance::{self, Origin};
 use crate::{By, tags};
 
 /// How a run stands.
@@ -118,8 +120,11 @@ pub struct NewRun {
     pub user_id: String,
     /// When it started, in milliseconds since 1970.
     pub started: i64,
-    /// Its tags.
+    /// Its tags, as the client says. Those that the server writes are left out: whoever makes a run after the pattern of
+    /// another sends all tags of that one, and the new run has an origin of its own.
     pub tags: Vec<(String, String)>,
+    /// Where it comes from, when that is known already.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// Makes a run, which is running from then on, and returns it with its tags.
@@ -137,6 +142,7 @@ pub fn create(tx: &mut Tx<'_>, new: NewRun) -> Result<Run, StoreError> {
         None => uuid::Uuid::new_v4().simple().to_string(),
     };
     let mut tags = tags::checked(new.tags)?;
+    tags.retain(|key, _| !provenance::TAGS.contains(&key.as_str()));
     let tagged = tags.get(tags::RUN_NAME).filter(|name| !name.is_empty()).cloned();
     let given = new.name.filter(|name| !name.is_empty());
     let name = match (given, tagged) {
@@ -178,6 +184,12 @@ pub fn create(tx: &mut Tx<'_>, new: NewRun) -> Result<Run, StoreError> {
         ended: None,
         artifact_uri,
     };
+    if let Some(origin) = &new.origin {
+        // Kept again: it may have been removed since it was made.
+        provenance::keep(tx, origin)?;
+        let own = origin.tags(tags.contains_key(provenance::CLIENT_COMMIT));
+        tags.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    }
     tags::put_all(tx, &info, &tags)?;
     Ok(Run {
         info,
@@ -268,7 +280,7 @@ pub fn update(tx: &mut Tx<'_>, run_id: &str, update: RunUpdate, by: &By) -> Resu
         && run.status != before
         && let Some(digest) = update.seal
     {
-        let provenance = provenance(tx, run.run)?;
+        let provenance = origin_tags(tx, run.run)?;
         let change = TrackingChange::RunEnded {
             run: run.run_id.clone(),
             experiment: run.experiment,
@@ -282,7 +294,7 @@ pub fn update(tx: &mut Tx<'_>, run_id: &str, update: RunUpdate, by: &By) -> Resu
 }
 
 /// The tags that say where code, data and environment stood, each shortened to what a journal entry holds.
-fn provenance(tx: &mut Tx<'_>, run: i64) -> Result<BTreeMap<String, String>, StoreError> {
+fn origin_tags(tx: &mut Tx<'_>, run: i64) -> Result<BTreeMap<String, String>, StoreError> {
     const LONGEST: usize = 1000;
     let sql = "SELECT key, value FROM tracking_tags WHERE run = ?1
                AND (key IN ('mlflow.user', 'mlflow.source.name', 'mlflow.source.type', 'mlflow.source.git.commit',
@@ -328,6 +340,7 @@ pub fn restore(tx: &mut Tx<'_>, run_id: &str, by: &By) -> Result<(), StoreError>
 /// # Errors
 /// [`StoreError::NotFound`], [`StoreError::Invalid`].
 pub fn set_tag(tx: &mut Tx<'_>, run_id: &str, key: String, value: String) -> Result<(), StoreError> {
+    provenance::check_client_tag(&key)?;
     let tags = tags::checked(vec![(key, value)])?;
     let run = active(tx, run_id)?;
     tags::put_all(tx, &run, &tags)?;
@@ -337,8 +350,9 @@ pub fn set_tag(tx: &mut Tx<'_>, run_id: &str, key: String, value: String) -> Res
 /// Removes a tag of a run.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] when there is no such run or tag.
+/// [`StoreError::NotFound`] when there is no such run or tag; [`StoreError::Invalid`] for one that the server writes.
 pub fn delete_tag(tx: &mut Tx<'_>, run_id: &str, key: &str) -> Result<(), StoreError> {
+    provenance::check_client_tag(key)?;
     let run = active(tx, run_id)?;
     let sql = "DELETE FROM tracking_tags WHERE run = ?1 AND key = ?2";
     if tx.execute(sql, &[run.run.into(), key.into()])? == 0 {

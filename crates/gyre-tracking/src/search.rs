@@ -124,9 +124,9 @@ impl RunSearch {
         experiments.dedup();
         let orders = orders(&self.order_by, &filter::RUNS)?;
         // Of each order the place and the value, and the two that always decide at the end.
-        let width = sorting::keys(&orders).len();
+        let kinds = sorting::kinds(&sorting::keys(&orders));
         let after = match &self.page_token {
-            Some(token) => Some(page::read(token, &self.fingerprint(), width)?),
+            Some(token) => Some(page::read(token, &self.fingerprint(), &kinds)?),
             None => None,
         };
         Ok(Asked {
@@ -140,8 +140,19 @@ impl RunSearch {
     }
 }
 
+/// Orders of one search, at most: each is a join, of which databases take a few dozen.
+const ORDERS: usize = 30;
+
+pub(crate) fn check_orders(count: usize) -> Result<(), StoreError> {
+    if count > ORDERS {
+        return Err(StoreError::Invalid(format!("order_by has {count} items, expected at most {ORDERS}")));
+    }
+    Ok(())
+}
+
 /// Orders, as MLflow writes them; nothing may stand twice.
 pub(crate) fn orders(texts: &[String], vocabulary: &filter::Vocabulary) -> Result<Vec<Order>, StoreError> {
+    check_orders(texts.len())?;
     let mut orders: Vec<Order> = Vec::new();
     for text in texts {
         let order = filter::parse_order(text, vocabulary)?;

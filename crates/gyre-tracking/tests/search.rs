@@ -36,6 +36,7 @@ fn seed(store: &Store, count: usize) -> (i64, Vec<(String, Option<f64>)>) {
                         user_id: "u".to_owned(),
                         started: (n as i64 * 7919) % 1000,
                         tags: vec![("team".to_owned(), format!("t{}", n % 4))],
+                        origin: None,
                     },
                 )?
                 .info;

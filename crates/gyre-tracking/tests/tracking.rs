@@ -11,7 +11,7 @@ use gyre_tracking::experiments::{self, NewExperiment, Stage};
 use gyre_tracking::inputs::{self, Dataset, DatasetInput, ModelOutput};
 use gyre_tracking::logged_models::{self, ModelStatus, NewModel};
 use gyre_tracking::points::Point;
-use gyre_tracking::purge::{self, Purge};
+use gyre_tracking::purge::{self, Gone, Purge};
 use gyre_tracking::runs::{self, NewRun, RunUpdate};
 use gyre_tracking::{RunStatus, data, history, seal};
 use support::{by, metric, new_run, on_each_store};
@@ -249,11 +249,12 @@ fn what_was_put_aside_can_be_removed_for_good_and_nothing_else() {
         }
         store.write(move |tx| experiments::delete(tx, id, &by(10))).unwrap();
         let purge = |before| Purge { before, ..Purge::default() };
-        assert_eq!(store.read(|tx| purge::next(tx, &purge(10))).unwrap().runs, Vec::<String>::new());
-        let removed = store.write(move |tx| purge::carry_out(tx, &purge(11), &by(12))).unwrap();
-        assert_eq!((removed.runs, removed.experiments), (vec![gone.run_id.clone()], vec![]));
-        let removed = store.write(move |tx| purge::carry_out(tx, &purge(11), &by(12))).unwrap();
-        assert_eq!(removed.experiments, [id]);
+        assert!(store.read(|tx| purge::survey(tx, &purge(10))).unwrap().is_empty());
+        let found = store.read(|tx| purge::survey(tx, &purge(11))).unwrap();
+        assert_eq!(found.runs[0].id, gone.run_id);
+        for part in found.parts() {
+            store.write(move |tx| purge::remove(tx, &purge(11), &part, &by(12))).unwrap();
+        }
         assert!(store.read(|tx| runs::find(tx, &gone.run_id)).unwrap().is_none());
         assert_eq!(store.read(|tx| history::all(tx, gone.run, "m")).unwrap(), []);
         assert_eq!(store.read(|tx| history::of_run(tx, &kept.run_id, "m")).unwrap().len(), 1);
@@ -266,5 +267,98 @@ fn what_was_put_aside_can_be_removed_for_good_and_nothing_else() {
                 )
             })
             .unwrap();
+    });
+}
+
+#[test]
+fn what_a_registered_version_came_from_is_held_back_and_what_was_restored_stays() {
+    on_each_store(|store| {
+        let new = |name: &str| NewExperiment { name: name.to_owned(), ..NewExperiment::default() };
+        let (first, second) = (new("a"), new("b"));
+        let (first, second) = store
+            .write(move |tx| {
+                Ok((experiments::create(tx, first, &by(1))?, experiments::create(tx, second, &by(1))?))
+            })
+            .unwrap();
+        let runs = store
+            .write(move |tx| Ok([new_run(tx, first)?, new_run(tx, first)?, new_run(tx, second)?]))
+            .unwrap();
+        let model = NewModel { experiment: second, name: Some("m".to_owned()), ..NewModel::default() };
+        let model = store.write(move |tx| logged_models::create(tx, model, &by(1))).unwrap();
+        for id in [first, second] {
+            store.write(move |tx| experiments::delete(tx, id, &by(10))).unwrap();
+        }
+        let ids = |gone: &[Gone]| gone.iter().map(|gone| gone.id.clone()).collect::<Vec<_>>();
+        let survey = |needed: &str| {
+            let needed = [needed.to_owned()].into();
+            store.read(|tx| purge::survey(tx, &Purge { before: 11, needed, ..Purge::default() })).unwrap()
+        };
+        let all = survey("runs:/another");
+        assert_eq!(
+            (all.runs.len(), ids(&all.models), all.experiments.len()),
+            (3, vec![model.model_id.clone()], 2)
+        );
+        assert_eq!(all.experiments[0].folder, Some(format!("mlflow-artifacts:/{first}")));
+        let within = format!("{}/model", runs[0].artifact_uri);
+        for needed in [format!("runs:/{}", runs[0].run_id), format!("runs:/{}/model", runs[0].run_id), within]
+        {
+            let found = survey(&needed);
+            assert_eq!(found.held, [runs[0].run_id.clone()], "{needed}");
+            assert_eq!(ids(&found.runs), [runs[1].run_id.clone(), runs[2].run_id.clone()]);
+            assert_eq!(
+                found.experiments.iter().map(|gone| gone.id).collect::<Vec<_>>(),
+                [second],
+                "{needed}"
+            );
+        }
+        assert_eq!(survey(&format!("models:/{}", model.model_id)).experiments.len(), 1);
+        assert_eq!(
+            survey(&format!("mlflow-artifacts:/{second}/x")).experiments[1].folder,
+            None,
+            "another's folder"
+        );
+
+        // Between the survey and its end, somebody changes his mind.
+        store.write(move |tx| experiments::restore(tx, second, &by(20))).unwrap();
+        let mut removed = Vec::new();
+        for part in all.parts() {
+            let purge = Purge { before: 11, ..Purge::default() };
+            let part = store.write(move |tx| purge::remove(tx, &purge, &part, &by(21))).unwrap();
+            removed.extend(ids(&part.runs).into_iter().chain(ids(&part.models)));
+            removed.extend(part.experiments.iter().map(|gone| gone.id.to_string()));
+        }
+        assert_eq!(removed, [runs[0].run_id.clone(), runs[1].run_id.clone(), first.to_string()]);
+        assert!(store.read(|tx| logged_models::get(tx, &model.model_id)).is_ok());
+    });
+}
+
+#[test]
+fn only_what_is_asked_for_is_removed() {
+    on_each_store(|store| {
+        let runs = store.write(|tx| Ok([new_run(tx, 0)?, new_run(tx, 0)?, new_run(tx, 0)?])).unwrap();
+        for run in &runs[..2] {
+            let id = run.run_id.clone();
+            store.write(move |tx| runs::delete(tx, &id, &by(10))).unwrap();
+        }
+        let of = |purge: Purge| {
+            let found = store.read(|tx| purge::survey(tx, &purge)).unwrap();
+            found.runs.into_iter().map(|gone| gone.id).collect::<Vec<_>>()
+        };
+        let all = Purge { before: 11, ..Purge::default() };
+        assert_eq!(of(all.clone()), [runs[0].run_id.clone(), runs[1].run_id.clone()]);
+        assert_eq!(
+            of(Purge { run_ids: [runs[1].run_id.clone()].into(), ..all.clone() }),
+            [runs[1].run_id.clone()]
+        );
+        assert_eq!(
+            of(Purge { run_ids: [runs[2].run_id.clone()].into(), ..all.clone() }),
+            Vec::<String>::new()
+        );
+        assert_eq!(of(Purge { experiments: [1].into(), ..all.clone() }), Vec::<String>::new());
+        assert_eq!(
+            of(Purge { experiments: [0].into(), ..all }).len(),
+            2,
+            "also of one that is not put aside itself"
+        );
     });
 }

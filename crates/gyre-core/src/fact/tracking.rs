@@ -74,7 +74,10 @@ pub enum TrackingChange {
         experiments: Vec<i64>,
         /// How many runs are gone.
         runs: u64,
-        /// SHA-256 over the ids of those runs, sorted, one a line.
+        /// How many logged models are gone.
+        #[serde(default, skip_serializing_if = "is_none")]
+        models: u64,
+        /// SHA-256 over the ids of those runs, sorted, one a line, and then those of the logged models.
         digest: Digest,
     },
     /// Traces are gone for good, with their spans and assessments.
@@ -107,6 +110,11 @@ pub enum TrackingChange {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 impl TrackingChange {
     /// In a few words.
     pub fn summary(&self) -> String {
@@ -127,8 +135,9 @@ impl TrackingChange {
             }
             Self::RunDeleted { run } => format!("run {run} deleted"),
             Self::RunRestored { run } => format!("run {run} restored"),
-            Self::Purged { experiments, runs, .. } => {
-                format!("{runs} runs and {} experiments removed for good", experiments.len())
+            Self::Purged { experiments, runs, models, .. } => {
+                let experiments = experiments.len();
+                format!("{runs} runs, {models} logged models and {experiments} experiments removed for good")
             }
             Self::TracesDeleted { experiment, traces, .. } => {
                 format!("{traces} traces of experiment {experiment} removed for good")

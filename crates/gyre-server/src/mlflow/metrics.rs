@@ -92,7 +92,7 @@ async fn whole(call: Call<Whole>) -> Answer {
     };
     let fingerprint = page::fingerprint(&("history", &run_id, &key));
     let from = match call.asked.page_token.as_deref().filter(|token| !token.is_empty()) {
-        Some(token) => match page::read(token, &fingerprint, 1)?.as_slice() {
+        Some(token) => match page::read(token, &fingerprint, &[page::Kind::Whole])?.as_slice() {
             [Cell::Int(from)] => usize::try_from(*from).unwrap_or(0),
             _ => return Err(MlflowError::invalid("the page token is not one of this server's")),
         },

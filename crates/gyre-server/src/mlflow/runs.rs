@@ -61,23 +61,21 @@ struct New {
 async fn create(call: Call<New>) -> Answer {
     let asked = &call.asked;
     let experiment = asked.experiment_id.as_ref().map_or("0", |Word(id)| id.as_str());
-    let mut new = NewRun {
+    let watch = call.app.watch.as_ref().zip(call.peer.as_ref());
+    // Clients that are known already are told at once; the others are looked for while the run is made.
+    let origin = watch.and_then(|(watch, peer)| watch.glance(peer));
+    let known = origin.is_some();
+    let new = NewRun {
         experiment: limits::experiment_id(experiment)?,
         run_id: None,
         name: asked.run_name.clone(),
         user_id: asked.user_id.clone().unwrap_or_default(),
         started: asked.start_time.map_or(0, |Int64(at)| at),
         tags: pairs("tags", asked.tags.clone())?,
+        origin,
     };
-    let watch = call.app.watch.as_ref().zip(call.peer.as_ref());
-    // Clients that are known already are told at once; the others are looked for while the run is made.
-    let origin = watch.and_then(|(watch, peer)| watch.glance(peer));
-    if let Some(origin) = &origin {
-        let own = origin.tags(&new.tags);
-        new.tags.extend(own);
-    }
     let run = call.write(move |tx| runs::create(tx, new)).await?;
-    if let (Some((watch, peer)), None) = (watch, origin) {
+    if let (Some((watch, peer)), false) = (watch, known) {
         watch.tell(peer, run.info.run_id.clone(), call.by());
     }
     json(&json!({ "run": render::run(run) }))

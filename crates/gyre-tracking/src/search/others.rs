@@ -3,12 +3,12 @@
 use gyre_store::{Cell, StoreError, Tx};
 
 use super::condition::{Scope, Statement, condition};
-use super::sorting::{SortKey, after, order_by};
-use super::{View, orders};
+use super::sorting::{SortKey, after, kinds, order_by};
+use super::{View, check_orders, orders};
 use crate::experiments::{self, Experiment};
 use crate::filter::{self, Direction, Entity, Order};
 use crate::logged_models::{self, LoggedModel};
-use crate::page::{self, Page};
+use crate::page::{self, Kind, Page};
 
 /// A search for experiments.
 #[derive(Debug, Clone, Default)]
@@ -60,12 +60,13 @@ pub fn experiments(tx: &mut Tx<'_>, search: &ExperimentSearch) -> Result<Page<Ex
                 order.key
             )));
         }
-        keys.push(SortKey { sql: experiment_attribute(&order.key).to_owned(), direction: order.direction });
+        let kind = if order.key == "name" { Kind::Text } else { Kind::Whole };
+        keys.push(SortKey::new(experiment_attribute(&order.key), order.direction, kind));
     }
     if keys.is_empty() {
-        keys.push(SortKey { sql: "e.updated".to_owned(), direction: Direction::Descending });
+        keys.push(SortKey::new("e.updated", Direction::Descending, Kind::Whole));
     }
-    keys.push(SortKey { sql: "e.id".to_owned(), direction: Direction::Ascending });
+    keys.push(SortKey::new("e.id", Direction::Ascending, Kind::Whole));
     let mut conditions = vec!["1 = 1".to_owned()];
     if let [stage] = search.view.stages() {
         conditions.push(format!("e.stage = '{}'", stage.name()));
@@ -192,13 +193,17 @@ fn on_datasets(table: &str, datasets: &[(String, Option<String>)], statement: &m
 }
 
 fn model_keys(search: &ModelSearch, statement: &mut Statement) -> Result<Vec<SortKey>, StoreError> {
+    check_orders(search.order_by.len())?;
     let mut keys = Vec::new();
     for order in &search.order_by {
         let Order { entity, key, .. } = filter::parse_order(&order.field, &filter::LOGGED_MODELS)?;
         let direction = if order.ascending { Direction::Ascending } else { Direction::Descending };
         let (table, extra) = match entity {
             Entity::Attribute => {
-                keys.push(SortKey { sql: model_attribute(&key).to_owned(), direction });
+                let column = model_attribute(&key);
+                let numbers = ["m.experiment", "m.created", "m.updated"];
+                let kind = if numbers.contains(&column) { Kind::Whole } else { Kind::Text };
+                keys.push(SortKey::new(column, direction, kind));
                 continue;
             }
             Entity::Metric => ("tracking_model_metrics", " ORDER BY x.timestamp DESC, x.step DESC LIMIT 1"),
@@ -211,16 +216,14 @@ fn model_keys(search: &ModelSearch, statement: &mut Statement) -> Result<Vec<Sor
             on = format!(" AND {}", on_datasets("x", std::slice::from_ref(dataset), statement));
         }
         let of = format!("FROM {table} x WHERE x.model = m.model AND x.key = {mark}{on}{extra}");
-        let nothing = if entity == Entity::Metric { "0.0" } else { "''" };
-        let phase = if entity == Entity::Metric { "x.nan" } else { "0" };
-        keys.push(SortKey {
-            sql: format!("coalesce((SELECT {phase} {of}), 2)"),
-            direction: Direction::Ascending,
-        });
-        keys.push(SortKey { sql: format!("coalesce((SELECT x.value {of}), {nothing})"), direction });
+        let (nothing, phase, kind) =
+            if entity == Entity::Metric { ("0.0", "x.nan", Kind::Real) } else { ("''", "0", Kind::Text) };
+        let phase = format!("coalesce((SELECT {phase} {of}), 2)");
+        keys.push(SortKey::new(phase, Direction::Ascending, Kind::Whole));
+        keys.push(SortKey::new(format!("coalesce((SELECT x.value {of}), {nothing})"), direction, kind));
     }
-    keys.push(SortKey { sql: "m.created".to_owned(), direction: Direction::Descending });
-    keys.push(SortKey { sql: "m.model_id".to_owned(), direction: Direction::Ascending });
+    keys.push(SortKey::new("m.created", Direction::Descending, Kind::Whole));
+    keys.push(SortKey::new("m.model_id", Direction::Ascending, Kind::Text));
     Ok(keys)
 }
 
@@ -249,7 +252,7 @@ impl Asked<'_> {
         read: fn(&gyre_store::Row) -> Result<T, StoreError>,
     ) -> Result<Page<T>, StoreError> {
         if let Some(token) = self.token {
-            let place = page::read(token, &self.fingerprint, self.keys.len())?;
+            let place = page::read(token, &self.fingerprint, &kinds(&self.keys))?;
             conditions.push(after(&self.keys, &place, &mut statement));
         }
         let places: Vec<&str> = self.keys.iter().map(|key| key.sql.as_str()).collect();

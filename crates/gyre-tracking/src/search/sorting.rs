@@ -4,43 +4,56 @@ use gyre_store::Cell;
 
 use super::Statement;
 use crate::filter::{Direction, Entity, Order};
+use crate::page::Kind;
 
 /// One thing that an answer is ordered by. Never NULL, so that "after this place" can be said.
 #[derive(Debug, Clone)]
 pub(crate) struct SortKey {
     pub(crate) sql: String,
     pub(crate) direction: Direction,
+    pub(crate) kind: Kind,
+}
+
+impl SortKey {
+    pub(crate) fn new(sql: impl Into<String>, direction: Direction, kind: Kind) -> Self {
+        Self { sql: sql.into(), direction, kind }
+    }
+}
+
+/// What the parts of a place in the order of `keys` are.
+pub(crate) fn kinds(keys: &[SortKey]) -> Vec<Kind> {
+    keys.iter().map(|key| key.kind).collect()
 }
 
 /// The keys of `orders` over runs, and the two that always decide at the end. The n-th order that is no attribute needs the
 /// join of [`joins`] called `on`.
 pub(crate) fn keys(orders: &[Order]) -> Vec<SortKey> {
-    let mut keys = Vec::new();
-    let mut add = |sql: String, direction| keys.push(SortKey { sql, direction });
+    let (mut keys, up) = (Vec::new(), Direction::Ascending);
+    let mut add = |sql: String, direction, kind| keys.push(SortKey::new(sql, direction, kind));
     for (n, order) in orders.iter().enumerate() {
-        let up = Direction::Ascending;
         match order.entity {
             Entity::Attribute => {
                 let column = attribute(&order.key);
                 if order.key == "end_time" {
-                    add(format!("CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"), up);
-                    add(format!("coalesce({column}, 0)"), order.direction);
+                    add(format!("CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"), up, Kind::Whole);
+                    add(format!("coalesce({column}, 0)"), order.direction, Kind::Whole);
                 } else {
-                    add(column.to_owned(), order.direction);
+                    let kind = if order.key == "start_time" { Kind::Whole } else { Kind::Text };
+                    add(column.to_owned(), order.direction, kind);
                 }
             }
             Entity::Metric => {
-                add(format!("CASE WHEN o{n}.run IS NULL THEN 2 ELSE o{n}.nan END"), up);
-                add(format!("coalesce(o{n}.value, 0.0)"), order.direction);
+                add(format!("CASE WHEN o{n}.run IS NULL THEN 2 ELSE o{n}.nan END"), up, Kind::Whole);
+                add(format!("coalesce(o{n}.value, 0.0)"), order.direction, Kind::Real);
             }
             Entity::Param | Entity::Tag | Entity::Dataset => {
-                add(format!("CASE WHEN o{n}.run IS NULL THEN 1 ELSE 0 END"), up);
-                add(format!("coalesce(o{n}.value, '')"), order.direction);
+                add(format!("CASE WHEN o{n}.run IS NULL THEN 1 ELSE 0 END"), up, Kind::Whole);
+                add(format!("coalesce(o{n}.value, '')"), order.direction, Kind::Text);
             }
         }
     }
-    add("r.started".to_owned(), Direction::Descending);
-    add("r.run_id".to_owned(), Direction::Ascending);
+    add("r.started".to_owned(), Direction::Descending, Kind::Whole);
+    add("r.run_id".to_owned(), up, Kind::Text);
     keys
 }
 
