@@ -114,11 +114,11 @@ pub(crate) fn scalar<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Payloa
 /// # Errors
 /// [`PayloadError::Json`] with what was found, what was expected, line and column.
 pub(crate) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PayloadError> {
-    // An array would be taken for the fields in their order, which no protocol here means.
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(PayloadError::Json(
-            "invalid type: sequence, expected an object at line 1 column 1".to_owned(),
-        ));
+    // An array would be taken for the fields in their order, and where nothing is asked anything would do; no protocol here
+    // means that.
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        let wrong = "it does not begin as an object does, expected `{`, at line 1 column 1";
+        return Err(PayloadError::Json(wrong.to_owned()));
     }
     serde_json::from_slice(body).map_err(|error| PayloadError::Json(error.to_string()))
 }

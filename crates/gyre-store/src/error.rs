@@ -135,6 +135,9 @@ pub enum StoreError {
     Closed,
 }
 
+/// How much of a name that is not there an error shows, in characters.
+const LONGEST_NAME: usize = 250;
+
 impl StoreError {
     /// An error of the file system.
     pub fn io(doing: &'static str, path: &Path, error: std::io::Error) -> Self {
@@ -144,9 +147,13 @@ impl StoreError {
         Self::Io { doing, path: path.to_owned(), error }
     }
 
-    /// An error for a missing `what`.
+    /// An error for a missing `what`; of a very long name it shows the beginning.
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
-        Self::NotFound { what, name: name.into(), hint: String::new() }
+        let mut name = name.into();
+        if let Some((end, _)) = name.char_indices().nth(LONGEST_NAME) {
+            name.replace_range(end.., "…");
+        }
+        Self::NotFound { what, name, hint: String::new() }
     }
 }
 
@@ -156,7 +163,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             // The file that readers and the writer share could not grow.
             _ if extended(&error) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
-            _ => Self::Sql(error),
+            _ => Self::Sql(without_statement(error)),
         }
     }
 }
@@ -181,6 +188,14 @@ impl StoreError {
             Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
             other => Self::Commit(other.to_string()),
         }
+    }
+}
+
+/// The same without the statement: the error goes out to whoever asked, and how the tables are called is not his affair.
+fn without_statement(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => rusqlite::Error::SqliteFailure(error, Some(msg)),
+        other => other,
     }
 }
 

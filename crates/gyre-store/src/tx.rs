@@ -12,6 +12,20 @@ use crate::journal::Journal;
 use crate::postgres::Session;
 use crate::{Appended, Head, NewFact, StoreError, sqlite};
 
+/// The most values of one statement: what SQLite takes. PostgreSQL takes twice as many, and its driver breaks the connection
+/// at more.
+const VALUES: usize = 32_766;
+
+fn check_values(cells: &[Cell]) -> Result<(), StoreError> {
+    if cells.len() > VALUES {
+        return Err(StoreError::Invalid(format!(
+            "the request has {} values, expected at most {VALUES} at a time: ask in parts",
+            cells.len()
+        )));
+    }
+    Ok(())
+}
+
 /// A transaction, for reading or for writing.
 pub struct Tx<'a> {
     link: Link<'a>,
@@ -45,8 +59,9 @@ impl<'a> Tx<'a> {
     /// Runs a statement and says how many rows it changed.
     ///
     /// # Errors
-    /// What the database said.
+    /// [`StoreError::Invalid`] for more values than a statement can have; what the database said.
     pub fn execute(&mut self, sql: &str, cells: &[Cell]) -> Result<usize, StoreError> {
+        check_values(cells)?;
         match &mut self.link {
             Link::Sqlite(connection) => sqlite::execute(connection, sql, cells),
             Link::Postgres(session) => session.execute(sql, cells),
@@ -69,13 +84,14 @@ impl<'a> Tx<'a> {
     /// Runs a query and hands its rows to `each`, one at a time, so that an answer of any length takes little memory.
     ///
     /// # Errors
-    /// What the database or `each` said.
+    /// [`StoreError::Invalid`] for more values than a statement can have; what the database or `each` said.
     pub fn query_each(
         &mut self,
         sql: &str,
         cells: &[Cell],
         each: impl FnMut(Row) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        check_values(cells)?;
         match &mut self.link {
             Link::Sqlite(connection) => sqlite::query_each(connection, sql, cells, each),
             Link::Postgres(session) => session.query_each(sql, cells, each),

@@ -18,6 +18,8 @@ gyre_testing::on_both!(
     sums_and_averages_are_numbers,
     text_sorts_by_bytes,
     text_with_nul_is_refused_or_kept,
+    more_values_than_a_statement_takes_are_refused,
+    an_error_does_not_repeat_the_statement,
 );
 
 static ROOM: Room = Room {
@@ -190,6 +192,26 @@ fn a_failed_statement_fails_its_job_and_no_other(place: &Place) {
     assert_eq!(outcomes, [("one", true), ("taken", false), ("two", true)]);
     let rows = store.read(|tx| tx.query("SELECT name FROM box_thing ORDER BY id", &[])).unwrap();
     assert_eq!(names(&rows), ["taken", "one", "two"]);
+}
+
+fn more_values_than_a_statement_takes_are_refused(place: &Place) {
+    let store = open(place);
+    put(&store, &["a"]);
+    let marks = (1..=70_000).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT name FROM box_thing WHERE id IN ({marks})");
+    let cells: Vec<Cell> = (0..70_000_i64).map(Cell::from).collect();
+    for _ in 0..3 {
+        let refused = store.read(|tx| tx.query(&sql, &cells)).unwrap_err();
+        assert!(matches!(refused, StoreError::Invalid(_)), "{refused}");
+    }
+    assert_eq!(names(&store.read(|tx| tx.query("SELECT name FROM box_thing", &[])).unwrap()), ["a"]);
+}
+
+fn an_error_does_not_repeat_the_statement(place: &Place) {
+    let store = open(place);
+    let refused =
+        store.read(|tx| tx.query("SELECT nothing_such FROM box_thing", &[])).unwrap_err().to_string();
+    assert!(refused.contains("nothing_such") && !refused.contains("SELECT"), "{refused}");
 }
 
 fn text_with_nul_is_refused_or_kept(place: &Place) {

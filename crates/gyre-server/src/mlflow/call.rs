@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use gyre_store::{StoreError, Tx};
 use gyre_tracking::By;
@@ -49,6 +50,22 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Call<T> {
             if body.trim_ascii().is_empty() { from_query(&query)? } else { from_body(&body)? }
         };
         Ok(Self { app: Arc::clone(app), caller, peer, asked })
+    }
+}
+
+/// What the parameters of a path name.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = MlflowError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, MlflowError> {
+        let named = extract::Path::from_request_parts(parts, state).await;
+        // Broken percent-encoding, or a word where a number belongs, which is repeated as it came.
+        let extract::Path(named) = named.map_err(|rejection| {
+            MlflowError::invalid(rejection.body_text().chars().take(300).collect::<String>())
+        })?;
+        Ok(Self(named))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Evaluation datasets. Tags, schema, profile and records travel as JSON inside text, as MLflow has it.
 
-use axum::extract::Path;
 use axum::http::Method;
 use gyre_store::{StoreError, Tx};
 use gyre_traces::datasets::{self, Dataset, Record, Search};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::MlflowError;
-use super::call::{Answer, Call, done, json as answer, required};
+use super::call::{Answer, Call, Path, done, json as answer, required};
 use super::traces::v3;
 use super::wire::{self, Int64};
 use crate::routes::{Need, Routes};

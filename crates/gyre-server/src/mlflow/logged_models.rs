@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Method;
 use gyre_tracking::limits;
 use gyre_tracking::logged_models::{self, ModelStatus, NewModel};
@@ -10,7 +10,7 @@ use gyre_tracking::search::{self, ModelOrder, ModelSearch};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{Answer, Call, done, json, required};
+use super::call::{Answer, Call, Path, done, json, required};
 use super::experiments::page_size;
 use super::wire::{self, Flag, Int64, Pair, Word, pairs};
 use super::{MlflowError, endpoint, render};

@@ -7,12 +7,12 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::call::{Answer, json};
+use super::call::{Answer, Path as UrlPath, json};
 use super::{MlflowError, endpoint};
 use crate::app::App;
 use crate::routes::{Need, Routes};

@@ -22,7 +22,6 @@ mod span;
 
 use std::time::Duration;
 
-use axum::extract::Path;
 use axum::http::Method;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -32,7 +31,7 @@ use gyre_traces::{Search, experiments, limits, search, spans};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, done, json as answer, required};
+use super::call::{Answer, Call, Path, done, json as answer, required};
 use super::wire::{self, Flag, Int64};
 use super::{MlflowError, endpoint};
 use crate::routes::{Need, Routes};

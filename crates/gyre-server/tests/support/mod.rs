@@ -1,6 +1,8 @@
 //! A real project behind a real socket, and a client that says exactly what it is told to.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod protocol;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -17,7 +19,8 @@ use gyre_core::{Clock, Digest, Fact, ModelName, Timestamp, Version};
 use gyre_gateway::Gateway;
 use gyre_loop::{Desk, TimeSource};
 use gyre_server::{App, Front, Server};
-use gyre_store::{NewFact, Store};
+use gyre_store::{NewFact, Store, StoreUrl};
+use gyre_testing::Place;
 
 pub const REGRESSOR: &str = "skl_ridge_onehot.onnx";
 pub const OTHER_REGRESSOR: &str = "skl_hgbr_ordinal.onnx";
@@ -65,7 +68,7 @@ pub struct Scene {
     setup: Box<dyn Fn(App) -> App + Send + Sync>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 pub fn name(text: &str) -> ModelName {
@@ -100,30 +103,37 @@ impl Scene {
     /// The same with a server whose clock goes on, set up by `setup`, also when it is started again.
     pub fn ticking(setup: impl Fn(App) -> App + Send + Sync + 'static) -> Self {
         let clock = Ticking(AtomicI64::new(1_795_000_000_000));
-        Self::open(Front::default(), Some(Arc::new(clock)), Box::new(setup), |_| ())
+        Self::open(Front::default(), Some(Arc::new(clock)), Box::new(setup), None, |_| ())
+    }
+
+    /// A project without versions, with its store in `place`.
+    pub fn at(place: &Place) -> Self {
+        Self::open(Front::default(), None, Box::new(|app| app), place.url(), |_| ())
     }
 
     /// The same behind `front`, after `prepare` has been at the store.
     pub fn behind(front: Front, prepare: impl FnOnce(&Store)) -> Self {
-        Self::open(front, None, Box::new(|app| app), prepare)
+        Self::open(front, None, Box::new(|app| app), None, prepare)
     }
 
     fn open(
         front: Front,
         read: Option<Arc<dyn Clock>>,
         setup: Box<dyn Fn(App) -> App + Send + Sync>,
+        database: Option<StoreUrl>,
         prepare: impl FnOnce(&Store),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gyre.yaml"), PROJECT).unwrap();
         let clock = Arc::new(ManualClock::at(moment("2026-03-01T00:00:00Z")));
-        let desk = Desk::open(dir.path(), Arc::clone(&clock) as Arc<dyn Clock>, TimeSource::Replay).unwrap();
+        let desk_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let desk = Desk::open_with(dir.path(), database.as_ref(), desk_clock, TimeSource::Replay).unwrap();
         let desk = Arc::new(desk);
         desk.advance(clock.now(), true).unwrap();
         prepare(desk.store());
         let read = read.unwrap_or_else(|| Arc::clone(&clock) as Arc<dyn Clock>);
         let address = "127.0.0.1:0".parse().unwrap();
-        let mut scene = Self { address, desk, clock, read, setup, stop: None, server: None, _dir: dir };
+        let mut scene = Self { address, desk, clock, read, setup, stop: None, server: None, dir };
         scene.start(front);
         scene
     }
@@ -157,6 +167,11 @@ impl Scene {
         }
         scene.desk.settle().unwrap();
         scene
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn gateway(&self) -> &Gateway {

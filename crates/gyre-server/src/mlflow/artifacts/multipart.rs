@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use gyre_artifacts::{ArtifactPath, Folder, MAX_PARTS};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::range::entity_tag;
 use super::receive::receive;
 use crate::app::App;
-use crate::mlflow::call::{self, Answer, Call, done, required};
+use crate::mlflow::call::{self, Answer, Call, Path, done, required};
 use crate::mlflow::wire::Int64;
 use crate::mlflow::{MlflowError, wire};
 

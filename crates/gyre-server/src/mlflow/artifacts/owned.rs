@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use gyre_artifacts::{ArtifactPath, Folder};
@@ -14,7 +14,7 @@ use super::receive::receive;
 use super::send::send;
 use crate::app::App;
 use crate::mlflow::artifact_root::{self, Root};
-use crate::mlflow::call::{Answer, Call, done, json, required};
+use crate::mlflow::call::{Answer, Call, Path, done, json, required};
 use crate::mlflow::{MlflowError, call};
 
 /// A file or folder of a run.

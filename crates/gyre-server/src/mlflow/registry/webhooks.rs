@@ -1,6 +1,5 @@
 //! Webhooks of the registry: who is told of its changes.
 
-use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, Request};
 use gyre_registry::deliveries;
 use gyre_registry::events::EVENTS;
@@ -10,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::messenger::reason;
 use crate::mlflow::MlflowError;
-use crate::mlflow::call::{Answer, Call, done, json, required};
+use crate::mlflow::call::{Answer, Call, Path, done, json, required};
 use crate::mlflow::wire::{self, Int64};
 
 /// How long a webhook may take to answer when it is tried out.

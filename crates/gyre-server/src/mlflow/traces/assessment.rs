@@ -1,6 +1,5 @@
 //! Endpoints of assessments.
 
-use axum::extract::Path;
 use axum::http::Method;
 use gyre_traces::assessments::{self, Change};
 use gyre_traces::record::Assessment;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use super::record::{self, AssessmentIn};
 use super::v3;
 use crate::mlflow::MlflowError;
-use crate::mlflow::call::{Answer, Call, done, json as answer};
+use crate::mlflow::call::{Answer, Call, Path, done, json as answer};
 use crate::routes::{Need, Routes};
 
 pub(super) fn routes(routes: &mut Routes) {

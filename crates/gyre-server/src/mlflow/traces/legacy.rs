@@ -1,6 +1,5 @@
 //! What clients before 3.0 call: a trace is begun and ended by two requests, and its spans are a file among its artifacts.
 
-use axum::extract::Path;
 use axum::http::Method;
 use gyre_traces::record::{TraceInfo, TraceState};
 use gyre_traces::{Search, experiments, infos, search};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::record;
 use crate::mlflow::MlflowError;
-use crate::mlflow::call::{Answer, Call, json as answer, required};
+use crate::mlflow::call::{Answer, Call, Path, json as answer, required};
 use crate::mlflow::wire::{self, Int64};
 use crate::routes::{Need, Routes};
 
