@@ -50,6 +50,18 @@ impl Artifacts {
         Ok(collected)
     }
 
+    /// Deletes at once the bytes that paths referred to and none refers to any more. Bytes that never had a path are left to
+    /// [`Artifacts::collect`]: they may be on their way to one. Blocks.
+    ///
+    /// # Errors
+    /// What the store, the disk or the object storage said; what was deleted until then stays deleted.
+    pub fn reclaim(&self) -> Result<Collected, ArtifactError> {
+        let mut collected = Collected::default();
+        self.store.write(|tx| condemn_unused(tx, i64::MAX))?;
+        self.delete_condemned(&mut collected)?;
+        Ok(collected)
+    }
+
     /// Condemns those of `digests` that the store knows nothing of.
     fn condemn_strays(&self, digests: Vec<Digest>) -> Result<(), ArtifactError> {
         let unknown = self.store.read(|tx| {

@@ -309,6 +309,16 @@ pub fn tree_digest(tx: &mut Tx<'_>, folder: &Folder) -> Result<Tree, StoreError>
     Ok(Tree { digest: Digest::from_bytes(hash.finalize().into()), files, bytes })
 }
 
+/// How many files there are in `folder`, and how many bytes they have.
+///
+/// # Errors
+/// What the database said.
+pub fn measure(tx: &mut Tx<'_>, folder: &Folder) -> Result<(u64, u64), StoreError> {
+    let sql = "SELECT count(*), coalesce(sum(size), 0) FROM artifacts_files WHERE path >= ?1 AND path < ?2";
+    let rows = tx.query(sql, &range(folder))?;
+    rows.first().map_or(Ok((0, 0)), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 fn range(folder: &Folder) -> [Cell; 2] {
     [folder.prefix().into(), folder.end().into()]
 }

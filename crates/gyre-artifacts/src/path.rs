@@ -182,6 +182,11 @@ impl Folder {
         self.0.is_empty()
     }
 
+    /// The folders above it, the root left out, the highest first.
+    pub fn above(&self) -> impl Iterator<Item = Self> {
+        self.0.match_indices('/').map(|(at, _)| Self(self.0[..at].to_owned()))
+    }
+
     /// The file `path` in this folder.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The catalogue as MLflow's clients see it: registered models and their versions, whoever registered them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_store::{Row, StoreError, Tx};
@@ -189,6 +189,29 @@ pub fn registered_versions(tx: &mut Tx<'_>, name: &str) -> Result<Vec<Registered
         Ok(version)
     };
     rows.iter().map(with_aliases).collect()
+}
+
+/// What the registered versions need, as URIs: their sources and where their artifacts are, the runs (`runs:/ID`) and the
+/// logged models (`models:/ID`) that they came from.
+///
+/// # Errors
+/// What the store said.
+pub fn needed_by_versions(tx: &mut Tx<'_>) -> Result<BTreeSet<String>, StoreError> {
+    let mut needed = BTreeSet::new();
+    let sql = "SELECT source, location, run_id, logged_model FROM registry_model_versions";
+    tx.query_each(sql, &[], |row| {
+        // One, two or three slashes mean the same place.
+        let plain = |uri: String| match uri.strip_prefix("mlflow-artifacts:") {
+            Some(path) => format!("mlflow-artifacts:/{}", path.trim_start_matches('/')),
+            None => uri,
+        };
+        needed.insert(plain(row.get(0)?));
+        needed.extend(row.get::<Option<String>>(1)?.map(plain));
+        needed.extend(row.get::<Option<String>>(2)?.map(|run| format!("runs:/{run}")));
+        needed.extend(row.get::<Option<String>>(3)?.map(|model| format!("models:/{model}")));
+        Ok(())
+    })?;
+    Ok(needed)
 }
 
 /// Whether the loop registered this version: then the loop decides what becomes of it.

@@ -55,6 +55,8 @@ enum Command {
     /// Look after the project's memory: where it is, a copy of it, moving it to PostgreSQL.
     #[command(subcommand)]
     Store(commands::store::StoreCommand),
+    /// Remove for good what was deleted: runs, experiments, logged models, and their artifacts.
+    Gc(commands::gc::GcArgs),
     /// Examine how predictions treat groups of people.
     Bias(commands::bias::BiasArgs),
     /// Say who may do what: users, API tokens, roles.
@@ -115,6 +117,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Run(command) => commands::run::run(&command),
         Command::Lineage(args) => commands::lineage::run(&args),
         Command::Store(command) => commands::store::run(&command),
+        Command::Gc(args) => commands::gc::run(&args),
         Command::Bias(args) => commands::bias::run(&args),
         Command::Access(command) => commands::access::run(&command),
         Command::Baseline(command) => commands::baseline::run(&command),

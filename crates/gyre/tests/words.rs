@@ -32,6 +32,7 @@ fn every_command_explains_itself() {
         "store info",
         "store backup",
         "store migrate-to",
+        "gc",
         "access user add",
         "access user passwd",
         "access token create",
