@@ -112,17 +112,12 @@ pub fn attach(tx: &mut Tx<'_>, run_id: &str, origin: &Origin, by: &By) -> Result
     tx.execute(sql, &[run.run.into()])?;
     let sql = "SELECT 1 FROM tracking_tags WHERE run = ?1 AND key = ?2";
     let named = !tx.query(sql, &[run.run.into(), CLIENT_COMMIT.into()])?.is_empty();
-    put(tx, &run, origin, named)?;
+    keep(tx, origin)?;
+    origin.tags(named).iter().try_for_each(|(key, value)| crate::tags::put(tx, &run, key, value))?;
     if run.status.ended() {
         by.tell(tx, TrackingChange::ProvenanceRecorded { run: run.run_id, digest: origin.digest })?;
     }
     Ok(())
-}
-
-/// Keeps the record and tags the run with it.
-fn put(tx: &mut Tx<'_>, run: &RunInfo, origin: &Origin, named: bool) -> Result<(), StoreError> {
-    keep(tx, origin)?;
-    origin.tags(named).iter().try_for_each(|(key, value)| crate::tags::put(tx, run, key, value))
 }
 
 /// Removes the records that no run refers to any more, and says how many there were.
