@@ -17,6 +17,11 @@ struct Package {
 /// Every package that a test needs beyond what Rust itself needs to link a program.
 const PACKAGES: &[Package] = &[
     Package {
+        name: "chromium",
+        reason: "a browser looks at MLflow's own pages as gyre serves them",
+        probe: &["chromium", "--version"],
+    },
+    Package {
         name: "git",
         reason: "versions of code and data are Git commits; tests make repositories",
         probe: &["git", "--version"],

@@ -1,13 +1,18 @@
 //! What MLflow has and gyre has not, said plainly: `NOT_IMPLEMENTED` rather than "there is nothing here".
+//!
+//! MLflow's pages ask on their way which assistants and gateways there are, and show an error for every answer but a list.
+//! The true answer is that there are none.
 
 use axum::http::Method;
+use serde_json::{Value, json};
 
-use super::call::Answer;
+use super::call::{self, Answer};
 use super::error::{ErrorCode, MlflowError};
 use crate::routes::{Need, Routes};
 
 /// The beginnings of paths, and what would be there.
-const ABSENT: [(&str, &str); 7] = [
+const ABSENT: [(&str, &str); 8] = [
+    ("assistant", "an assistant that answers questions"),
     ("gateway", "a gateway to the interfaces of model providers"),
     ("issues", "issues found in traces"),
     ("jobs", "jobs of the tracking server"),
@@ -31,6 +36,12 @@ pub(super) fn routes(routes: &mut Routes) {
         let refuse = || async { refuse("running scorers on traces as they come") };
         routes.add(Method::PUT, &format!("{base}/scorers/online-config"), Need::Read, refuse);
     }
+    let none = |answer: Value| move || async move { call::json(&answer) };
+    let assistants = json!({ "providers": [], "resolved": null, "gateway_vendor_options": {} });
+    routes.get("/ajax-api/3.0/mlflow/assistant/providers", none(assistants));
+    let settings = json!({ "providers": {}, "projects": {}, "remote_access_allowed": false });
+    routes.get("/ajax-api/3.0/mlflow/assistant/config", none(settings));
+    routes.get("/ajax-api/2.0/mlflow/gateway-proxy", none(json!({ "endpoints": [] })));
 }
 
 fn refuse(what: &str) -> Answer {
