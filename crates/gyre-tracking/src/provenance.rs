@@ -4,13 +4,11 @@
 //! refer to it: clients can neither set nor remove those. What becomes known only after a run ended is told to the
 //! journal by an entry of its own; before that, the entry of the run's end has it.
 
-use std::collections::BTreeMap;
-
 use gyre_core::Digest;
 use gyre_core::fact::TrackingChange;
 use gyre_store::{StoreError, Tx};
 
-use crate::{By, RunInfo, limits, runs};
+use crate::{By, limits, runs};
 
 /// The tag that names a run's record by its digest.
 pub const RECORD: &str = "gyre.provenance";

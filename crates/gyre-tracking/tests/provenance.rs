@@ -107,7 +107,8 @@ fn a_client_cannot_write_the_tags_of_the_server() {
             pair(provenance::COMMIT, "made up"),
             pair("kept", "1"),
         ];
-        let run = store.write(|tx| runs::create(tx, NewRun { tags, ..NewRun::default() })).unwrap().info.run_id;
+        let run =
+            store.write(|tx| runs::create(tx, NewRun { tags, ..NewRun::default() })).unwrap().info.run_id;
         assert_eq!(
             (tag(store, &run, provenance::RECORD), tag(store, &run, provenance::COMMIT)),
             (None, None)
@@ -160,7 +161,7 @@ fn records_that_no_run_refers_to_are_removed_and_come_again_with_the_next_run() 
         let known = Arc::new(origin("{}", Source::Observed));
         let make = || {
             let new = NewRun { origin: Some(Arc::clone(&known)), ..NewRun::default() };
-            store.write(move |tx| runs::create(tx, new)).unwrap().run_id
+            store.write(move |tx| runs::create(tx, new)).unwrap().info.run_id
         };
         let (kept, gone) = (make(), store.write(|tx| new_run(tx, 0)).unwrap().run_id);
         let (id, other) = (gone.clone(), origin("other", Source::Observed));
