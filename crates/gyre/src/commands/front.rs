@@ -62,6 +62,11 @@ enum Auth {
 }
 
 impl FrontArgs {
+    /// The way out: what webhooks are told goes through it.
+    pub(super) fn egress(&self) -> Egress {
+        Egress::new(self.allow_egress.clone())
+    }
+
     /// What they say.
     pub(crate) fn front(&self) -> Result<Front, Failure> {
         let wrong = |host: &&String| host.is_empty() || host.contains(['/', ':', '@', ' ', '*']);
