@@ -89,11 +89,6 @@ impl FrontArgs {
         Ok(Front { hosts: self.host.clone(), transport, login, token_life, oidc })
     }
 
-    /// Where the server may reach out to.
-    pub(crate) fn egress(&self) -> Egress {
-        Egress::new(self.allow_egress.clone())
-    }
-
     fn oidc(&self) -> Result<Option<Oidc>, Failure> {
         let (Some(issuer), Some(client)) = (&self.oidc_issuer, &self.oidc_client_id) else { return Ok(None) };
         let settings = Settings {
