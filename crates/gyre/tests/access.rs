@@ -206,7 +206,7 @@ fn what_one_server_changes_is_in_force_in_another_on_the_same_database() {
     };
     roots.iter().for_each(|root| std::fs::create_dir_all(root).unwrap());
     manage("access user add ada --role admin --password-stdin", PASSWORD);
-    let tokens = [(); 2].map(|()| manage("access token create ada", "").trim().to_owned());
+    let tokens = [(); 2].map(|()| manage("access token create ada --role admin", "").trim().to_owned());
     let servers =
         roots.each_ref().map(|root| Up::start(root, &[&["--auth", "required"], &store[..]].concat()));
 
