@@ -135,17 +135,7 @@ impl Folder {
     }
 
     fn open(&self, digest: &Digest, size: u64, from: u64, to: u64) -> Result<Download, ArtifactError> {
-        let path = self.path(digest);
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ArtifactError::Damaged(*digest),
-            _ => ArtifactError::io("read", &path, error),
-        })?;
-        let length = file.metadata().map_err(|error| ArtifactError::io("read", &path, error))?.len();
-        if length != size {
-            return Err(ArtifactError::Damaged(*digest));
-        }
-        let whole = from == 0 && to == size;
-        Download::of_file(file, path, from, to, whole.then_some(*digest))
+        Download::of_file(self.path(digest), (*digest, size), from, to)
     }
 
     fn claim(&self, name: &str, text: &str) -> Result<String, ArtifactError> {

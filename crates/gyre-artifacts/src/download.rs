@@ -27,21 +27,40 @@ pub struct Download {
 enum Source {
     File(File, PathBuf),
     Stream(Handle, BoxStream<'static, Result<Bytes, ArtifactError>>),
+    Memory(Bytes),
 }
 
 impl Download {
-    pub(crate) fn of_file(
-        mut file: File,
+    /// The bytes from `from` to before `to` of a file of `size` bytes whose digest is `digest`, at `path`.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Damaged`] when it is gone or has another size; what the disk said.
+    pub fn of_file(
         path: PathBuf,
+        (digest, size): (Digest, u64),
         from: u64,
         to: u64,
-        whole: Option<Digest>,
     ) -> Result<Self, ArtifactError> {
-        if from > 0 {
-            file.seek(SeekFrom::Start(from)).map_err(|error| ArtifactError::io("read", &path, error))?;
+        let mut file = File::open(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ArtifactError::Damaged(digest),
+            _ => ArtifactError::io("read", &path, error),
+        })?;
+        let failed = |error| ArtifactError::io("read", &path, error);
+        if file.metadata().map_err(failed)?.len() != size {
+            return Err(ArtifactError::Damaged(digest));
         }
-        let check = whole.map(|digest| (Sha256::new(), digest));
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).map_err(failed)?;
+        }
+        let whole = from == 0 && to == size;
+        let check = whole.then(|| (Sha256::new(), digest));
         Ok(Self { source: Source::File(file, path), left: to.saturating_sub(from), check })
+    }
+
+    /// Bytes that are in memory.
+    pub fn of_bytes(bytes: Bytes) -> Self {
+        let left = bytes.len() as u64;
+        Self { source: Source::Memory(bytes), left, check: None }
     }
 
     pub(crate) fn of_stream(
@@ -97,6 +116,7 @@ impl Source {
                     .map_err(|error| ArtifactError::io("read", path, error))?;
                 Ok(chunk.into())
             }
+            Self::Memory(bytes) => Ok(bytes.split_to(bytes.len().min(CHUNK))),
             Self::Stream(runtime, stream) => {
                 let mut chunk = Bytes::new();
                 while chunk.is_empty() {

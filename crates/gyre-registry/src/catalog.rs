@@ -214,6 +214,9 @@ pub fn needed_by_versions(tx: &mut Tx<'_>) -> Result<BTreeSet<String>, StoreErro
     Ok(needed)
 }
 
+/// The folder of artifacts in which the versions of the loop are: `gyre/MODEL/VERSION`.
+pub const LOOP_FOLDER: &str = "gyre";
+
 /// Whether the loop registered this version: then the loop decides what becomes of it.
 ///
 /// # Errors

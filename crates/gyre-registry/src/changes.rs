@@ -9,7 +9,7 @@ use gyre_core::fact::{ModelVersion, RegistryChange as Change, Text};
 use gyre_core::{Digest, Entry, Version};
 use gyre_store::{Cell, StoreError, Tx};
 
-use crate::catalog::{is_of_the_loop, is_registered};
+use crate::catalog::{LOOP_FOLDER, is_of_the_loop, is_registered};
 use crate::rules::{Stage, no_model, no_version};
 use crate::{numbers, texts};
 
@@ -113,7 +113,7 @@ pub(crate) fn registered_by_the_loop(
     let (name, number, at) = (version.model.as_str(), version.version, entry.at.as_millis().into());
     numbers::take(tx, name, number, Some(&version.run))?;
     insert_model(tx, name, None, &at)?;
-    let source = format!("mlflow-artifacts:/gyre/{name}/{number}");
+    let source = format!("mlflow-artifacts:/{LOOP_FOLDER}/{name}/{number}");
     let row = Row {
         name,
         version: number,

@@ -52,9 +52,9 @@ mod texts;
 mod webhooks;
 
 pub use catalog::{
-    Glance, RegisteredModel, RegisteredVersion, glances, is_of_the_loop, is_prompt, is_registered,
-    latest_versions, needed_by_versions, registered_model, registered_version, registered_versions,
-    version_by_alias,
+    Glance, LOOP_FOLDER, RegisteredModel, RegisteredVersion, glances, is_of_the_loop, is_prompt,
+    is_registered, latest_versions, needed_by_versions, registered_model, registered_version,
+    registered_versions, version_by_alias,
 };
 pub use edit::{
     Author, create_model, delete_alias, delete_model, delete_model_tag, describe_model, rename_model,

@@ -141,6 +141,11 @@ impl Scorer {
         &self.features
     }
 
+    /// Whether all features go in as one matrix, rather than each as an input of its own.
+    pub fn takes_matrix(&self) -> bool {
+        matches!(self.binding, Binding::Matrix { .. })
+    }
+
     /// What the model predicts.
     pub fn task(&self) -> Task {
         match &self.reading {

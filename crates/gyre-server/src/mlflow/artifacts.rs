@@ -9,6 +9,7 @@
 //! | `listing` | folders as MLflow lists them |
 //! | `multipart` | files in parts |
 //! | `owned` | artifacts by what they belong to |
+//! | `trained`, `package` | the files of versions that the loop trained: made when they are asked for |
 //!
 //! Bodies stream through, so the limit of other bodies does not hold here; a client may take as long as it needs, so long
 //! as it is not silent for a minute.
@@ -17,9 +18,11 @@ mod listing;
 mod media;
 mod multipart;
 pub(super) mod owned;
+mod package;
 mod range;
 mod receive;
 mod send;
+mod trained;
 
 use std::sync::Arc;
 
@@ -76,6 +79,7 @@ fn raw(request: &Request) -> &str {
 
 async fn put(State(app): State<Arc<App>>, request: Request) -> Answer {
     let path = ArtifactPath::from_url(raw(&request))?;
+    trained::refuse_change(path.as_str())?;
     let (parts, body) = request.into_parts();
     let upload = receive::receive(&app, &parts.headers, body).await?;
     let file = app.on_disk(move |app| app.artifacts.settle(&path, upload)).await??;
@@ -94,6 +98,7 @@ async fn get(State(app): State<Arc<App>>, request: Request) -> Answer {
 /// A file, or a folder with all that is in it. What is gone already is gone: clients repeat requests.
 async fn delete(State(app): State<Arc<App>>, request: Request) -> Answer {
     let folder = Folder::from_url(raw(&request))?;
+    trained::refuse_change(folder.as_str())?;
     let path = ArtifactPath::from_field(folder.as_str())?;
     let now = app.clock.now();
     app.write(move |tx| {
@@ -114,6 +119,10 @@ struct Asked {
 
 async fn list(call: Call<Asked>) -> Answer {
     let folder = Folder::from_field(call.asked.path.as_deref().unwrap_or_default())?;
+    if let Some(place) = trained::place(folder.as_str()) {
+        let children = call.app.on_disk(move |app| trained::children(&app.store, &place)).await??;
+        return json(&listing::of(children));
+    }
     json(&call.read(move |tx| listing::whole(tx, &folder)).await?)
 }
 
@@ -121,6 +130,10 @@ async fn list(call: Call<Asked>) -> Answer {
 async fn presigned(State(app): State<Arc<App>>, request: Request) -> Answer {
     let raw = request.uri().path().split_once(SIGNED).map_or("", |(_, path)| path);
     let path = ArtifactPath::from_url(raw)?;
+    if trained::place(path.as_str()).is_some() {
+        let message = "the files of versions that gyre trained do not lie in a bucket; download this one by its own URL";
+        return Err(MlflowError::new(ErrorCode::NotImplemented, message));
+    }
     let file = app.read(move |app| app.store.read(|tx| index::file(tx, &path))).await??;
     let size = file.size;
     let url = app.on_disk(move |app| app.artifacts.sign(&file)).await??;

@@ -50,6 +50,12 @@ pub(super) fn whole(tx: &mut Tx<'_>, folder: &Folder) -> Result<Answer, StoreErr
     Ok(Answer { root_uri: None, files: infos(listing, ""), next_page_token: None })
 }
 
+/// A folder whose children are all known.
+pub(super) fn of(children: Vec<Child>) -> Answer {
+    let files = infos(Listing { children, more: false }, "");
+    Answer { root_uri: None, files, next_page_token: None }
+}
+
 /// A page of the folder `inner` within the artifacts at `root`, whose URI is `uri`; paths are relative to that root.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::range::entity_tag;
 use super::receive::receive;
+use super::trained;
 use crate::app::App;
 use crate::mlflow::call::{self, Answer, Call, Path, done, required};
 use crate::mlflow::wire::Int64;
@@ -55,6 +56,7 @@ fn target(uri: &axum::http::Uri, asked: &Asked) -> Result<ArtifactPath, MlflowEr
 /// `POST mpu/create/FOLDER`.
 pub(super) async fn create(uri: axum::http::Uri, headers: HeaderMap, call: Call<Asked>) -> Answer {
     let path = target(&uri, &call.asked)?;
+    trained::refuse_change(path.as_str())?;
     let count = call.asked.num_parts.map_or(1, |count| count.0);
     let Some(count) = u32::try_from(count).ok().filter(|count| (1..=MAX_PARTS).contains(count)) else {
         return Err(MlflowError::invalid(format!("num_parts is {count}, expected 1 to {MAX_PARTS}")));

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::listing;
 use super::receive::receive;
 use super::send::send;
+use super::trained;
 use crate::app::App;
 use crate::mlflow::artifact_root::{self, Root};
 use crate::mlflow::call::{Answer, Call, Path, done, json, required};
@@ -110,6 +111,7 @@ pub(super) async fn upload(State(app): State<Arc<App>>, request: Request) -> Ans
     let (run, file) = (asked.run()?, asked.file()?);
     let (_, root) = app.read(move |app| app.store.read(|tx| artifact_root::of_run(tx, &run))).await??;
     let path = root.file(&file)?;
+    trained::refuse_change(path.as_str())?;
     let (parts, body) = request.into_parts();
     let upload = receive(&app, &parts.headers, body).await?;
     app.on_disk(move |app| app.artifacts.settle(&path, upload)).await??;

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use gyre_artifacts::index::{self, FileRecord};
 use gyre_artifacts::{ArtifactError, ArtifactPath, Download};
+use gyre_core::Digest;
 use gyre_store::StoreError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::media;
 use super::range::{Wanted, entity_tag, wanted};
+use super::trained;
 use crate::app::{App, Aside};
 use crate::mlflow::MlflowError;
 
@@ -28,9 +30,12 @@ pub(super) async fn send(
     headers: &HeaderMap,
 ) -> Result<Response, MlflowError> {
     let name = path.name().to_owned();
-    let file = app.read(move |app| app.store.read(|tx| find(tx, &path))).await??;
-    let tag = entity_tag(&file.digest);
-    let size = file.size;
+    let file = match trained::place(path.as_str()) {
+        Some(place) => Found::Made(app.on_disk(move |app| trained::file(&app.store, &place)).await??),
+        None => Found::Kept(app.read(move |app| app.store.read(|tx| find(tx, &path))).await??),
+    };
+    let (digest, size) = file.identity();
+    let tag = entity_tag(&digest);
     let (status, from, to) = match wanted(headers, &tag, size) {
         Wanted::Whole => (StatusCode::OK, 0, size),
         Wanted::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
@@ -39,7 +44,7 @@ pub(super) async fn send(
     };
     let mut response = if status.is_success() {
         let place = app.transfer().await?;
-        let download = app.on_disk(move |app| app.artifacts.open(&file, from, to)).await??;
+        let download = app.on_disk(move |app| file.open(app, from, to)).await??;
         let mut response = Response::new(body(Arc::clone(app), download, place));
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
         *response.status_mut() = status;
@@ -62,6 +67,30 @@ pub(super) async fn send(
         }
     }
     Ok(response)
+}
+
+/// A file that there is.
+enum Found {
+    /// Somebody logged it.
+    Kept(FileRecord),
+    /// It belongs to a version that the loop trained.
+    Made(trained::File),
+}
+
+impl Found {
+    fn identity(&self) -> (Digest, u64) {
+        match self {
+            Self::Kept(file) => (file.digest, file.size),
+            Self::Made(file) => (file.digest, file.size),
+        }
+    }
+
+    fn open(&self, app: &App, from: u64, to: u64) -> Result<Download, ArtifactError> {
+        match self {
+            Self::Kept(file) => app.artifacts.open(file, from, to),
+            Self::Made(file) => file.open(from, to),
+        }
+    }
 }
 
 fn find(tx: &mut gyre_store::Tx<'_>, path: &ArtifactPath) -> Result<FileRecord, StoreError> {
