@@ -34,6 +34,7 @@ pub fn distinct() -> Vec<Route> {
 /// What gyre says that it does not have: nothing of the request is looked at.
 pub fn is_absent(route: &Route) -> bool {
     let parts = [
+        "assistant",
         "gateway",
         "issues",
         "jobs",
