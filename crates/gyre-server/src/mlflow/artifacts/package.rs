@@ -156,3 +156,47 @@ fn tensor(name: Option<&str>, port: &Port) -> Value {
     }
     tensor
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(fixture: &str) -> Model {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let path = format!("{root}/../gyre-runtime/tests/fixtures/{fixture}.onnx");
+        Model::load(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn columns_are_asked_for_in_the_shape_of_the_graph() {
+        let scorer = Scorer::new(model("skl_gbc_ordinal")).unwrap();
+        let inputs = inputs(&scorer);
+        let text =
+            json!({"type": "tensor", "name": "shop", "tensor-spec": {"dtype": "str", "shape": [-1, 1]}});
+        let number =
+            json!({"type": "tensor", "name": "price", "tensor-spec": {"dtype": "float32", "shape": [-1, 1]}});
+        let asked = inputs.as_array().unwrap();
+        assert!(asked.contains(&text) && asked.contains(&number), "{inputs}");
+        assert_eq!(asked.len(), scorer.features().len());
+    }
+
+    #[test]
+    fn a_matrix_is_a_table_where_mlflow_can_give_a_table_back() {
+        let names = ["a", "b", "c", "d"];
+        let number = Scorer::with_features(model("trees_sum_1"), &names).unwrap();
+        let column = |name: &str| json!({"type": "double", "name": name, "required": true});
+        assert_eq!(inputs(&number), Value::from(names.map(column).to_vec()));
+
+        let classes = Scorer::with_features(model("classes_none_3_012"), &names).unwrap();
+        let matrix = json!([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]);
+        assert_eq!(inputs(&classes), matrix);
+    }
+
+    #[test]
+    fn what_is_no_tensor_is_not_promised() {
+        assert_eq!(outputs(&model("skl_gbc_ordinal_zipmap")), None);
+        assert!(
+            outputs(&model("skl_gbc_ordinal")).is_some_and(|outputs| outputs.as_array().unwrap().len() == 2)
+        );
+    }
+}
