@@ -1,13 +1,9 @@
 //! A full disk: the upload is refused and leaves nothing, what is there stays readable, and there is no other damage.
-//!
-//! The disk is a small file system in memory, mounted in a namespace of a process of its own (`unshare`, util-linux).
-//! Where user namespaces are not allowed the test says so and proves nothing.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
 use gyre_artifacts::{ArtifactError, ArtifactPath, Artifacts, Folder, ROOM, index};
@@ -22,24 +18,7 @@ const DISK: &str = "GYRE_TEST_DISK";
 
 #[test]
 fn a_full_disk_refuses_a_file_and_keeps_the_others() {
-    let mount = tempfile::tempdir().unwrap();
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(mount.path());
-        command.env(DISK, mount.path());
-        command
-    };
-    let mounted = "mount -t tmpfs -o size=8m none \"$1\"";
-    if !unshare(mounted).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("NOT TESTED: no file system can be mounted in a user namespace here");
-        return;
-    }
-    let inside = unshare(&format!("{mounted}; exec \"$2\" --exact on_a_small_disk --ignored --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&inside.stdout) + String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && told.contains("1 passed"), "{told}");
+    gyre_testing::live_on_a_small_disk(8, DISK);
 }
 
 #[test]

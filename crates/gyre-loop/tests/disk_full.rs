@@ -1,23 +1,17 @@
 //! A full disk: errors that say so, nothing half done, and everything goes on once there is room again.
-//!
-//! The disk is a small file system in memory, mounted in a namespace of a process of its own (`unshare`, util-linux): no
-//! rights are needed where user namespaces are allowed, and nothing is left behind however the test ends. Where they are
-//! not allowed the test says so and proves nothing.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gyre_core::Span;
 use gyre_core::fact::Entry;
 use gyre_core::spec::Window;
+use gyre_testing::Ballast;
 use support::{Law, Plant, kiln, models};
 
 /// Where the small disk is mounted: set for the process that lives on it.
@@ -31,45 +25,7 @@ fn train_stage() {
 
 #[test]
 fn a_full_disk_is_said_and_survived() {
-    let mount = tempfile::tempdir().unwrap();
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(mount.path());
-        command.env(DISK, mount.path());
-        command
-    };
-    let mounted = "mount -t tmpfs -o size=12m none \"$1\"";
-    if !unshare(mounted).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("NOT TESTED: no file system can be mounted in a user namespace here");
-        return;
-    }
-    let inside = unshare(&format!("{mounted}; exec \"$2\" --exact on_a_small_disk --ignored --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&inside.stdout) + String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && told.contains("1 passed"), "{told}");
-}
-
-/// A file that takes all the room there is, until it is dropped.
-struct Ballast(PathBuf);
-
-impl Ballast {
-    fn fill(dir: &Path) -> Self {
-        let path = dir.join("ballast");
-        let mut file = File::create(&path).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            let full = std::iter::repeat_with(|| file.write(&vec![1; size])).find_map(Result::err);
-            assert_eq!(full.unwrap().kind(), ErrorKind::StorageFull);
-        }
-        Self(path)
-    }
-}
-
-impl Drop for Ballast {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
+    gyre_testing::live_on_a_small_disk(12, DISK);
 }
 
 fn summer(_: u32) -> Law {

@@ -1,19 +1,14 @@
 //! A full disk under MLflow's protocol: what writes is refused in words, what reads goes on, nothing that was acknowledged
 //! is lost, and once there is room again everything works.
-//!
-//! The disk is a small file system in memory, mounted in a namespace of a process of its own (`unshare`, util-linux).
-//! Where user namespaces are not allowed the test says so and proves nothing.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use gyre_testing::Ballast;
 use serde_json::{Value, json};
 use support::{Answer, Scene};
 
@@ -24,45 +19,7 @@ const FILES: &str = "/api/2.0/mlflow-artifacts/artifacts";
 
 #[test]
 fn a_full_disk_is_said_and_survived() {
-    let mount = tempfile::tempdir().unwrap();
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(mount.path());
-        command.env(DISK, mount.path());
-        command
-    };
-    let mounted = "mount -t tmpfs -o size=12m none \"$1\"";
-    if !unshare(mounted).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("NOT TESTED: no file system can be mounted in a user namespace here");
-        return;
-    }
-    let inside = unshare(&format!("{mounted}; exec \"$2\" --exact on_a_small_disk --ignored --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&inside.stdout) + String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && told.contains("1 passed"), "{told}");
-}
-
-/// A file that takes all the room there is, until it is dropped.
-struct Ballast(PathBuf);
-
-impl Ballast {
-    fn fill(dir: &Path) -> Self {
-        let path = dir.join("ballast");
-        let mut file = File::create(&path).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            let full = std::iter::repeat_with(|| file.write(&vec![1; size])).find_map(Result::err);
-            assert_eq!(full.unwrap().kind(), ErrorKind::StorageFull);
-        }
-        Self(path)
-    }
-}
-
-impl Drop for Ballast {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
+    gyre_testing::live_on_a_small_disk(12, DISK);
 }
 
 fn ask(scene: &Scene, path: &str, body: &Value) -> Answer {

@@ -2,11 +2,14 @@
 //!
 //! A test of a room is a function of a place; [`on_both!`] makes a test of it on SQLite and one on PostgreSQL. The
 //! PostgreSQL is a real one: `cargo xtask test` starts it and names it in `GYRE_TEST_POSTGRES`. Each place there is a schema
-//! of its own, removed with all that is in it when the test ends, however it ends.
+//! of its own, removed with all that is in it when the test ends, however it ends. For tests of a full disk there is
+//! [`live_on_a_small_disk`].
 
 mod cluster;
+mod disk;
 
 pub use cluster::{Cluster, ClusterError, Stop};
+pub use disk::{Ballast, live_on_a_small_disk};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod lineage;
 pub(crate) mod model;
+mod offline;
 mod project;
 pub(crate) mod run;
 pub(crate) mod status;

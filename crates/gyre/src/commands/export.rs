@@ -1,13 +1,12 @@
 //! `gyre export`: everything back into what MLflow reads.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use gyre_core::time::SystemClock;
-use gyre_core::{Clock, Diagnostic};
+use gyre_core::Diagnostic;
 
-use super::import::{DepotArgs, Shown, held, tell};
+use super::import::{Shown, tell};
+use super::offline::{DepotArgs, Offline};
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
@@ -48,16 +47,10 @@ pub(crate) fn run(command: &ExportCommand) -> Result<(), Failure> {
         let wrong = Diagnostic::new("--to", format!("`{found}` is no database that can be filled"));
         Failure::Input(vec![wrong.expected("sqlite:///PATH, made by `mlflow db upgrade`")])
     })?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store =
-        gyre_loop::open_store(&args.project.project, args.project.store.url.as_ref(), Arc::clone(&clock))
-            .map_err(held)?;
-    let store = Arc::new(store);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let artifacts = args.depot.open(&store, &clock, &runtime)?;
+    let Offline { store, artifacts, .. } = &args.depot.open(&args.project)?;
     let mut shown = Shown::new(args.output.json);
     let report =
-        gyre_import::export::export(&store, &artifacts, path.as_ref(), &args.artifacts_root, &mut |p| {
+        gyre_import::export::export(store, artifacts, path.as_ref(), &args.artifacts_root, &mut |p| {
             shown.tell(p);
         });
     shown.done();

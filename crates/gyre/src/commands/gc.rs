@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 
 use clap::Args;
 use gyre_artifacts::{Artifacts, Folder, index};
@@ -15,7 +14,7 @@ use gyre_tracking::purge::{self, Purge, Purged};
 use gyre_tracking::{By, provenance, runs};
 use serde::Serialize;
 
-use super::import::{DepotArgs, held};
+use super::offline::{DepotArgs, Offline};
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
@@ -84,26 +83,21 @@ struct Report {
 }
 
 pub(crate) fn run(args: &GcArgs) -> Result<(), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if args.dry_run {
         let store = args.project.store()?;
-        let purge = args.purge(&store, clock.as_ref())?;
+        let purge = args.purge(&store, &SystemClock)?;
         let (_, report) = survey(&store, &purge)?;
         return args.tell(&Report { dry_run: true, ..report });
     }
-    let url = args.project.store.url.as_ref();
     // Nothing is made where there is nothing to be removed.
     drop(args.project.store()?);
-    let store =
-        Arc::new(gyre_loop::open_store(&args.project.project, url, Arc::clone(&clock)).map_err(held)?);
-    let purge = args.purge(&store, clock.as_ref())?;
-    let (found, report) = survey(&store, &purge)?;
+    let Offline { clock, store, artifacts, .. } = &args.depot.open(&args.project)?;
+    let purge = args.purge(store, clock.as_ref())?;
+    let (found, report) = survey(store, &purge)?;
     if !found.is_empty() && !args.yes {
         ask(&report)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let artifacts = args.depot.open(&store, &clock, &runtime)?;
-    args.tell(&carry_out(&store, &artifacts, &purge, &found, clock.as_ref())?)
+    args.tell(&carry_out(store, artifacts, &purge, &found, clock.as_ref())?)
 }
 
 impl GcArgs {

@@ -2,20 +2,15 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use gyre_artifacts::{Artifacts, Location};
-use gyre_core::Clock;
-use gyre_core::time::SystemClock;
 use gyre_import::mover::Target;
 use gyre_import::plan::Fate;
 use gyre_import::{ImportError, Options, Progress, Report, source};
-use gyre_store::{Store, StoreError};
 use gyre_tracking::By;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::runtime::Runtime;
 
+use super::offline::DepotArgs;
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
@@ -63,29 +58,6 @@ pub(crate) struct MlflowArgs {
     output: OutputArgs,
 }
 
-/// Where this project keeps artifacts.
-#[derive(Debug, Args)]
-pub(super) struct DepotArgs {
-    /// Where this project keeps artifacts, when that is what `gyre up --artifacts` says.
-    #[arg(long, value_name = "LOCATION")]
-    artifacts_at: Option<Location>,
-}
-
-impl DepotArgs {
-    pub(super) fn open(
-        &self,
-        store: &Arc<Store>,
-        clock: &Arc<dyn Clock>,
-        runtime: &Runtime,
-    ) -> Result<Artifacts, Failure> {
-        let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-        match &self.artifacts_at {
-            None => Ok(Artifacts::local(store, clock)),
-            Some(location) => Ok(Artifacts::at(store, clock, location, runtime.handle().clone())?),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum How {
     /// Files within reach come along; what lies in a bucket stays there.
@@ -112,33 +84,18 @@ fn move_over(
     source: &mut dyn source::Source,
     options: &Options,
 ) -> Result<Report, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store =
-        gyre_loop::open_store(&args.project.project, args.project.store.url.as_ref(), Arc::clone(&clock))
-            .map_err(held)?;
-    let store = Arc::new(store);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let artifacts = args.depot.open(&store, &clock, &runtime)?;
+    let here = args.depot.open(&args.project)?;
     let by = By {
         actor: "user:local".to_owned(),
         origin: Some(format!("import of {}", source.name())),
-        at: clock.now(),
+        at: here.clock.now(),
     };
-    let target = Target { store: &store, artifacts: (args.artifacts == How::Copy).then_some(&artifacts) };
+    let copied = (args.artifacts == How::Copy).then_some(&here.artifacts);
+    let target = Target { store: &here.store, artifacts: copied };
     let mut shown = Shown::new(args.output.json);
     let report = gyre_import::import(target, source, options, &by, &mut |progress| shown.tell(progress));
     shown.done();
     report.map_err(told)
-}
-
-/// Whoever holds the store is to be stopped.
-pub(super) fn held(error: StoreError) -> Failure {
-    match error {
-        StoreError::Held { holder, .. } => Failure::because(format!(
-            "the store is in use by process {holder}: stop `gyre up` (or whatever that is) meanwhile"
-        )),
-        other => other.into(),
-    }
 }
 
 /// What is wrong with the words of the command is wrong input; the rest could not be done.
