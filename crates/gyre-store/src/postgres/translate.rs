@@ -114,12 +114,21 @@ pub(super) fn script(sql: &str) -> String {
         match *piece {
             Piece::Other("(") => depth += 1,
             Piece::Other(")") => depth -= 1,
+            Piece::Word(word) if depth == 0 && is_added(&pieces, i) => {
+                column_type(&pieces, i, word, &mut out);
+            }
             Piece::Word(word) if depth == 0 => drop_option(&pieces, i, word, &mut out),
             Piece::Word(word) => column_type(&pieces, i, word, &mut out),
             _ => {}
         }
     }
     out.concat()
+}
+
+/// Whether a piece is the type in `ADD COLUMN name TYPE`.
+fn is_added(pieces: &[Piece<'_>], i: usize) -> bool {
+    let name = before(pieces, i);
+    name.and_then(|name| before(pieces, name)).is_some_and(|column| pieces[column].is("column"))
 }
 
 fn column_type(pieces: &[Piece<'_>], i: usize, word: &str, out: &mut [&str]) {
@@ -201,6 +210,14 @@ mod tests {
     fn a_column_may_be_called_like_a_type() {
         let said = script("CREATE TABLE t (text TEXT NOT NULL, blob BLOB) STRICT;");
         assert!(said.starts_with("CREATE TABLE t (text TEXT COLLATE \"C\" NOT NULL, blob BYTEA)"), "{said}");
+    }
+
+    #[test]
+    fn an_added_column_is_spelled_as_any_other() {
+        let said =
+            script("ALTER TABLE t ADD COLUMN n INTEGER NOT NULL DEFAULT 0; ALTER TABLE t ADD COLUMN s TEXT;");
+        let expected = "ALTER TABLE t ADD COLUMN n BIGINT NOT NULL DEFAULT 0; ALTER TABLE t ADD COLUMN s TEXT COLLATE \"C\";";
+        assert_eq!(said, expected);
     }
 
     #[test]
