@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use gyre_core::Clock;
 use gyre_store::{Store, StoreError};
 use tokio::runtime::Handle;
@@ -12,6 +13,7 @@ use crate::ArtifactError;
 use crate::bucket::Remote;
 use crate::depot::{self, Depot};
 use crate::download::Download;
+use crate::hashing::Sums;
 use crate::index::{self, Brought, FileRecord};
 use crate::location::Location;
 use crate::parts::Uploads;
@@ -97,7 +99,8 @@ impl Artifacts {
     /// [`gyre_store::StoreError::Full`]; [`gyre_store::StoreError::Conflict`] when a file would have to be a folder too;
     /// [`gyre_store::StoreError::Busy`] when the same bytes are being deleted at this moment. Nothing has changed then.
     pub fn settle(&self, path: &ArtifactPath, upload: Upload) -> Result<FileRecord, ArtifactError> {
-        let (digest, size) = (upload.digest(), upload.size());
+        let upload = upload.complete()?;
+        let (Sums { digest, checksum }, size) = (upload.sums, upload.size);
         let kept = self.store.read(|tx| index::is_kept(tx, &digest))?;
         let brought = if kept && self.depot.has(&digest, size) {
             Brought::Before
@@ -106,8 +109,8 @@ impl Artifacts {
             Brought::Now
         };
         let (path, now) = (path.clone(), self.clock.now());
-        self.store.write(move |tx| index::publish(tx, &path, (digest, size), brought, now))?;
-        Ok(FileRecord { digest, size, modified: now })
+        self.store.write(move |tx| index::publish(tx, &path, (digest, checksum, size), brought, now))?;
+        Ok(FileRecord { digest, checksum: Some(checksum), size, modified: now })
     }
 
     /// Takes in a file that is in memory.
@@ -116,7 +119,7 @@ impl Artifacts {
     /// As [`Artifacts::settle`].
     pub fn put(&self, path: &ArtifactPath, bytes: &[u8]) -> Result<FileRecord, ArtifactError> {
         let mut upload = self.begin()?;
-        upload.write(bytes)?;
+        upload.write(&Bytes::copy_from_slice(bytes))?;
         self.settle(path, upload)
     }
 
@@ -125,7 +128,7 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::Damaged`] when they are gone; what the disk or the object storage said.
     pub fn open(&self, file: &FileRecord, from: u64, to: u64) -> Result<Download, ArtifactError> {
-        self.depot.open(&file.digest, file.size, from, to.min(file.size))
+        self.depot.open(&file.digest, file.checksum, file.size, (from, to.min(file.size)))
     }
 
     /// A URL by which anybody may download the file for a quarter of an hour, from a place that can make one. Blocks.

@@ -11,7 +11,8 @@ use tempfile::TempPath;
 use crate::ArtifactError;
 use crate::bucket::Remote;
 use crate::download::Download;
-use crate::upload::Upload;
+use crate::hashing::Checksum;
+use crate::upload::Complete;
 
 /// A place for blobs.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Depot {
 
     /// Puts a finished file there, under the digest of its bytes. It is on disk (or with the object storage) when this
     /// returns.
-    pub(crate) fn put(&self, upload: Upload, digest: &Digest) -> Result<(), ArtifactError> {
+    pub(crate) fn put(&self, upload: Complete, digest: &Digest) -> Result<(), ArtifactError> {
         match self {
             Self::Local(folder) => folder.put(upload.arrive()?, digest),
             Self::Remote(bucket) => bucket.put(&upload.into_file(), digest),
@@ -56,12 +57,14 @@ impl Depot {
     pub(crate) fn open(
         &self,
         digest: &Digest,
+        checksum: Option<Checksum>,
         size: u64,
-        from: u64,
-        to: u64,
+        (from, to): (u64, u64),
     ) -> Result<Download, ArtifactError> {
         match self {
-            Self::Local(folder) => folder.open(digest, size, from, to),
+            Self::Local(folder) => {
+                Download::of_file(folder.path(digest), (*digest, checksum, size), from, to)
+            }
             Self::Remote(bucket) => bucket.open_range(digest, size, from, to),
         }
     }
@@ -132,10 +135,6 @@ impl Folder {
         }
         file.persist(&path).map_err(|error| failed(error.error))?;
         sync(folder)
-    }
-
-    fn open(&self, digest: &Digest, size: u64, from: u64, to: u64) -> Result<Download, ArtifactError> {
-        Download::of_file(self.path(digest), (*digest, size), from, to)
     }
 
     fn claim(&self, name: &str, text: &str) -> Result<String, ArtifactError> {

@@ -12,16 +12,52 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::ArtifactError;
+use crate::hashing::{Checksum, Quick};
 
 /// The size of a chunk, in bytes.
 pub const CHUNK: usize = 512 << 10;
 
-/// A file on its way out, or a range of one. A whole file is hashed on the way, and its last chunk comes only when all
-/// bytes are those that were put in.
+/// A file on its way out, or a range of one. A whole file is held against its checksum on the way (its digest, when
+/// it has none), and its last chunk comes only when all bytes are those that were put in.
 pub struct Download {
     source: Source,
     left: u64,
-    check: Option<(Sha256, Digest)>,
+    check: Option<Check>,
+}
+
+/// What a whole file is held against.
+enum Check {
+    Digest(Box<Sha256>, Digest),
+    Checksum(Quick, Checksum, Digest),
+}
+
+impl Check {
+    fn new(digest: Digest, checksum: Option<Checksum>) -> Self {
+        match checksum {
+            Some(checksum) => Self::Checksum(Quick::default(), checksum, digest),
+            None => Self::Digest(Box::default(), digest),
+        }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Digest(hash, _) => hash.update(chunk),
+            Self::Checksum(quick, ..) => quick.update(chunk),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        match self {
+            Self::Digest(hash, digest) => Digest::from_bytes(hash.clone().finalize().into()) == *digest,
+            Self::Checksum(quick, checksum, _) => quick.finish() == *checksum,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Digest(_, digest) | Self::Checksum(_, _, digest) => *digest,
+        }
+    }
 }
 
 enum Source {
@@ -31,13 +67,13 @@ enum Source {
 }
 
 impl Download {
-    /// The bytes from `from` to before `to` of a file of `size` bytes whose digest is `digest`, at `path`.
+    /// The bytes from `from` to before `to` of the file at `path`, of this digest, checksum and size.
     ///
     /// # Errors
     /// [`ArtifactError::Damaged`] when it is gone or has another size; what the disk said.
     pub fn of_file(
         path: PathBuf,
-        (digest, size): (Digest, u64),
+        (digest, checksum, size): (Digest, Option<Checksum>, u64),
         from: u64,
         to: u64,
     ) -> Result<Self, ArtifactError> {
@@ -53,7 +89,7 @@ impl Download {
             file.seek(SeekFrom::Start(from)).map_err(failed)?;
         }
         let whole = from == 0 && to == size;
-        let check = whole.then(|| (Sha256::new(), digest));
+        let check = whole.then(|| Check::new(digest, checksum));
         Ok(Self { source: Source::File(file, path), left: to.saturating_sub(from), check })
     }
 
@@ -69,7 +105,7 @@ impl Download {
         left: u64,
         whole: Option<Digest>,
     ) -> Self {
-        let check = whole.map(|digest| (Sha256::new(), digest));
+        let check = whole.map(|digest| Check::new(digest, None));
         Self { source: Source::Stream(runtime, stream), left, check }
     }
 
@@ -88,18 +124,15 @@ impl Download {
         }
         let chunk = self.source.read(self.left)?;
         if chunk.is_empty() {
-            let digest = self.check.take().map_or_else(|| Digest::of(b""), |(_, digest)| digest);
+            let digest = self.check.as_ref().map_or_else(|| Digest::of(b""), Check::digest);
             return Err(ArtifactError::Damaged(digest));
         }
         self.left -= chunk.len() as u64;
-        if let Some((hash, _)) = &mut self.check {
-            hash.update(&chunk);
-        }
-        if self.left == 0
-            && let Some((hash, digest)) = self.check.take()
-            && Digest::from_bytes(hash.finalize().into()) != digest
-        {
-            return Err(ArtifactError::Damaged(digest));
+        if let Some(check) = &mut self.check {
+            check.update(&chunk);
+            if self.left == 0 && !check.holds() {
+                return Err(ArtifactError::Damaged(check.digest()));
+            }
         }
         Ok(Some(chunk))
     }

@@ -10,6 +10,7 @@ use gyre_core::{Digest, Entry, Timestamp};
 use gyre_store::{Cell, Room, Row, StoreError, Tx};
 use sha2::{Digest as _, Sha256};
 
+use crate::hashing::Checksum;
 use crate::path::{ArtifactPath, Folder, HIGHEST};
 
 /// The room's tables. No projection fills them: artifacts are data of high rate, which the journal covers by the digest
@@ -36,6 +37,9 @@ CREATE INDEX artifacts_blobs_unused ON artifacts_blobs (refs, released);
         "
 CREATE TABLE artifacts_identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL) STRICT;
 ",
+        "
+ALTER TABLE artifacts_blobs ADD COLUMN checksum INTEGER;
+",
     ],
     project: nothing,
 };
@@ -55,6 +59,8 @@ const STRIDE: u64 = 256;
 pub struct FileRecord {
     /// SHA-256 of its bytes.
     pub digest: Digest,
+    /// By which damage is found; none when the file was put there before there were any.
+    pub checksum: Option<Checksum>,
     /// Its size, in bytes.
     pub size: u64,
     /// When it was put there.
@@ -116,13 +122,15 @@ pub(crate) fn identity(tx: &mut Tx<'_>) -> Result<String, StoreError> {
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn file(tx: &mut Tx<'_>, path: &ArtifactPath) -> Result<FileRecord, StoreError> {
-    let sql = "SELECT digest, size, modified FROM artifacts_files WHERE path = ?1";
+    let sql = "SELECT f.digest, f.size, f.modified, b.checksum
+               FROM artifacts_files f JOIN artifacts_blobs b ON b.digest = f.digest WHERE f.path = ?1";
     let rows = tx.query(sql, &[path.as_str().into()])?;
     let row = rows.first().ok_or_else(|| StoreError::not_found("artifact", path.as_str()))?;
     Ok(FileRecord {
         digest: digest(row, 0)?,
         size: row.get(1)?,
         modified: Timestamp::from_millis(row.get(2)?),
+        checksum: row.get::<Option<i64>>(3)?.map(|bits| Checksum(bits.cast_unsigned())),
     })
 }
 
@@ -146,11 +154,11 @@ pub(crate) fn is_kept(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, StoreErr
 pub(crate) fn publish(
     tx: &mut Tx<'_>,
     path: &ArtifactPath,
-    bytes: (Digest, u64),
+    bytes: (Digest, Checksum, u64),
     brought: Brought,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (digest, size) = bytes;
+    let (digest, checksum, size) = bytes;
     if !is_kept(tx, &digest)? && brought == Brought::Before {
         return Err(StoreError::Busy);
     }
@@ -164,9 +172,9 @@ pub(crate) fn publish(
         &[path.as_str().into(), hex.as_str().into(), size.into(), now.as_millis().into()],
     )?;
     tx.execute(
-        "INSERT INTO artifacts_blobs (digest, size, refs, released) VALUES (?1, ?2, 1, ?3)
-         ON CONFLICT (digest) DO UPDATE SET refs = artifacts_blobs.refs + 1",
-        &[hex.into(), size.into(), now.as_millis().into()],
+        "INSERT INTO artifacts_blobs (digest, size, refs, released, checksum) VALUES (?1, ?2, 1, ?3, ?4)
+         ON CONFLICT (digest) DO UPDATE SET refs = artifacts_blobs.refs + 1, checksum = excluded.checksum",
+        &[hex.into(), size.into(), now.as_millis().into(), checksum.0.cast_signed().into()],
     )?;
     if let Some(before) = before {
         tx.execute(

@@ -4,7 +4,7 @@
 //! in one tree. The tree is a table of the store; the bytes lie under their SHA-256 in a folder or in a bucket, so the same
 //! model logged a hundred times takes the room of one.
 //!
-//! The way in: [`ArtifactPath`] checks the path, [`Artifacts::begin`] opens an upload, which hashes while it writes, and
+//! The way in: [`ArtifactPath`] checks the path, [`Artifacts::begin`] opens an upload, which is hashed while it is written, and
 //! [`Artifacts::settle`] makes it visible. The way out: [`index::file`] finds it, [`Artifacts::open`] streams it.
 //!
 //! Invariants
@@ -23,6 +23,7 @@ mod collect;
 mod depot;
 mod download;
 mod error;
+mod hashing;
 pub mod index;
 mod location;
 mod parts;
@@ -33,6 +34,7 @@ pub use artifacts::Artifacts;
 pub use collect::Collected;
 pub use download::{CHUNK, Download};
 pub use error::ArtifactError;
+pub use hashing::Checksum;
 pub use index::ROOM;
 pub use location::{Bucket, InvalidLocation, Location, Provider};
 pub use parts::MAX_PARTS;

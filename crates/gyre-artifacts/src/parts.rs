@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use gyre_core::{Digest, Timestamp};
 use gyre_store::StoreError;
 use tempfile::TempPath;
@@ -87,7 +88,8 @@ impl Artifacts {
         if !(1..=MAX_PARTS).contains(&number) {
             return Err(invalid(format!("the number of a part is {number}, expected 1 to {MAX_PARTS}")));
         }
-        let digest = part.digest();
+        let part = part.complete()?;
+        let digest = part.sums.digest;
         let part = Part { file: part.into_file(), digest };
         self.uploads.with(|uploads| match uploads.get_mut(id) {
             Some(open) => {
@@ -136,7 +138,7 @@ impl Artifacts {
                     .map_err(|error| ArtifactError::io("read a part of", path.as_str().as_ref(), error))?
                 {
                     0 => break,
-                    read => whole.write(chunk.get(..read).unwrap_or_default())?,
+                    read => whole.write(&Bytes::copy_from_slice(chunk.get(..read).unwrap_or_default()))?,
                 }
             }
         }

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use gyre_core::Digest;
-use sha2::{Digest as _, Sha256};
+use bytes::Bytes;
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::ArtifactError;
+use crate::hashing::{Hashing, Sums};
 
 /// How many bytes may wait to get onto the disk while more come in.
 const UNSYNCED: u64 = 32 << 20;
@@ -22,7 +22,7 @@ const UNSYNCED: u64 = 32 << 20;
 #[derive(Debug)]
 pub struct Upload {
     file: NamedTempFile,
-    hash: Sha256,
+    hash: Hashing,
     size: u64,
     /// Whether it is to stay on this disk, which then has to hold it for sure.
     stays: bool,
@@ -37,15 +37,15 @@ impl Upload {
         let failed = |error| ArtifactError::io("create a file in", incoming, error);
         std::fs::create_dir_all(incoming).map_err(failed)?;
         let file = NamedTempFile::new_in(incoming).map_err(failed)?;
-        Ok(Self { file, hash: Sha256::new(), size: 0, stays, told: 0, sync: None })
+        Ok(Self { file, hash: Hashing::new(), size: 0, stays, told: 0, sync: None })
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
     /// [`gyre_store::StoreError::Full`], or what the file system said. The upload cannot go on then.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ArtifactError> {
-        self.hash.update(bytes);
+    pub fn write(&mut self, bytes: &Bytes) -> Result<(), ArtifactError> {
+        self.hash.update(bytes).map_err(|error| self.failed(error))?;
         self.file.write_all(bytes).map_err(|error| self.failed(error))?;
         self.size += bytes.len() as u64;
         if self.stays && self.size - self.told >= UNSYNCED {
@@ -60,7 +60,7 @@ impl Upload {
     }
 
     fn failed(&self, error: io::Error) -> ArtifactError {
-        ArtifactError::io("write", self.file.path(), error)
+        failed(&self.file, error)
     }
 
     /// Bytes taken so far.
@@ -68,14 +68,34 @@ impl Upload {
         self.size
     }
 
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::from_bytes(self.hash.clone().finalize().into())
+    /// All bytes have been taken.
+    pub(crate) fn complete(self) -> Result<Complete, ArtifactError> {
+        let Self { file, hash, size, sync, .. } = self;
+        let sums = hash.finish().map_err(|error| failed(&file, error))?;
+        Ok(Complete { sums, size, file, sync })
     }
+}
 
+fn failed(file: &NamedTempFile, error: io::Error) -> ArtifactError {
+    ArtifactError::io("write", file.path(), error)
+}
+
+/// A file that has come in as a whole.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) sums: Sums,
+    /// In bytes.
+    pub(crate) size: u64,
+    file: NamedTempFile,
+    sync: Option<Sync>,
+}
+
+impl Complete {
     /// Gets the bytes onto the disk, and gives the file away.
-    pub(crate) fn arrive(mut self) -> Result<TempPath, ArtifactError> {
-        let so_far = self.sync.take().map_or(Ok(()), Sync::finish);
-        so_far.and_then(|()| self.file.as_file().sync_all()).map_err(|error| self.failed(error))?;
+    pub(crate) fn arrive(self) -> Result<TempPath, ArtifactError> {
+        let so_far = self.sync.map_or(Ok(()), Sync::finish);
+        let synced = so_far.and_then(|()| self.file.as_file().sync_all());
+        synced.map_err(|error| failed(&self.file, error))?;
         Ok(self.file.into_temp_path())
     }
 

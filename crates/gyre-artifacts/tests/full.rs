@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gyre_artifacts::{ArtifactError, ArtifactPath, Artifacts, Folder, ROOM, index};
 use gyre_core::Clock;
 use gyre_core::time::SystemClock;
@@ -30,7 +31,7 @@ fn on_a_small_disk() {
     let artifacts = Artifacts::local(Arc::clone(&store), clock);
     let path = |text: &str| ArtifactPath::from_field(text).unwrap();
     artifacts.put(&path("r/small"), b"kept").unwrap();
-    let chunk: Vec<u8> = (0..1_u32 << 20).map(|number| (number % 251) as u8).collect();
+    let chunk: Bytes = (0..1_u32 << 20).map(|number| (number % 251) as u8).collect();
     for _ in 0..2 {
         let mut upload = artifacts.begin().unwrap();
         let refused = (0..16).find_map(|_| upload.write(&chunk).err()).unwrap();

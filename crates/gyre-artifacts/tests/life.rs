@@ -248,10 +248,10 @@ fn bytes_that_are_being_deleted_cannot_be_referred_to(place: &Place) {
 fn an_upload_that_breaks_off_leaves_nothing(place: &Place) {
     let Scene { artifacts, store, clock, .. } = Scene::new(place);
     let mut upload = artifacts.begin().unwrap();
-    upload.write(b"half").unwrap();
+    upload.write(&"half".into()).unwrap();
     drop(upload);
     let mut upload = artifacts.begin().unwrap();
-    upload.write(b"of a process that was killed").unwrap();
+    upload.write(&"of a process that was killed".into()).unwrap();
     std::mem::forget(upload);
     let incoming = place.dir().join("artifacts/incoming");
     assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 1);

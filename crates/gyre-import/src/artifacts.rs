@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use gyre_artifacts::{ArtifactPath, Artifacts, Folder};
 
 use crate::ImportError;
@@ -111,7 +112,7 @@ fn copy(
         let read = bytes.read(&mut buffer).map_err(|error| ImportError::file(Path::new(path), error))?;
         match buffer.get(..read) {
             Some([]) | None => break,
-            Some(part) => upload.write(part)?,
+            Some(part) => upload.write(&Bytes::copy_from_slice(part))?,
         }
     }
     let size = upload.size();

@@ -75,7 +75,7 @@ impl File {
     /// The blob is damaged, or cannot be read.
     pub(super) fn open(&self, from: u64, to: u64) -> Result<Download, ArtifactError> {
         match &self.content {
-            Content::Blob(path) => Download::of_file(path.clone(), (self.digest, self.size), from, to),
+            Content::Blob(path) => Download::of_file(path.clone(), (self.digest, None, self.size), from, to),
             Content::Text(text) => {
                 let at =
                     |place: u64| usize::try_from(place).map_or(text.len(), |place| place.min(text.len()));
