@@ -242,6 +242,16 @@ pub enum Fact {
         /// The model.
         model: ModelName,
     },
+    /// The gateway let go of a model because somebody asked for it; its requests are refused.
+    ModelUnloaded {
+        /// The model.
+        model: ModelName,
+    },
+    /// The gateway serves a model again because somebody asked for it.
+    ModelLoaded {
+        /// The model.
+        model: ModelName,
+    },
     /// Something tracked changed.
     Tracking(TrackingChange),
     /// The model registry changed.
@@ -492,7 +502,9 @@ impl Fact {
             | Self::SegmentClosed { model, .. }
             | Self::ActionFailed { model, .. }
             | Self::LoopPaused { model, .. }
-            | Self::LoopResumed { model } => Some(model),
+            | Self::LoopResumed { model }
+            | Self::ModelUnloaded { model }
+            | Self::ModelLoaded { model } => Some(model),
         }
     }
 
@@ -520,6 +532,8 @@ impl Fact {
             Self::ActionFailed { .. } => "action_failed",
             Self::LoopPaused { .. } => "loop_paused",
             Self::LoopResumed { .. } => "loop_resumed",
+            Self::ModelUnloaded { .. } => "model_unloaded",
+            Self::ModelLoaded { .. } => "model_loaded",
             Self::Tracking(_) => "tracking",
             Self::Registry(_) => "registry",
             Self::Access(_) => "access",

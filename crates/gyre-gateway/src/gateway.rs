@@ -22,6 +22,7 @@ use crate::evidence::Evidence;
 use crate::log::{Found, InferenceLog, LogOptions, LogPosition, Scan};
 use crate::request::{Answer, Request};
 use crate::routing::{Split, WHOLE};
+use crate::totals::Totals;
 use loaded::{Loaded, Scored};
 
 /// Serves predictions of all models of a project.
@@ -159,6 +160,15 @@ impl Gateway {
         Ok(())
     }
 
+    /// Forgets a model with all its versions; says whether there was one. Requests that are under way finish.
+    pub fn withdraw(&self, model: &ModelName) -> bool {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = Table::clone(&self.table.load());
+        let found = table.remove(model.as_str()).is_some();
+        self.table.store(Arc::new(table));
+        found
+    }
+
     /// Predicts every row of `request` by the version that its id is routed to, or by `pinned`, and logs the
     /// predictions beside. Answers are in the order of the rows. When any row fails, nothing is answered or logged.
     ///
@@ -216,6 +226,11 @@ impl Gateway {
     /// What a version has shown since [`Gateway::reset_evidence`]; none when it is not loaded.
     pub fn evidence(&self, model: &ModelName, version: Version) -> Option<Evidence> {
         Some(self.deployment(model.as_str())?.versions.get(&version)?.counters.load().evidence())
+    }
+
+    /// What a version has done since it was loaded; none when it is not loaded.
+    pub fn totals(&self, model: &str, version: Version) -> Option<Totals> {
+        Some(self.deployment(model)?.versions.get(&version)?.tally.totals())
     }
 
     /// Begins to count a version anew: a step of a rollout begins.

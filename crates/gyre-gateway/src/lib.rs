@@ -10,6 +10,7 @@
 //! | [`request`] | what is asked and answered, and the check against a signature |
 //! | [`routing`] | which version answers an id: pure |
 //! | [`evidence`] | requests, errors and latencies of a version, counted without locks |
+//! | [`totals`] | what a version has done since it was loaded, for metrics |
 //! | [`rollout`] | whether a rollout's step may go on: pure |
 //! | [`gateway`] | the table of loaded versions, and the way of one prediction |
 //! | [`log`] | the inference log: write-ahead file, Parquet segments, scans |
@@ -30,6 +31,7 @@ pub mod log;
 pub mod request;
 pub mod rollout;
 pub mod routing;
+pub mod totals;
 
 pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
@@ -38,3 +40,4 @@ pub use gyre_runtime::Column;
 pub use log::{Found, InferenceLog, LogOptions, LogPosition, Recovery, Scan};
 pub use request::{Answer, Input, Request};
 pub use rollout::{Judgement, Plan, judge};
+pub use totals::Totals;

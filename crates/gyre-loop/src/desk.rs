@@ -357,6 +357,41 @@ impl Desk {
         Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
     }
 
+    /// Lets the gateway let go of a model: its requests are refused until it is loaded again, traffic is moved, or the
+    /// server starts anew.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for a model that is not loaded.
+    pub fn unload(&self, model: &ModelName, actor: &str) -> Result<Appended, DeskError> {
+        if self.gateway().versions(model.as_str()).is_empty() {
+            return Err(DeskError::Refused(format!("`{model}` is not loaded")));
+        }
+        let (at, actor, fact) = (self.now(), actor.to_owned(), Fact::ModelUnloaded { model: model.clone() });
+        let appended = self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
+        self.gateway().withdraw(model);
+        Ok(appended)
+    }
+
+    /// Has the gateway serve a model again, as its traffic says. Nothing happens, and no fact tells of it, when it does.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for an unknown model, one without a champion, or one that cannot be loaded.
+    pub fn load(&self, model: &ModelName, actor: &str) -> Result<(), DeskError> {
+        self.known(model)?;
+        if !self.gateway().versions(model.as_str()).is_empty() {
+            return Ok(());
+        }
+        self.workshop.route(model).map_err(|Failure { reason, .. }| DeskError::Refused(reason))?;
+        if self.gateway().versions(model.as_str()).is_empty() {
+            return Err(DeskError::Refused(format!(
+                "`{model}` has no version that takes traffic; promote one"
+            )));
+        }
+        let (at, actor, fact) = (self.now(), actor.to_owned(), Fact::ModelLoaded { model: model.clone() });
+        self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
+        Ok(())
+    }
+
     fn known(&self, model: &ModelName) -> Result<&spec::Model, DeskError> {
         self.project.models.get(model).ok_or_else(|| {
             let names = self.project.models.keys().map(ModelName::as_str);

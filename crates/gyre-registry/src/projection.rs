@@ -75,6 +75,8 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::ActionFailed { .. }
         | Fact::LoopPaused { .. }
         | Fact::LoopResumed { .. }
+        | Fact::ModelUnloaded { .. }
+        | Fact::ModelLoaded { .. }
         | Fact::Tracking(_)
         | Fact::Access(_) => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! `/v2`: the Open Inference Protocol, version 2, over REST (specification of May 2025).
 //!
 //! What clients of KServe, Triton and MLServer send, as far as it fits tabular models: one input tensor for each feature,
-//! of shape `[n]` or `[n, 1]`. gyre's own words, all of them within what the protocol leaves open:
+//! of shape `[n]` or `[n, 1]`, or one matrix `[n, features]`. gyre's own words, all of them within what the protocol leaves open:
 //!
 //! | where | what |
 //! | --- | --- |
@@ -10,11 +10,20 @@
 //! | `parameters.role = "id"` of a BYTES input | not a feature, but the ids of the rows |
 //! | headers `gyre-model-version`, `gyre-route` of the answer | who answered, and why (`champion`, `candidate`, `pinned`); comma-separated when a rollout split a batch |
 //!
-//! Errors are `{"error": "…"}`. The binary tensor extension is not spoken here: a request with its header is refused.
+//! Errors are `{"error": "…"}`. Of the protocol's extensions the binary tensors, the model repository, the model's
+//! configuration and its statistics are spoken, as `GET /v2` says.
 
 mod ask;
+mod binary;
+mod datatype;
+mod describe;
+pub(crate) mod grpc;
 mod reply;
+mod repository;
+mod scoring;
+mod statistics;
 mod tensor;
+mod written;
 
 use std::sync::Arc;
 
@@ -26,7 +35,7 @@ use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gyre_core::Version;
 use gyre_core::ids::nearest;
-use gyre_core::record::{Kind, Signature};
+use gyre_core::record::Signature;
 use gyre_gateway::{InferError, Status};
 use serde_json::json;
 
@@ -36,20 +45,31 @@ use crate::routes::{Need, Routes};
 
 /// The largest request.
 const LIMIT: usize = 16 << 20;
-/// The header of the binary tensor extension.
-const BINARY: &str = "inference-header-content-length";
+/// What is spoken beside the protocol's core, as Triton names it.
+const EXTENSIONS: [&str; 4] = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"];
 
 pub(crate) fn routes(routes: &mut Routes) {
     routes
         .add(Method::GET, "/v2", Need::Open, server)
         .add(Method::GET, "/v2/health/live", Need::Open, health)
         .add(Method::GET, "/v2/health/ready", Need::Open, health)
-        .get("/v2/models/{model}", metadata)
-        .get("/v2/models/{model}/ready", ready)
+        .get("/v2/models/{model}", describe::metadata)
+        .get("/v2/models/{model}/ready", describe::ready)
+        .get("/v2/models/{model}/config", describe::config)
+        .get("/v2/models/{model}/stats", statistics::of_model)
+        .get("/v2/models/stats", statistics::of_all)
         .post("/v2/models/{model}/infer", Need::Read, infer)
-        .get("/v2/models/{model}/versions/{version}", metadata_version)
-        .get("/v2/models/{model}/versions/{version}/ready", ready_version)
+        .get("/v2/models/{model}/versions/{version}", describe::metadata_version)
+        .get("/v2/models/{model}/versions/{version}/ready", describe::ready_version)
+        .get("/v2/models/{model}/versions/{version}/config", describe::config_version)
+        .get("/v2/models/{model}/versions/{version}/stats", statistics::of_version)
+        .add(Method::POST, "/v2/repository/index", Need::Read, repository::index)
+        .add(Method::POST, "/v2/repository/models/{model}/load", Need::Approve, repository::load)
+        .add(Method::POST, "/v2/repository/models/{model}/unload", Need::Approve, repository::unload)
         .post("/v2/models/{model}/versions/{version}/infer", Need::Read, infer_version);
+    routes.get("/metrics", statistics::metrics);
+    scoring::routes(routes);
+    grpc::routes(routes);
 }
 
 /// Why a request was not answered.
@@ -107,7 +127,8 @@ type Answered = Result<Response, Refused>;
 
 /// `GET /v2`
 pub(crate) async fn server() -> Response {
-    Json(json!({ "name": "gyre", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })).into_response()
+    Json(json!({ "name": "gyre", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS }))
+        .into_response()
 }
 
 /// `GET /v2/health/live` and `GET /v2/health/ready`
@@ -157,25 +178,51 @@ pub(crate) async fn infer_version(
 /// The way of one prediction, all on the thread that read it: a model of this kind takes microseconds, less than handing it
 /// to another thread would.
 async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered {
-    if request.headers().contains_key(BINARY) {
-        let told =
-            "binary tensors are not supported: send the data as JSON (tritonclient: binary_data=False)";
-        return Err(Refused::bad(told));
-    }
-    let body = payload::read(request, LIMIT).await?;
-    let ask: ask::Ask<'_> = payload::json(&body)?;
-    let asked = ask.prepare(|| app.clock.now()).map_err(Refused::bad)?;
-    check_outputs(app, &target.model, &asked.outputs)?;
+    let json = binary_split(request.headers())?;
+    let body = match json {
+        None => payload::read(request, LIMIT).await?,
+        Some(_) => payload::whole(request, LIMIT).await?,
+    };
+    let (json, raw) = match json {
+        None => (&body[..], &[][..]),
+        Some(length) => body.split_at_checked(length).ok_or_else(|| {
+            let told = format!("{} is {length}, and the body has {} bytes", binary::HEADER, body.len());
+            Refused::bad(told)
+        })?,
+    };
+    let ask: ask::Ask<'_> = payload::json(json)?;
+    let parts = ask.into_parts(raw).map_err(Refused::bad)?;
+    let asked = parts.prepare(|| app.clock.now(), || signature_of(app, target)).map_err(Refused::bad)?;
+    check_outputs(app, &target.model, &asked.wanted)?;
     let answers = app.gateway.infer(&target.model, target.version, asked.request)?;
     let version = answers.first().map_or(0, |answer| answer.version);
     let signature = app.gateway.signature(&target.model, version);
-    reply::render(&target.model, &asked.id, &asked.outputs, signature.as_deref(), &answers)
+    let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);
+    reply::render(&target.model, &asked.id, outputs, &answers)
         .map_err(|failure| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()))
 }
 
+/// How many bytes of the body are JSON, when tensors stand behind it.
+fn binary_split(headers: &axum::http::HeaderMap) -> Result<Option<usize>, Refused> {
+    let Some(length) = headers.get(binary::HEADER) else { return Ok(None) };
+    let parsed = length.to_str().ok().and_then(|length| length.parse().ok());
+    parsed
+        .map(Some)
+        .ok_or_else(|| Refused::bad(format!("the header {} is not a number of bytes", binary::HEADER)))
+}
+
+/// The signature that counts for a request: of the version that it names, otherwise of the champion.
+fn signature_of(app: &App, target: &Target) -> Option<Arc<Signature>> {
+    let version = match target.version {
+        Some(version) => version,
+        None => app.gateway.traffic(&target.model)?.champion,
+    };
+    app.gateway.signature(&target.model, version)
+}
+
 /// Refuses outputs that no version of the model has, before anything is predicted.
-fn check_outputs(app: &App, model: &str, wanted: &[String]) -> Result<(), Refused> {
-    if wanted.is_empty() {
+fn check_outputs(app: &App, model: &str, wanted: &ask::Wanted) -> Result<(), Refused> {
+    if wanted.named.is_empty() {
         return Ok(());
     }
     let signatures: Vec<Arc<Signature>> = app
@@ -189,7 +236,8 @@ fn check_outputs(app: &App, model: &str, wanted: &[String]) -> Result<(), Refuse
         known.push(reply::PROBABILITIES);
     }
     // An unknown model has no outputs either; the gateway says so.
-    let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    let mut named = wanted.named.iter().map(|(name, _)| name);
+    let Some(unknown) = named.find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
     if known.is_empty() {
         return Ok(());
     }
@@ -197,26 +245,6 @@ fn check_outputs(app: &App, model: &str, wanted: &[String]) -> Result<(), Refuse
     let hint = nearest(&unknown, known.iter().copied())
         .map_or(String::new(), |name| format!("; did you mean `{name}`?"));
     Err(Refused::bad(format!("`{unknown}` is not an output of {model}{hint}")))
-}
-
-/// `GET /v2/models/{model}`
-pub(crate) async fn metadata(State(app): State<Arc<App>>, path: Named) -> Answered {
-    describe(&app, &named(path)?)
-}
-
-/// `GET /v2/models/{model}/versions/{version}`
-pub(crate) async fn metadata_version(State(app): State<Arc<App>>, path: Versioned) -> Answered {
-    describe(&app, &versioned(path)?)
-}
-
-/// `GET /v2/models/{model}/ready`
-pub(crate) async fn ready(State(app): State<Arc<App>>, path: Named) -> Answered {
-    readiness(&app, &named(path)?)
-}
-
-/// `GET /v2/models/{model}/versions/{version}/ready`
-pub(crate) async fn ready_version(State(app): State<Arc<App>>, path: Versioned) -> Answered {
-    readiness(&app, &versioned(path)?)
 }
 
 /// The loaded versions of the model, of which the target's is one.
@@ -233,49 +261,4 @@ fn loaded(app: &App, target: &Target) -> Result<Vec<Version>, Refused> {
         }
         _ => Ok(versions),
     }
-}
-
-fn readiness(app: &App, target: &Target) -> Answered {
-    loaded(app, target)?;
-    if target.version.is_none() && app.gateway.traffic(&target.model).is_none() {
-        let told = format!("{} has no version that takes traffic yet", target.model);
-        return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, told));
-    }
-    Ok(Json(json!({ "name": target.model, "ready": true })).into_response())
-}
-
-fn describe(app: &App, target: &Target) -> Answered {
-    let versions = loaded(app, target)?;
-    let champion = app.gateway.traffic(&target.model).map(|traffic| traffic.champion);
-    let shown = target.version.or(champion).or(versions.last().copied()).unwrap_or(0);
-    let Some(signature) = app.gateway.signature(&target.model, shown) else {
-        // It was unloaded between the two questions.
-        let told = format!("version {shown} of {} is being unloaded", target.model);
-        return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, told));
-    };
-    let tensor = |name: &str, datatype: &str| json!({ "name": name, "datatype": datatype, "shape": [-1] });
-    let inputs: Vec<_> = signature
-        .inputs
-        .iter()
-        .map(|field| tensor(&field.name, if field.kind == Kind::Text { "BYTES" } else { "FP64" }))
-        .collect();
-    let classifies = !signature.classes.is_empty();
-    let mut outputs = vec![tensor(&signature.output, if classifies { "BYTES" } else { "FP64" })];
-    if classifies {
-        outputs.push(json!({
-            "name": reply::PROBABILITIES,
-            "datatype": "FP64",
-            "shape": [-1, signature.classes.len()],
-            "parameters": { "classes": json!(signature.classes).to_string() },
-        }));
-    }
-    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-    let body = json!({
-        "name": target.model,
-        "versions": versions,
-        "platform": "gyre",
-        "inputs": inputs,
-        "outputs": outputs,
-    });
-    Ok(Json(body).into_response())
 }

@@ -52,13 +52,23 @@ pub(crate) use call::Call;
 pub(crate) use error::{ErrorCode, MlflowError};
 
 /// The version of MLflow whose protocol is spoken; clients ask for it to know what they may send.
-const SPOKEN: &str = "3.17.2";
+pub(crate) const SPOKEN: &str = "3.17.2";
 
 /// Whether MLflow's protocol answers on `path`.
 pub(crate) fn speaks(path: &str) -> bool {
-    ["/api/", "/ajax-api/", "/graphql", "/version", "/get-artifact", "/model-versions/", "/v1/traces"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    [
+        "/api/",
+        "/ajax-api/",
+        "/graphql",
+        "/version",
+        "/get-artifact",
+        "/model-versions/",
+        "/v1/traces",
+        "/invocations",
+        "/serve/",
+    ]
+    .iter()
+    .any(|prefix| path.starts_with(prefix))
 }
 
 pub(crate) fn routes(routes: &mut Routes) {

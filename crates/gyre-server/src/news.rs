@@ -116,6 +116,12 @@ fn tell(fact: &Fact) -> Option<News> {
             (EventKind::Failed, "the loop is paused".to_owned(), reason.clone(), None)
         }
         Fact::LoopResumed { .. } => (EventKind::Note, "the loop goes on".to_owned(), String::new(), None),
+        Fact::ModelUnloaded { .. } => {
+            (EventKind::Note, "the model was unloaded".to_owned(), String::new(), None)
+        }
+        Fact::ModelLoaded { .. } => {
+            (EventKind::Note, "the model was loaded again".to_owned(), String::new(), None)
+        }
         Fact::DataRecorded(_)
         | Fact::RunFinished(_)
         | Fact::WindowClosed(_)

@@ -159,7 +159,9 @@ async fn other_method(uri: Uri) -> Response {
 
 /// A refusal in the shape of the protocol that `path` belongs to.
 pub(crate) fn refuse(path: &str, status: StatusCode, message: &str) -> Response {
-    if path == "/v2" || path.starts_with("/v2/") {
+    if path.starts_with(inference::grpc::SERVICE) {
+        inference::grpc::refuse(status, message)
+    } else if path == "/v2" || path.starts_with("/v2/") {
         inference::Refused::new(status, message).into_response()
     } else if path == "/health" || path.starts_with("/v1/") {
         rest::Refused::new(status, message).into_response()

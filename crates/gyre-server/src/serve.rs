@@ -6,21 +6,22 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener as Listener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, Version, header};
 use axum::response::Response;
 use gyre_core::Span;
 use gyre_store::StoreError;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -44,6 +45,12 @@ const GRACE: Span = Span::from_millis(24 * 3_600_000);
 const DRAIN: Duration = Duration::from_secs(10);
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 1_024;
+/// Requests at a time on a connection of HTTP/2.
+const STREAMS: u32 = 256;
+/// The longest headers of a request of HTTP/2, in bytes.
+const HEADERS: u32 = 16 << 10;
+/// How often it is asked whether the other end of a connection of HTTP/2 is still there.
+const ALIVE: Duration = Duration::from_secs(30);
 /// Pause after a failed accept (out of file descriptors, say), so as not to spin.
 const RECOVER: Duration = Duration::from_millis(50);
 
@@ -92,7 +99,7 @@ fn remedy(error: &std::io::Error) -> &'static str {
 /// A server that holds its address.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     local: SocketAddr,
     front: Front,
 }
@@ -115,7 +122,7 @@ impl Server {
             return Err(ServeError::Exposed(listen));
         }
         let refused = |error| ServeError::Bind { address: listen, error };
-        let listener = TcpListener::bind(listen).map_err(refused)?;
+        let listener = Listener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
         Ok(Self { listener, local, front })
@@ -162,12 +169,13 @@ impl Server {
         let ready = tokio::task::spawn_blocking(move || self.prepare(app)).await;
         let Prepared { listener, names, app, messenger, seen } =
             ready.map_err(|_| ServeError::Socket(std::io::Error::other("the preparation broke off")))??;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = TcpListener::from_std(listener)?;
         let collecting = tokio::spawn(collect(Arc::clone(&app)));
         let following = app.store.on_postgres().then(|| tokio::spawn(follow(Arc::clone(&app), seen)));
         let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let (open, closing) = tokio::sync::watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = async {
@@ -188,23 +196,21 @@ impl Server {
                 continue;
             }
             let entrance = Arc::clone(&entrance);
-            let local = entrance.app.watch.as_ref().and_then(|_| stream.local_addr().ok());
-            let watched = local.map(|local| Arc::new(Peer::new(peer, local)));
-            let service =
-                service_fn(move |request| answer(Arc::clone(&entrance), peer, watched.clone(), request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .max_headers(64)
-                .serve_connection(TokioIo::new(Stalling::new(stream, STALL)), service);
-            let connection = graceful.watch(connection);
+            let (watcher, mut closing) = (graceful.watcher(), closing.clone());
             tokio::spawn(async move {
-                // A connection that breaks is the client's affair; nobody is left to be told.
-                let _ = connection.await;
+                let version = tokio::select! {
+                    version = tokio::time::timeout(HEAD, speaks(&stream)) => version.ok().flatten(),
+                    // Who has not said a word is not waited for.
+                    _ = closing.changed() => None,
+                };
+                if let Some(version) = version {
+                    // A connection that breaks is the client's affair; nobody is left to be told.
+                    let _ = converse(stream, peer, version, entrance, watcher).await;
+                }
                 drop(place);
             });
         }
-        drop(listener);
+        drop((listener, open));
         collecting.abort();
         following.inspect(tokio::task::JoinHandle::abort);
         // What is not done by then is cut off.
@@ -215,9 +221,61 @@ impl Server {
     }
 }
 
+/// Speaks with a client until it goes, in the version of HTTP that it begins with.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    version: Version,
+    entrance: Arc<Entrance>,
+    watcher: Watcher,
+) -> Result<(), hyper::Error> {
+    let local = entrance.app.watch.as_ref().and_then(|_| stream.local_addr().ok());
+    let watched = local.map(|local| Arc::new(Peer::new(peer, local)));
+    let service = service_fn(move |request| answer(Arc::clone(&entrance), peer, watched.clone(), request));
+    let stream = TokioIo::new(Stalling::new(stream, STALL));
+    if version == Version::HTTP_2 {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEADERS)
+            .keep_alive_interval(ALIVE)
+            .serve_connection(stream, service);
+        return watcher.watch(connection).await;
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(64)
+        .serve_connection(stream, service);
+    watcher.watch(connection).await
+}
+
+/// The version of HTTP that a client begins to speak; none when it goes without a word. HTTP/2 begins with words of its
+/// own (RFC 9113, section 3.4), which no request of HTTP/1 begins with.
+async fn speaks(stream: &TcpStream) -> Option<Version> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut first = [0; PREFACE.len()];
+    let mut before = 0;
+    loop {
+        let read = stream.peek(&mut first).await.ok().filter(|read| *read > 0)?;
+        let seen = first.get(..read)?;
+        if !PREFACE.starts_with(seen) {
+            return Some(Version::HTTP_11);
+        }
+        if read == PREFACE.len() {
+            return Some(Version::HTTP_2);
+        }
+        if read == before {
+            // What is there stays readable, so the socket would not be waited for.
+            tokio::time::sleep(RECOVER).await;
+        }
+        before = read;
+    }
+}
+
 /// What a server begins with.
 struct Prepared {
-    listener: TcpListener,
+    listener: Listener,
     names: Names,
     app: Arc<App>,
     messenger: Messenger,
@@ -267,6 +325,11 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     if let Some(inner) = mlflow::below(request.uri()) {
         *request.uri_mut() = inner;
+    }
+    if request.version() == Version::HTTP_2 && !request.headers().contains_key(header::HOST) {
+        // HTTP/2 says it in `:authority` (RFC 9113, section 8.3.1).
+        let host = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+        host.and_then(|host| request.headers_mut().insert(header::HOST, host));
     }
     let (method, path) = (request.method(), request.uri().path());
     let mut response = match guard::check(&entrance.names, method, request.uri(), request.headers()) {

@@ -41,7 +41,7 @@ fn clients_of_mlflow_3_and_2_go_the_whole_way() {
     let up = Up::start(dir.path());
     let three = flow(&up, dir.path(), "GYRE_TEST_VENV");
     assert!(three["client"].as_str().unwrap().starts_with("3."), "{three}");
-    let two = flow(&up, dir.path(), "GYRE_TEST_VENV_MLFLOW2");
+    let two = flow(&up, dir.path(), "GYRE_TEST_VENV_CLIENTS");
     assert!(two["client"].as_str().unwrap().starts_with("2."), "{two}");
 
     // What they did is in the journal, by whom and from where, and the journal holds.

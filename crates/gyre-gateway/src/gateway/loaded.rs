@@ -13,6 +13,7 @@ use crate::error::{InferError, LoadError, Refusal};
 use crate::evidence::Counters;
 use crate::log::{Batch, ModelLog};
 use crate::request::{Answer, Request, prediction};
+use crate::totals::Tally;
 
 /// A version that has been checked and run once; `L` is its log, once it has one.
 pub(super) struct Loaded<L = Arc<ModelLog>> {
@@ -23,6 +24,7 @@ pub(super) struct Loaded<L = Arc<ModelLog>> {
     artifact: Digest,
     scorer: Scorer,
     pub(super) counters: ArcSwap<Counters>,
+    pub(super) tally: Tally,
     log: L,
 }
 
@@ -62,6 +64,7 @@ impl Loaded<()> {
             artifact: Digest::of(artifact),
             scorer,
             counters: ArcSwap::default(),
+            tally: Tally::default(),
             log: (),
         };
         loaded.warm_up().map_err(|error| LoadError::Warmup { model: model.clone(), version, error })?;
@@ -88,8 +91,8 @@ impl Loaded<()> {
 
     /// The same, with the log that its predictions go to.
     pub(super) fn logging_to(self, log: Arc<ModelLog>) -> Loaded {
-        let Self { model, version, signature, names, artifact, scorer, counters, log: () } = self;
-        Loaded { model, version, signature, names, artifact, scorer, counters, log }
+        let Self { model, version, signature, names, artifact, scorer, counters, tally, log: () } = self;
+        Loaded { model, version, signature, names, artifact, scorer, counters, tally, log }
     }
 }
 
@@ -143,7 +146,7 @@ impl Loaded {
         let latency = started.elapsed();
         match outcome {
             Ok(scores) => {
-                self.count(&ids, 0, latency);
+                self.count(&ids, 0, latency, time);
                 let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
                 let (version, signature) = (self.version, Arc::clone(&self.signature));
                 Ok(Scored(Batch { ids, time, version, signature, route, table, scores, latency_us }))
@@ -156,14 +159,15 @@ impl Loaded {
                 | ScoreError::Run(RunError::TooLarge { .. })),
             ) => Err(refused(Refusal::Value(error))),
             Err(error) => {
-                self.count(&ids, ids.len(), latency);
+                self.count(&ids, ids.len(), latency, time);
                 Err(InferError::Model { model: self.model.clone(), version: self.version, error })
             }
         }
     }
 
-    fn count(&self, ids: &[Arc<str>], failed: usize, latency: Duration) {
+    fn count(&self, ids: &[Arc<str>], failed: usize, latency: Duration, time: Timestamp) {
         self.counters.load().observe(ids.len() as u64, failed as u64, latency);
+        self.tally.observe(ids.len() as u64, failed == 0, latency, time);
     }
 
     /// Hands predictions to the log; never waits.

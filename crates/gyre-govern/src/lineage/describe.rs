@@ -80,6 +80,10 @@ pub(super) fn node(entry: &Entry) -> Node {
         }
         Fact::LoopPaused { reason, .. } => (NodeKind::Fact, by_entry, format!("loop paused: {reason}")),
         Fact::LoopResumed { .. } => (NodeKind::Fact, by_entry, format!("{} resumed the loop", entry.actor)),
+        Fact::ModelUnloaded { .. } => {
+            (NodeKind::Fact, by_entry, format!("{} unloaded the model", entry.actor))
+        }
+        Fact::ModelLoaded { .. } => (NodeKind::Fact, by_entry, format!("{} loaded the model", entry.actor)),
         Fact::Tracking(change) => (NodeKind::Fact, by_entry, change.summary()),
         Fact::Registry(change) => (NodeKind::Fact, by_entry, change.summary()),
         Fact::Access(change) => (NodeKind::Fact, by_entry, change.summary()),

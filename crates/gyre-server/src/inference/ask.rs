@@ -1,15 +1,20 @@
 //! A request of the protocol, and how it becomes one of the gateway.
+//!
+//! Three wire formats say the same: JSON, JSON with tensors behind it, and the messages of gRPC. Each is read into
+//! [`Parts`]; from there on there is one way.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use gyre_core::Timestamp;
+use gyre_core::record::Signature;
 use gyre_core::time::InvalidTime;
 use gyre_gateway::Request;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::tensor::{Tensor, TensorError};
+use super::written::Written;
 
 /// The body of `POST …/infer`.
 #[derive(Debug, Deserialize)]
@@ -20,9 +25,9 @@ pub(super) struct Ask<'a> {
     #[serde(borrow, default)]
     parameters: Parameters<'a>,
     #[serde(borrow)]
-    inputs: Vec<Tensor<'a>>,
+    inputs: Vec<Written<'a>>,
     #[serde(borrow, default)]
-    outputs: Vec<Wanted<'a>>,
+    outputs: Vec<WrittenOutput<'a>>,
 }
 
 /// What is understood of a request's parameters; others are ignored, as the protocol asks.
@@ -30,13 +35,54 @@ pub(super) struct Ask<'a> {
 struct Parameters<'a> {
     #[serde(borrow, default)]
     event_time: Option<Cow<'a, str>>,
+    /// Whether outputs come as binary tensors that do not say it themselves.
+    #[serde(default)]
+    binary_data_output: bool,
 }
 
 /// An output that the client wants; without any, it gets all.
 #[derive(Debug, Deserialize)]
-struct Wanted<'a> {
+struct WrittenOutput<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
+    #[serde(default)]
+    parameters: OutputParameters,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct OutputParameters {
+    #[serde(default)]
+    binary_data: Option<bool>,
+    #[serde(default)]
+    classification: Option<u64>,
+}
+
+/// What a request says, whatever it was written in.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) event_time: Option<Cow<'a, str>>,
+    pub(super) tensors: Vec<Tensor<'a>>,
+    pub(super) wanted: Wanted,
+}
+
+/// The outputs that a client wants.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// By name, and whether as a binary tensor; empty for all.
+    pub(super) named: Vec<(String, bool)>,
+    /// When none is named: whether all come as binary tensors.
+    pub(super) binary: bool,
+}
+
+impl Wanted {
+    /// Whether `output` is wanted, and then whether as a binary tensor.
+    pub(super) fn form(&self, output: &str) -> Option<bool> {
+        if self.named.is_empty() {
+            return Some(self.binary);
+        }
+        self.named.iter().find(|(name, _)| name == output).map(|(_, binary)| *binary)
+    }
 }
 
 /// A request on its way to the gateway.
@@ -44,8 +90,7 @@ struct Wanted<'a> {
 pub(super) struct Asked {
     /// The request's id, given or made.
     pub(super) id: String,
-    /// Names of the outputs wanted; empty for all.
-    pub(super) outputs: Vec<String>,
+    pub(super) wanted: Wanted,
     pub(super) request: Request,
 }
 
@@ -69,26 +114,62 @@ pub(super) enum AskError {
         "the request has {0} rows; send at most {MOST_ROWS} in one, so that the others need not wait for it"
     )]
     Rows(usize),
+    #[error(
+        "output `{0}` asks for a classification, which is not done here: the output `probabilities` has them all, and the \
+         model's metadata names the classes"
+    )]
+    Classification(String),
+    #[error(
+        "{0} bytes are left after the last binary tensor; binary_data_size of the inputs says how many are theirs"
+    )]
+    Left(usize),
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// What the request says; `raw` is what came behind the JSON.
+    pub(super) fn into_parts(self, mut raw: &[u8]) -> Result<Parts<'a>, AskError> {
+        let mut take = |size: u64| {
+            let (taken, rest) = raw.split_at_checked(usize::try_from(size).ok()?)?;
+            raw = rest;
+            Some(taken)
+        };
+        let tensors = self.inputs.into_iter().map(|written| written.into_tensor(&mut take));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        if !raw.is_empty() {
+            return Err(AskError::Left(raw.len()));
+        }
+        let binary = self.parameters.binary_data_output;
+        let named = self.outputs.into_iter().map(|output| match output.parameters.classification {
+            Some(count) if count > 0 => Err(AskError::Classification(output.name.into_owned())),
+            _ => Ok((output.name.into_owned(), output.parameters.binary_data.unwrap_or(binary))),
+        });
+        let wanted = Wanted { named: named.collect::<Result<_, _>>()?, binary };
+        Ok(Parts { id: self.id, event_time: self.parameters.event_time, tensors, wanted })
+    }
+}
+
+impl Parts<'_> {
     /// The gateway's request. Rows are named by the request's id: `id` alone for one row, `id.0`, `id.1`, … for several, or
-    /// by the tensor whose `parameters.role` is `id`. `now` is asked when no event time is given.
-    pub(super) fn prepare(self, now: impl FnOnce() -> Timestamp) -> Result<Asked, AskError> {
-        let time = match &self.parameters.event_time {
+    /// by the tensor whose `parameters.role` is `id`. `now` is asked when no event time is given, `signature` for the names
+    /// of a matrix's columns; without one the matrix is a feature of its own, and the gateway says what is missing.
+    pub(super) fn prepare(
+        self,
+        now: impl FnOnce() -> Timestamp,
+        signature: impl FnOnce() -> Option<Arc<Signature>>,
+    ) -> Result<Asked, AskError> {
+        let time = match &self.event_time {
             Some(text) => text.parse()?,
             None => now(),
         };
-        let rows = self.inputs.first().map_or(0, Tensor::rows);
-        let most = self.inputs.iter().map(Tensor::rows).max().unwrap_or(0);
+        let most = self.tensors.iter().map(Tensor::rows).max().unwrap_or(0);
         if most > MOST_ROWS {
             return Err(AskError::Rows(most));
         }
         let mut ids = None;
-        let mut inputs = Vec::with_capacity(self.inputs.len());
-        for tensor in self.inputs {
-            match tensor.parameters.role.as_deref() {
-                None => inputs.push(tensor.into_input()?),
+        let mut features = Vec::with_capacity(self.tensors.len());
+        for tensor in self.tensors {
+            match tensor.role.as_deref() {
+                None => features.push(tensor),
                 Some("id") if ids.is_none() => ids = Some(tensor.into_ids()?),
                 Some("id") => return Err(AskError::IdsTwice),
                 Some(other) => {
@@ -97,7 +178,22 @@ impl Ask<'_> {
                 }
             }
         }
-        let id = match self.id {
+        let rows = features.first().map_or(0, Tensor::rows);
+        let alone = features.len() == 1;
+        let signature = if alone && rows > 0 { signature() } else { None };
+        let matrix = |tensor: &Tensor<'_>, signature: &Signature| {
+            tensor.is_matrix() || matches!(&signature.inputs[..], [only] if only.name != tensor.name)
+        };
+        let inputs = match (features.pop(), signature) {
+            (Some(tensor), Some(signature)) if matrix(&tensor, &signature) => {
+                tensor.into_columns(&signature)?
+            }
+            (last, _) => {
+                let features = features.into_iter().chain(last);
+                features.map(Tensor::into_input).collect::<Result<_, _>>()?
+            }
+        };
+        let id = match self.id.filter(|id| !id.is_empty()) {
             Some(id) => id.into_owned(),
             None => Uuid::new_v4().to_string(),
         };
@@ -105,18 +201,29 @@ impl Ask<'_> {
             1 => vec![Arc::from(id.as_str())],
             rows => (0..rows).map(|row| format!("{id}.{row}").into()).collect(),
         });
-        let outputs = self.outputs.into_iter().map(|wanted| wanted.name.into_owned()).collect();
-        Ok(Asked { id, outputs, request: Request { ids, time, inputs } })
+        Ok(Asked { id, wanted: self.wanted, request: Request { ids, time, inputs } })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gyre_core::record::{Field, Kind};
+
+    fn signature() -> Option<Arc<Signature>> {
+        let field = |name: &str| Field { name: name.to_owned(), kind: Kind::Number };
+        let inputs = vec![field("x"), field("y")];
+        Some(Arc::new(Signature { inputs, output: "z".into(), classes: vec![] }))
+    }
+
+    fn prepare_with(json: &str, raw: &[u8]) -> Result<Asked, String> {
+        let ask: Ask<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let parts = ask.into_parts(raw).map_err(|error| error.to_string())?;
+        parts.prepare(|| Timestamp::from_millis(7), signature).map_err(|error| error.to_string())
+    }
 
     fn prepare(json: &str) -> Result<Asked, String> {
-        let ask: Ask<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        ask.prepare(|| Timestamp::from_millis(7)).map_err(|error| error.to_string())
+        prepare_with(json, &[])
     }
 
     fn ids(asked: &Asked) -> Vec<&str> {
@@ -138,6 +245,34 @@ mod tests {
         assert_eq!((ids(&named), named.request.inputs.len()), (vec!["a", "b"], 1));
         assert_eq!(named.id.len(), 36, "an id is made: {}", named.id);
         assert!(prepare(&format!(r#"{{"inputs": [{role}, {role}]}}"#)).unwrap_err().contains("two inputs"));
+    }
+
+    #[test]
+    fn a_matrix_becomes_features() {
+        let nested = r#"{"inputs": [{"name": "input-0", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, null]]}]}"#;
+        let asked = prepare(nested).unwrap();
+        let names: Vec<&str> = asked.request.inputs.iter().map(|input| &*input.name).collect();
+        assert_eq!((names, asked.request.ids.len()), (vec!["x", "y"], 2));
+        assert_eq!(asked.request.inputs[1].nulls, [1]);
+        let beside = r#"{"name": "m", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}"#;
+        let told = prepare(&format!(r#"{{"inputs": [{TWO}, {beside}]}}"#)).unwrap_err();
+        assert!(told.contains("a matrix beside other inputs"), "{told}");
+    }
+
+    #[test]
+    fn binary_tensors_stand_behind_the_json() {
+        let tensor = |name: &str, datatype: &str, size: usize| {
+            format!(
+                r#"{{"name": "{name}", "shape": [1], "datatype": "{datatype}", "parameters": {{"binary_data_size": {size}}}}}"#
+            )
+        };
+        let json = format!(r#"{{"inputs": [{}, {}]}}"#, tensor("x", "FP32", 4), tensor("y", "INT16", 2));
+        let raw = [&1.5_f32.to_le_bytes()[..], &(-3_i16).to_le_bytes()].concat();
+        let asked = prepare_with(&json, &raw).unwrap();
+        assert_eq!(format!("{:?}", asked.request.inputs[0].values), "Numeric([1.5])");
+        assert_eq!(format!("{:?}", asked.request.inputs[1].values), "Numeric([-3.0])");
+        assert!(prepare_with(&json, &raw[..5]).unwrap_err().contains("fewer bytes are left"));
+        assert!(prepare_with(&json, &[&raw[..], b"x"].concat()).unwrap_err().contains("1 bytes are left"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The answer of the protocol, written straight from the gateway's answers.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use gyre_core::Value;
 use gyre_core::record::{Route, Signature};
@@ -9,39 +9,47 @@ use gyre_gateway::Answer;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
+use super::ask::Wanted;
+use super::binary;
+use super::datatype::Datatype;
+
 /// The output that holds a classifier's probabilities.
 pub(super) const PROBABILITIES: &str = "probabilities";
 
-#[derive(Serialize)]
-struct Reply<'a> {
-    model_name: &'a str,
-    model_version: &'a str,
-    id: &'a str,
-    outputs: Vec<Output<'a>>,
-}
-
-#[derive(Serialize)]
-struct Output<'a> {
-    name: &'a str,
-    datatype: &'static str,
-    shape: Shape,
-    data: Data<'a>,
+/// An output tensor.
+pub(super) struct Output<'a> {
+    pub(super) name: &'a str,
+    pub(super) datatype: Datatype,
+    pub(super) shape: Shape,
+    pub(super) cells: Cells<'a>,
+    /// Whether it is wanted as a binary tensor.
+    pub(super) binary: bool,
 }
 
 /// `[n]`, or `[n, k]`.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(untagged)]
-enum Shape {
+pub(super) enum Shape {
     Column([usize; 1]),
     Matrix([usize; 2]),
 }
 
-enum Data<'a> {
+impl Shape {
+    pub(super) fn lengths(&self) -> &[usize] {
+        match self {
+            Self::Column(lengths) => lengths,
+            Self::Matrix(lengths) => lengths,
+        }
+    }
+}
+
+/// Where an output's elements are.
+pub(super) enum Cells<'a> {
     Predictions(&'a [Answer]),
     Probabilities(&'a [Answer]),
 }
 
-impl Serialize for Data<'_> {
+impl Serialize for Cells<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Predictions(answers) => serializer.collect_seq(answers.iter().map(|answer| &answer.output)),
@@ -57,58 +65,113 @@ impl Serialize for Data<'_> {
     }
 }
 
-/// Renders the answers of a request; there is at least one. `wanted` names outputs, or is empty for all.
+/// The outputs of `answers`, of which there is at least one, as far as they are wanted.
+pub(super) fn outputs<'a>(
+    answers: &'a [Answer],
+    signature: Option<&'a Signature>,
+    wanted: &Wanted,
+) -> Vec<Output<'a>> {
+    let name = signature.map_or("prediction", |signature| signature.output.as_str());
+    let mut outputs = Vec::with_capacity(2);
+    if let Some(binary) = wanted.form(name) {
+        let datatype = match answers.first().map(|answer| &answer.output) {
+            Some(Value::Text(_)) => Datatype::Bytes,
+            Some(Value::Bool(_)) => Datatype::Bool,
+            _ => Datatype::Fp64,
+        };
+        let (shape, cells) = (Shape::Column([answers.len()]), Cells::Predictions(answers));
+        outputs.push(Output { name, datatype, shape, cells, binary });
+    }
+    let classes = answers.first().map_or(0, |answer| answer.scores.len());
+    if classes > 0
+        && let Some(binary) = wanted.form(PROBABILITIES)
+    {
+        let (shape, cells) = (Shape::Matrix([answers.len(), classes]), Cells::Probabilities(answers));
+        outputs.push(Output { name: PROBABILITIES, datatype: Datatype::Fp64, shape, cells, binary });
+    }
+    outputs
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    id: &'a str,
+    outputs: Vec<WrittenOutput<'a>>,
+}
+
+#[derive(Serialize)]
+struct WrittenOutput<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: Shape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<BinarySize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Cells<'a>>,
+}
+
+#[derive(Serialize)]
+struct BinarySize {
+    binary_data_size: usize,
+}
+
+/// Renders `outputs`.
 ///
 /// # Errors
 /// When a value cannot be written as JSON; finite numbers and text always can.
 pub(super) fn render(
     model: &str,
     id: &str,
-    wanted: &[String],
-    signature: Option<&Signature>,
+    outputs: Vec<Output<'_>>,
     answers: &[Answer],
 ) -> Result<Response, serde_json::Error> {
-    let name = signature.map_or("prediction", |signature| signature.output.as_str());
-    let version = distinct(answers, |answer| answer.version);
-    let mut outputs = Vec::with_capacity(2);
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    if is_wanted(name) {
-        let datatype = match answers.first().map(|answer| &answer.output) {
-            Some(Value::Text(_)) => "BYTES",
-            Some(Value::Bool(_)) => "BOOL",
-            _ => "FP64",
-        };
-        let shape = Shape::Column([answers.len()]);
-        outputs.push(Output { name, datatype, shape, data: Data::Predictions(answers) });
+    let version = versions(answers);
+    let (mut raw, mut elements, mut written) = (Vec::new(), 0, Vec::with_capacity(outputs.len()));
+    for Output { name, datatype, shape, cells, binary } in outputs {
+        elements += shape.lengths().iter().product::<usize>();
+        let (mut parameters, mut data) = (None, None);
+        if binary {
+            let before = raw.len();
+            binary::write(&cells, &mut raw);
+            parameters = Some(BinarySize { binary_data_size: raw.len() - before });
+        } else {
+            data = Some(cells);
+        }
+        written.push(WrittenOutput { name, datatype: datatype.name(), shape, parameters, data });
     }
-    let classes = answers.first().map_or(0, |answer| answer.scores.len());
-    if classes > 0 && is_wanted(PROBABILITIES) {
-        let shape = Shape::Matrix([answers.len(), classes]);
-        outputs.push(Output {
-            name: PROBABILITIES,
-            datatype: "FP64",
-            shape,
-            data: Data::Probabilities(answers),
-        });
-    }
-    let mut body = Vec::with_capacity(256 + answers.len() * (20 + 20 * classes));
-    serde_json::to_writer(&mut body, &Reply { model_name: model, model_version: &version, id, outputs })?;
+    let mut body = Vec::with_capacity(256 + elements * 20 + raw.len());
+    let reply = Reply { model_name: model, model_version: &version, id, outputs: written };
+    serde_json::to_writer(&mut body, &reply)?;
+    let json = body.len();
+    body.extend_from_slice(&raw);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(version) = HeaderValue::try_from(version) {
-        headers.insert("gyre-model-version", version);
+    let kind = if raw.is_empty() { "application/json" } else { "application/octet-stream" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if !raw.is_empty() {
+        headers.insert(binary::HEADER, HeaderValue::from(json));
     }
-    headers.insert("gyre-route", route(answers));
+    name_who(headers, &version, answers);
     Ok(response)
 }
 
+/// Says in the headers of an answer who answered, and why.
+pub(super) fn name_who(headers: &mut HeaderMap, version: &str, answers: &[Answer]) {
+    if let Ok(version) = HeaderValue::try_from(version) {
+        headers.insert("gyre-model-version", version);
+    }
+    headers.insert("gyre-route", HeaderValue::from_static(route(answers)));
+}
+
 /// The versions that answered, ascending: one, unless a rollout split the rows of a request.
-fn distinct(answers: &[Answer], of: impl Fn(&Answer) -> u32) -> String {
+pub(super) fn versions(answers: &[Answer]) -> String {
     match answers {
-        [first, rest @ ..] if rest.iter().all(|other| of(other) == of(first)) => of(first).to_string(),
+        [first, rest @ ..] if rest.iter().all(|other| other.version == first.version) => {
+            first.version.to_string()
+        }
         answers => {
-            let mut all: Vec<u32> = answers.iter().map(of).collect();
+            let mut all: Vec<u32> = answers.iter().map(|answer| answer.version).collect();
             all.sort_unstable();
             all.dedup();
             all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -116,7 +179,8 @@ fn distinct(answers: &[Answer], of: impl Fn(&Answer) -> u32) -> String {
     }
 }
 
-fn route(answers: &[Answer]) -> HeaderValue {
+/// Why they were asked.
+pub(super) fn route(answers: &[Answer]) -> &'static str {
     let named = |route| match route {
         Route::Champion => "champion",
         Route::Candidate => "candidate",
@@ -124,5 +188,5 @@ fn route(answers: &[Answer]) -> HeaderValue {
     };
     let first = answers.first().map_or(Route::Champion, |answer| answer.route);
     let one = answers.iter().all(|answer| answer.route == first);
-    HeaderValue::from_static(if one { named(first) } else { "champion,candidate" })
+    if one { named(first) } else { "champion,candidate" }
 }

@@ -1,74 +1,49 @@
-//! The data of an input tensor, from JSON into a column without a detour.
+//! An input tensor, in whichever of the protocol's wire formats it came, and the features that it holds.
 //!
-//! The datatype may stand before or after the data, so the data is read by what it holds, in one pass, and held against
-//! datatype and shape afterwards. Rows may be nested (`[[1], [2]]`) or flat (`[1, 2]`); `null` is a missing value.
+//! Three shapes carry rows of a table: `[n]` and `[n, 1]` are one feature, named as the tensor; `[n, k]` is a matrix of
+//! numbers, whose columns are the model's features in the order of its signature (what a client sends that has a NumPy
+//! array and no names).
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
-use gyre_core::ids::nearest;
+use gyre_core::record::{Field, Signature};
 use gyre_gateway::{Column, Input};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
-/// Datatypes that are understood, as the protocol names them.
-const DATATYPES: [&str; 13] = [
-    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64",
-    "BYTES",
-];
+use super::datatype::{Datatype, UnknownDatatype};
 
-/// The largest whole number that a double holds exactly, with all below it: 2^53.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// An input tensor as it is written.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An input tensor whose values are what its datatype says.
+#[derive(Debug)]
 pub(super) struct Tensor<'a> {
-    #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
+    pub(super) datatype: Datatype,
     pub(super) shape: Vec<u64>,
-    #[serde(borrow)]
-    pub(super) datatype: Cow<'a, str>,
-    pub(super) data: Data,
-    #[serde(borrow, default)]
-    pub(super) parameters: TensorParameters<'a>,
-}
-
-/// What is understood of a tensor's parameters; others are the client's own affair.
-#[derive(Debug, Default, serde::Deserialize)]
-pub(super) struct TensorParameters<'a> {
+    pub(super) values: Values,
     /// `id`: not a feature, but the prediction ids of the rows.
-    #[serde(borrow, default)]
     pub(super) role: Option<Cow<'a, str>>,
 }
 
-/// Values read, of one kind.
-#[derive(Debug, Default)]
-pub(super) struct Data {
-    found: Found,
-    numbers: Vec<f64>,
-    texts: Vec<Option<Arc<str>>>,
-    nulls: Vec<usize>,
-    len: usize,
-    nested: bool,
+/// The elements of a tensor, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Values {
+    /// Numbers, NaN where nothing was given, and the places where that is so.
+    Numbers(Vec<f64>, Vec<usize>),
+    /// Texts, none where nothing was given.
+    Texts(Vec<Option<Arc<str>>>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Found {
-    #[default]
-    Nothing,
-    Bools,
-    Numbers,
-    Texts,
-}
+impl Values {
+    /// Numbers from where there is no null, so that NaN stands for a missing one.
+    pub(super) fn numbers(numbers: Vec<f64>) -> Self {
+        let missing = numbers.iter().enumerate().filter(|(_, number)| number.is_nan());
+        let nulls = missing.map(|(at, _)| at).collect();
+        Self::Numbers(numbers, nulls)
+    }
 
-impl Found {
-    const fn words(self) -> &'static str {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Nothing => "only nulls",
-            Self::Bools => "true or false",
-            Self::Numbers => "numbers",
-            Self::Texts => "text",
+            Self::Numbers(numbers, _) => numbers.len(),
+            Self::Texts(texts) => texts.len(),
         }
     }
 }
@@ -76,239 +51,142 @@ impl Found {
 /// What is wrong with a tensor.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum TensorError {
-    #[error("input `{name}`: datatype `{found}` is not known{}; expected one of {}", hint(.found), DATATYPES.join(", "))]
-    Datatype { name: String, found: String },
+    #[error("input `{name}`: {unknown}")]
+    Datatype { name: String, unknown: UnknownDatatype },
     #[error("input `{name}`: the data is {found}, its datatype {datatype} expects {expected}")]
-    Kind { name: String, datatype: String, found: &'static str, expected: &'static str },
-    #[error("input `{name}`, row {row}: {value} is not a {datatype}")]
-    Range { name: String, row: usize, value: f64, datatype: String },
+    Kind { name: String, datatype: &'static str, found: &'static str, expected: &'static str },
+    #[error("input `{name}`, element {at}: {value} is not a {datatype}")]
+    Range { name: String, at: usize, value: f64, datatype: &'static str },
     #[error(
-        "input `{name}`: shape {shape:?} does not fit; expected [{found}] or [{found}, 1] for its {found} values"
+        "input `{name}`: shape {shape:?} does not fit its {found} values; expected [n], [n, 1] or [n, features]"
     )]
     Shape { name: String, shape: Vec<u64>, found: usize },
+    #[error("input `{name}`: {problem}")]
+    Raw { name: String, problem: String },
+    #[error("input `{name}`: a prediction id is missing")]
+    Id { name: String },
+    #[error(
+        "input `{name}` is a matrix of {width} columns, and the model takes {features} features; send as many columns, in the \
+         order that its metadata lists them, or one input for each feature"
+    )]
+    Width { name: String, width: usize, features: usize },
+    #[error(
+        "input `{name}` is a matrix of numbers, and feature `{feature}` is text; send one input for each feature"
+    )]
+    TextInMatrix { name: String, feature: String },
+    #[error(
+        "input `{name}` is a matrix beside other inputs; send one input for each feature, or the matrix alone"
+    )]
+    MatrixBeside { name: String },
 }
 
-fn hint(found: &str) -> String {
-    let upper = found.to_uppercase();
-    nearest(&upper, DATATYPES).map_or(String::new(), |name| format!(", did you mean `{name}`?"))
-}
-
-impl Tensor<'_> {
-    /// Rows that the shape states; 0 when it has no dimension.
-    pub(super) fn rows(&self) -> usize {
-        self.data.len
+impl<'a> Tensor<'a> {
+    /// The tensor, once its values are what it says.
+    pub(super) fn new(
+        name: Cow<'a, str>,
+        datatype: Datatype,
+        shape: Vec<u64>,
+        values: Values,
+    ) -> Result<Self, TensorError> {
+        let tensor = Self { name, datatype, shape, values, role: None };
+        tensor.check_shape()?;
+        tensor.check_range()?;
+        Ok(tensor)
     }
 
-    /// The feature that the tensor holds, once it is what it says.
+    /// Rows that it has.
+    pub(super) fn rows(&self) -> usize {
+        self.shape.first().map_or(0, |rows| usize::try_from(*rows).unwrap_or(usize::MAX))
+    }
+
+    /// Elements of a row.
+    fn width(&self) -> usize {
+        self.shape.get(1).map_or(1, |width| usize::try_from(*width).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn is_matrix(&self) -> bool {
+        self.width() != 1
+    }
+
+    /// The feature that the tensor holds.
     pub(super) fn into_input(self) -> Result<Input, TensorError> {
-        self.check_shape()?;
-        let Self { name, datatype, mut data, .. } = self;
-        let kind = |data: &Data, expected| TensorError::Kind {
-            name: name.to_string(),
-            datatype: datatype.to_string(),
-            found: data.found.words(),
-            expected,
-        };
-        let wanted = match &*datatype {
-            "BOOL" => Found::Bools,
-            "BYTES" => Found::Texts,
-            known if DATATYPES.contains(&known) => Found::Numbers,
-            _ => {
-                return Err(TensorError::Datatype {
-                    name: name.into_owned(),
-                    found: datatype.chars().take(40).collect(),
-                });
-            }
-        };
-        data.settle(wanted);
-        if data.found != wanted {
-            return Err(kind(&data, wanted.words()));
+        if self.is_matrix() {
+            return Err(TensorError::MatrixBeside { name: self.name.into_owned() });
         }
-        if let Some((least, most)) = whole_range(&datatype) {
-            let fits = |value: &f64| value.is_nan() || value.fract() == 0.0 && (least..=most).contains(value);
-            if let Some(row) = data.numbers.iter().position(|value| !fits(value)) {
-                let (value, datatype) = (data.numbers[row], datatype.into_owned());
-                return Err(TensorError::Range { name: name.into_owned(), row, value, datatype });
-            }
-        }
-        let name: Arc<str> = name.into();
-        Ok(match wanted {
-            Found::Texts => Input::texts(name, data.texts),
-            _ => Input { name, values: Column::Numeric(data.numbers), nulls: data.nulls },
+        let name: Arc<str> = self.name.into();
+        Ok(match self.values {
+            Values::Texts(texts) => Input::texts(name, texts),
+            Values::Numbers(numbers, nulls) => Input { name, values: Column::Numeric(numbers), nulls },
         })
+    }
+
+    /// The features that a matrix holds, one a column, in the order of `signature`.
+    pub(super) fn into_columns(self, signature: &Signature) -> Result<Vec<Input>, TensorError> {
+        let (width, features) = (self.width(), &signature.inputs);
+        let name = || self.name.to_string();
+        if width != features.len() {
+            return Err(TensorError::Width { name: name(), width, features: features.len() });
+        }
+        match &self.values {
+            Values::Numbers(numbers, nulls) => {
+                let text = |field: &&Field| field.kind == gyre_core::record::Kind::Text;
+                if let Some(field) = features.iter().find(text) {
+                    return Err(TensorError::TextInMatrix { name: name(), feature: field.name.clone() });
+                }
+                let column = |(at, field): (usize, &Field)| Input {
+                    name: field.name.as_str().into(),
+                    values: Column::Numeric(numbers.iter().skip(at).step_by(width).copied().collect()),
+                    nulls: nulls
+                        .iter()
+                        .filter(|place| *place % width == at)
+                        .map(|place| place / width)
+                        .collect(),
+                };
+                Ok(features.iter().enumerate().map(column).collect())
+            }
+            Values::Texts(texts) => {
+                let column = |(at, field): (usize, &Field)| {
+                    Input::texts(field.name.as_str(), texts.iter().skip(at).step_by(width).cloned().collect())
+                };
+                Ok(features.iter().enumerate().map(column).collect())
+            }
+        }
     }
 
     /// The prediction ids that the tensor holds, one a row.
     pub(super) fn into_ids(self) -> Result<Vec<Arc<str>>, TensorError> {
-        let (name, datatype) = (self.name.to_string(), self.datatype.to_string());
-        let kind = |found| TensorError::Kind {
-            name: name.clone(),
-            datatype: datatype.clone(),
-            found,
-            expected: "text",
-        };
-        match self.into_input()?.values {
-            Column::Text(ids) => {
-                ids.into_iter().collect::<Option<_>>().ok_or_else(|| kind("missing in a row"))
+        let name = self.name.into_owned();
+        match self.values {
+            Values::Texts(ids) => ids.into_iter().collect::<Option<_>>().ok_or(TensorError::Id { name }),
+            Values::Numbers(..) => {
+                let datatype = self.datatype.name();
+                Err(TensorError::Kind { name, datatype, found: "numbers", expected: "text" })
             }
-            Column::Numeric(_) => Err(kind(Found::Numbers.words())),
         }
     }
 
     fn check_shape(&self) -> Result<(), TensorError> {
-        let len = self.data.len as u64;
-        let fits = match &self.shape[..] {
-            [rows] => *rows == len && !self.data.nested,
-            [rows, 1] => *rows == len,
-            _ => false,
-        };
-        if fits {
+        let found = self.values.len();
+        let elements = self.shape.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
+        if (1..=2).contains(&self.shape.len()) && elements == Some(found as u64) {
             return Ok(());
         }
         let shape = self.shape.iter().copied().take(8).collect();
-        Err(TensorError::Shape { name: self.name.to_string(), shape, found: self.data.len })
-    }
-}
-
-/// What a whole-number datatype can hold, as far as a double holds it exactly.
-fn whole_range(datatype: &str) -> Option<(f64, f64)> {
-    Some(match datatype {
-        "INT8" => (-128.0, 127.0),
-        "INT16" => (-32_768.0, 32_767.0),
-        "INT32" => (-2_147_483_648.0, 2_147_483_647.0),
-        "INT64" => (-EXACT, EXACT),
-        "UINT8" => (0.0, 255.0),
-        "UINT16" => (0.0, 65_535.0),
-        "UINT32" => (0.0, 4_294_967_295.0),
-        "UINT64" => (0.0, EXACT),
-        _ => return None,
-    })
-}
-
-impl Data {
-    /// Nulls alone become whatever is wanted.
-    fn settle(&mut self, wanted: Found) {
-        if self.found == Found::Nothing {
-            self.begin(wanted);
-        }
+        Err(TensorError::Shape { name: self.name.to_string(), shape, found })
     }
 
-    fn begin(&mut self, found: Found) {
-        self.found = found;
-        match found {
-            Found::Texts => self.texts.resize(self.len, None),
-            _ => self.numbers.resize(self.len, f64::NAN),
-        }
-    }
-
-    fn take<E: Error>(&mut self, found: Found) -> Result<(), E> {
-        if self.found == Found::Nothing {
-            self.begin(found);
-        }
-        if self.found != found {
-            return Err(E::custom(format_args!(
-                "value {} is {}, those before it are {}",
-                self.len,
-                found.words(),
-                self.found.words()
-            )));
-        }
-        self.len += 1;
-        Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for Data {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Data;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of values")
+    fn check_range(&self) -> Result<(), TensorError> {
+        let (Some((least, most)), Values::Numbers(numbers, _)) = (self.datatype.whole_range(), &self.values)
+        else {
+            return Ok(());
+        };
+        let fits = |value: &f64| value.is_nan() || value.fract() == 0.0 && (least..=most).contains(value);
+        match numbers.iter().position(|value| !fits(value)) {
+            None => Ok(()),
+            Some(at) => {
+                let (name, value, datatype) = (self.name.to_string(), numbers[at], self.datatype.name());
+                Err(TensorError::Range { name, at, value, datatype })
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Data, A::Error> {
-                let mut data = Data::default();
-                while seq.next_element_seed(Cell { data: &mut data, inner: false })?.is_some() {}
-                Ok(data)
-            }
-        }
-        deserializer.deserialize_seq(All)
-    }
-}
-
-/// Reads one value, or a row of one value.
-struct Cell<'d> {
-    data: &'d mut Data,
-    inner: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Cell<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Cell<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.inner { "one value a row" } else { "a number, text, true, false or null" })
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        match self.data.found {
-            Found::Nothing => {}
-            Found::Texts => self.data.texts.push(None),
-            Found::Bools | Found::Numbers => self.data.numbers.push(f64::NAN),
-        }
-        self.data.nulls.push(self.data.len);
-        self.data.len += 1;
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, truth: bool) -> Result<(), E> {
-        self.data.take(Found::Bools)?;
-        self.data.numbers.push(f64::from(u8::from(truth)));
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
-        self.data.take(Found::Numbers)?;
-        self.data.numbers.push(number);
-        Ok(())
-    }
-
-    // Beyond 2^53 the number is rounded here and refused when it is held against its datatype.
-    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        self.visit_f64(number as f64)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
-        self.visit_f64(number as f64)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.data.take(Found::Texts)?;
-        self.data.texts.push(Some(text.into()));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<(), A::Error> {
-        if self.inner {
-            return Err(A::Error::custom("values are nested more than once; expected [v, v] or [[v], [v]]"));
-        }
-        if !self.data.nested && self.data.len > 0 {
-            return Err(A::Error::custom("some rows are nested and some are not"));
-        }
-        self.data.nested = true;
-        let before = self.data.len;
-        while row.next_element_seed(Cell { data: &mut *self.data, inner: true })?.is_some() {}
-        match self.data.len - before {
-            1 => Ok(()),
-            found => Err(A::Error::custom(format_args!(
-                "row {before} holds {found} values, expected 1: send one input tensor for each feature"
-            ))),
         }
     }
 }
@@ -316,70 +194,38 @@ impl<'de> Visitor<'de> for Cell<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gyre_core::record::Kind;
 
-    fn input(json: &str) -> Result<Input, String> {
-        let tensor: Tensor<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        tensor.into_input().map_err(|error| error.to_string())
+    fn signature(kinds: &[Kind]) -> Signature {
+        let field = |(at, kind): (usize, &Kind)| Field { name: format!("f{at}"), kind: *kind };
+        let inputs = kinds.iter().enumerate().map(field).collect();
+        Signature { inputs, output: "y".into(), classes: vec![] }
     }
 
-    fn tensor(datatype: &str, shape: &str, data: &str) -> Result<Input, String> {
-        input(&format!(r#"{{"name": "x", "shape": {shape}, "datatype": "{datatype}", "data": {data}}}"#))
-    }
-
-    #[test]
-    fn data_is_flat_or_nested_and_may_be_missing() {
-        let expected = Input::optional_numbers("x", &[None, Some(1.5), None]);
-        for (shape, data) in [
-            ("[3]", "[null, 1.5, null]"),
-            ("[3, 1]", "[[null], [1.5], [null]]"),
-            ("[3,1]", "[null,1.5,null]"),
-        ] {
-            // NaN is not equal to itself: compare how it prints.
-            assert_eq!(
-                format!("{:?}", tensor("FP64", shape, data)),
-                format!("{:?}", Ok::<_, String>(expected.clone()))
-            );
-        }
-        assert_eq!(
-            tensor("BYTES", "[2]", r#"[null, "a\"b"]"#),
-            Ok(Input::texts("x", vec![None, Some("a\"b".into())]))
-        );
-        assert_eq!(tensor("BOOL", "[2]", "[true, false]"), Ok(Input::numbers("x", vec![1.0, 0.0])));
-        assert_eq!(tensor("UINT8", "[1]", "[255]"), Ok(Input::numbers("x", vec![255.0])));
-        assert_eq!(tensor("BYTES", "[2]", "[null, null]"), Ok(Input::texts("x", vec![None, None])));
-        assert_eq!(
-            input(
-                r#"{"data": ["late"], "datatype": "BYTES", "name": "x", "shape": [1], "parameters": {"a": [1]}}"#
-            ),
-            Ok(Input::texts("x", vec![Some("late".into())]))
-        );
+    fn matrix(shape: &[u64], numbers: &[f64], nulls: &[usize]) -> Result<Tensor<'static>, TensorError> {
+        let values = Values::Numbers(numbers.to_vec(), nulls.to_vec());
+        Tensor::new("m".into(), Datatype::Fp64, shape.to_vec(), values)
     }
 
     #[test]
-    fn each_mistake_is_told() {
-        let cases = [
-            ("FP63", "[1]", "[1]", "did you mean `FP64`?"),
-            ("FP64", "[1]", r#"["1"]"#, "the data is text, its datatype FP64 expects numbers"),
-            ("BYTES", "[1]", "[1]", "the data is numbers, its datatype BYTES expects text"),
-            ("INT8", "[2]", "[1, 128]", "row 1: 128 is not a INT8"),
-            ("INT64", "[1]", "[1.5]", "row 0: 1.5 is not a INT64"),
-            ("INT64", "[1]", "[9007199254740993000]", "is not a INT64"),
-            ("FP64", "[2]", "[1]", "shape [2] does not fit; expected [1] or [1, 1] for its 1 values"),
-            ("FP64", "[1, 2]", "[1, 2]", "shape [1, 2] does not fit"),
-            ("FP64", "[]", "[1]", "shape [] does not fit"),
-            ("FP64", "[-1]", "[1]", "invalid value: integer `-1`"),
-            ("FP64", "[1]", "[[[1]]]", "nested more than once"),
-            ("FP64", "[1]", "[[1, 2]]", "row 0 holds 2 values, expected 1"),
-            ("FP64", "[2]", "[1, [2]]", "some rows are nested and some are not"),
-            ("FP64", "[2]", r#"[1, "a"]"#, "value 1 is text, those before it are numbers"),
-            ("FP64", "[1]", "[NaN]", "expected value at line 1"),
-            ("FP64", "[1]", "[1e999]", "number out of range at line 1"),
-            ("FP64", "[1]", "[{}]", "invalid type: map, expected a number, text, true, false or null"),
-            ("FP64", "[1]", "7", "expected an array of values"),
-        ];
-        for (datatype, shape, data, expected) in cases {
-            let told = tensor(datatype, shape, data).unwrap_err();
-            assert!(told.contains(expected), "{datatype} {shape} {data}: {told}");
-        }
+    fn the_columns_of_a_matrix_are_the_features_in_order() {
+        let tensor = matrix(&[2, 3], &[1.0, 2.0, 3.0, 4.0, f64::NAN, 6.0], &[4]).unwrap();
+        let columns = tensor.into_columns(&signature(&[Kind::Number; 3])).unwrap();
+        assert_eq!(columns[0], Input::numbers("f0", vec![1.0, 4.0]));
+        assert_eq!((&*columns[1].name, &columns[1].nulls), ("f1", &vec![1]));
+        assert_eq!(columns[2], Input::numbers("f2", vec![3.0, 6.0]));
+    }
+
+    #[test]
+    fn a_matrix_that_does_not_fit_is_told() {
+        let told = |kinds: &[Kind]| {
+            let tensor = matrix(&[1, 3], &[1.0, 2.0, 3.0], &[]).unwrap();
+            tensor.into_columns(&signature(kinds)).unwrap_err().to_string()
+        };
+        assert!(told(&[Kind::Number; 2]).contains("3 columns, and the model takes 2 features"));
+        assert!(told(&[Kind::Number, Kind::Text, Kind::Number]).contains("feature `f1` is text"));
+        assert!(matrix(&[3, 1, 1], &[1.0, 2.0, 3.0], &[]).is_err());
+        assert!(matrix(&[2], &[1.0], &[]).is_err());
+        assert!(matrix(&[u64::MAX, u64::MAX], &[1.0], &[]).is_err());
     }
 }

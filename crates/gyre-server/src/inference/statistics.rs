@@ -1,0 +1,176 @@
+//! The statistics extension, and the same numbers for scrapers of metrics.
+//!
+//! Triton's words are used where they mean the same. A row is an inference, a call is an execution. Nothing queues in front
+//! of a model inside this process, and reading and writing tensors is not told apart from waiting for the socket, so those
+//! parts are zero rather than guessed.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use gyre_core::Version;
+use gyre_gateway::Totals;
+use gyre_gateway::totals::EDGES;
+use serde_json::{Value, json};
+
+use super::{Answered, Named, Target, Versioned, loaded, named, versioned};
+use crate::app::App;
+
+/// `GET /v2/models/{model}/stats`
+pub(crate) async fn of_model(State(app): State<Arc<App>>, path: Named) -> Answered {
+    statistics(&app, &named(path)?)
+}
+
+/// `GET /v2/models/{model}/versions/{version}/stats`
+pub(crate) async fn of_version(State(app): State<Arc<App>>, path: Versioned) -> Answered {
+    statistics(&app, &versioned(path)?)
+}
+
+/// `GET /v2/models/stats`
+pub(crate) async fn of_all(State(app): State<Arc<App>>) -> Response {
+    rendered(all(&app))
+}
+
+fn statistics(app: &App, target: &Target) -> Answered {
+    Ok(rendered(of(app, target)?))
+}
+
+/// What a version has done.
+pub(super) struct Counted {
+    pub(super) model: String,
+    pub(super) version: Version,
+    pub(super) totals: Totals,
+}
+
+/// Of the versions that `target` means.
+pub(super) fn of(app: &App, target: &Target) -> Result<Vec<Counted>, super::Refused> {
+    let versions = loaded(app, target)?;
+    let meant = versions.into_iter().filter(|version| target.version.is_none_or(|wanted| wanted == *version));
+    let counted = meant.filter_map(|version| {
+        let totals = app.gateway.totals(&target.model, version)?;
+        Some(Counted { model: target.model.clone(), version, totals })
+    });
+    Ok(counted.collect())
+}
+
+/// Of every version that is loaded.
+pub(super) fn all(app: &App) -> Vec<Counted> {
+    let models = app.gateway.models().into_iter();
+    let targets = models.map(|model| Target { model: model.to_string(), version: None });
+    // A model that is unloaded meanwhile is left out.
+    targets.filter_map(|target| of(app, &target).ok()).flatten().collect()
+}
+
+fn rendered(counted: Vec<Counted>) -> Response {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let stat = |count: u64, time: Duration| json!({ "count": count, "ns": nanos(time) });
+    let none = || stat(0, Duration::ZERO);
+    let one = |Counted { model, version, totals }: Counted| -> Value {
+        let calls = totals.calls();
+        json!({
+            "name": model,
+            "version": version.to_string(),
+            "last_inference": totals.last.map_or(0, gyre_core::Timestamp::as_millis),
+            "inference_count": totals.rows,
+            "execution_count": calls,
+            "inference_stats": {
+                "success": stat(totals.succeeded, totals.succeeded_time),
+                "fail": stat(totals.failed, totals.failed_time),
+                "queue": none(),
+                "compute_input": none(),
+                "compute_infer": stat(calls, totals.succeeded_time + totals.failed_time),
+                "compute_output": none(),
+                "cache_hit": none(),
+                "cache_miss": none(),
+            },
+            "batch_stats": [],
+        })
+    };
+    Json(json!({ "model_stats": counted.into_iter().map(one).collect::<Vec<_>>() })).into_response()
+}
+
+/// `GET /metrics`: what every loaded version has done, in the text format of Prometheus (version 0.0.4).
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let log = app.gateway.log();
+    let models = app.gateway.models().into_iter();
+    // A model without a log has dropped nothing.
+    let dropped = models.filter_map(|model| Some((model.to_string(), log.dropped(model.as_str()).ok()?)));
+    let text = exposition(&all(&app), &dropped.collect::<Vec<_>>());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// A counter: its name, what it is, and how it is read.
+type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
+
+const COUNTERS: [Counter; 5] = [
+    ("nv_inference_request_success", "Calls that were answered.", |totals| totals.succeeded),
+    ("nv_inference_request_failure", "Calls on which the model failed.", |totals| totals.failed),
+    ("nv_inference_count", "Rows that were predicted.", |totals| totals.rows),
+    ("nv_inference_exec_count", "Calls on which the model was run.", Totals::calls),
+    ("nv_inference_compute_infer_duration_us", "Time in the model, in microseconds.", |totals| {
+        u64::try_from((totals.succeeded_time + totals.failed_time).as_micros()).unwrap_or(u64::MAX)
+    }),
+];
+
+fn exposition(counted: &[Counted], dropped: &[(String, u64)]) -> String {
+    let mut text = String::new();
+    // Writing into a string cannot fail. Names of models hold nothing that a label would have to escape.
+    for (name, help, read) in COUNTERS {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        for Counted { model, version, totals } in counted {
+            let _ = writeln!(text, "{name}{{model=\"{model}\",version=\"{version}\"}} {}", read(totals));
+        }
+    }
+    let name = "request_predict_seconds";
+    let _ = writeln!(text, "# HELP {name} Time in the model of a call.\n# TYPE {name} histogram");
+    for Counted { model, version, totals } in counted {
+        let labels = format!("model=\"{model}\",version=\"{version}\"");
+        let mut below = 0;
+        for (edge, calls) in EDGES.iter().zip(totals.buckets) {
+            below += calls;
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{edge}\"}} {below}");
+        }
+        let seconds = (totals.succeeded_time + totals.failed_time).as_secs_f64();
+        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", totals.calls());
+        let _ =
+            writeln!(text, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {}", totals.calls());
+    }
+    let name = "gyre_inference_log_dropped_total";
+    let help = "Predictions that were answered and not logged, for the log could not keep up.";
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+    for (model, predictions) in dropped {
+        let _ = writeln!(text, "{name}{{model=\"{model}\"}} {predictions}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_scraper_reads_adds_up() {
+        let mut totals = Totals { succeeded: 2, failed: 1, rows: 7, ..Totals::default() };
+        totals.succeeded_time = Duration::from_micros(30);
+        totals.buckets[0] = 1;
+        totals.buckets[2] = 1;
+        let counted = [Counted { model: "air-time".to_owned(), version: 3, totals }];
+        let text = exposition(&counted, &[("air-time".to_owned(), 9)]);
+        for line in [
+            "nv_inference_request_success{model=\"air-time\",version=\"3\"} 2",
+            "nv_inference_compute_infer_duration_us{model=\"air-time\",version=\"3\"} 30",
+            "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"0.00001\"} 1",
+            "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"0.00005\"} 2",
+            "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"+Inf\"} 3",
+            "request_predict_seconds_count{model=\"air-time\",version=\"3\"} 3",
+            "gyre_inference_log_dropped_total{model=\"air-time\"} 9",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
