@@ -212,6 +212,16 @@ pub enum LoadError {
 /// Why traffic could not be moved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrafficError {
+    /// A candidate cannot be asked beside the champion.
+    #[error(
+        "{model}: no thread can be had to ask the candidate beside the champion: {error}; fewer models may help"
+    )]
+    Shadow {
+        /// The model.
+        model: ModelName,
+        /// What the system said.
+        error: String,
+    },
     /// A version that was named is not loaded.
     #[error("version {version} of {model} is not loaded; load it before it takes traffic")]
     NotLoaded {

@@ -8,6 +8,7 @@ mod loaded;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use gyre_core::ids::nearest;
@@ -22,7 +23,9 @@ use crate::evidence::Evidence;
 use crate::log::{Found, InferenceLog, LogOptions, LogPosition, Scan};
 use crate::request::{Answer, Request};
 use crate::routing::{Split, WHOLE};
+use crate::shadow::{Shadow, ShadowFinding};
 use crate::totals::Totals;
+use crate::trial::{ALPHA, Finding, Trial};
 use loaded::{Loaded, Scored};
 
 /// Serves predictions of all models of a project.
@@ -42,6 +45,10 @@ struct Deployment {
     versions: BTreeMap<Version, Arc<Loaded>>,
     traffic: Option<Traffic>,
     split: Option<Split>,
+    /// While one candidate takes a part of the traffic.
+    trial: Option<Arc<Trial>>,
+    /// From when on one candidate has had a share of nothing, for as long as it is a candidate.
+    shadow: Option<Arc<Shadow>>,
 }
 
 /// Who takes how much traffic.
@@ -94,7 +101,14 @@ impl Gateway {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let log = self.log.of(model)?;
         let mut next = self.deployment(model.as_str()).map_or_else(
-            || Deployment { model: model.clone(), versions: BTreeMap::new(), traffic: None, split: None },
+            || Deployment {
+                model: model.clone(),
+                versions: BTreeMap::new(),
+                traffic: None,
+                split: None,
+                trial: None,
+                shadow: None,
+            },
             |deployment| Deployment::clone(&deployment),
         );
         match next.versions.get(&version) {
@@ -116,6 +130,22 @@ impl Gateway {
         weights: &[(Version, u32)],
         champion: Version,
     ) -> Result<(), TrafficError> {
+        self.set_traffic_at(model, weights, champion, ALPHA)
+    }
+
+    /// As [`Gateway::set_traffic`]. While one version beside the champion has a share it is on [`Trial`], with the chance
+    /// `alpha` of a false conviction. A trial goes on while its shares move; once it has convicted the candidate, the
+    /// champion takes the candidate's share, whatever `weights` say, until traffic is moved without the candidate.
+    ///
+    /// # Errors
+    /// As [`Gateway::set_traffic`].
+    pub fn set_traffic_at(
+        &self,
+        model: &ModelName,
+        weights: &[(Version, u32)],
+        champion: Version,
+        alpha: f64,
+    ) -> Result<(), TrafficError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let not_loaded = |version| TrafficError::NotLoaded { model: model.clone(), version };
         let current = self.deployment(model.as_str()).ok_or_else(|| not_loaded(champion))?;
@@ -133,10 +163,37 @@ impl Gateway {
             return Err(not_loaded(version));
         }
         let mut next = Deployment::clone(&current);
-        next.split = Some(Split::new(model.as_str(), weights, champion));
-        next.traffic = Some(Traffic { weights: weights.to_vec(), champion });
+        next.shadow = next
+            .shadowed(weights, champion)
+            .map_err(|error| TrafficError::Shadow { model: model.clone(), error: error.to_string() })?;
+        next.trial = on_trial(weights, champion).map(|candidate| match &current.trial {
+            Some(trial) if trial.is_of(candidate, champion) => Arc::clone(trial),
+            _ => Arc::new(Trial::new(candidate, champion, alpha)),
+        });
+        let convicted = next.trial.as_ref().is_some_and(|trial| trial.is_convicted());
+        let alone = [(champion, WHOLE)];
+        next.direct(if convicted { &alone } else { weights }, champion);
         self.swap(next);
         Ok(())
+    }
+
+    /// Takes a convicted candidate out of traffic at once. The journal hears of it from whoever judges the rollout.
+    fn brake(&self, model: &str, trial: &Arc<Trial>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = self.deployment(model) else { return };
+        let ours = current.trial.as_ref().is_some_and(|there| Arc::ptr_eq(there, trial));
+        if let (true, Some(traffic)) = (ours, &current.traffic) {
+            let mut next = Deployment::clone(&current);
+            next.direct(&[(traffic.champion, WHOLE)], traffic.champion);
+            self.swap(next);
+        }
+    }
+
+    /// What the trial of a candidate has shown; none when it is not on trial.
+    pub fn finding(&self, model: &ModelName, candidate: Version) -> Option<Finding> {
+        let deployment = self.deployment(model.as_str())?;
+        let trial = deployment.trial.as_ref().filter(|trial| trial.candidate() == candidate)?;
+        Some(trial.finding())
     }
 
     /// Forgets a version that takes no traffic. Its memory is freed when the last request that uses it is done.
@@ -202,8 +259,17 @@ impl Gateway {
         });
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         if let ([group], [places]) = (&groups[..], &bound[..]) {
-            let scored = group.loaded.score_all(group.route, request, places)?;
-            let answers = scored.answers().collect();
+            let started = deployment.trial.as_ref().map(|_| Instant::now());
+            let shadow = deployment.shadow.as_ref().filter(|_| group.route != Route::Pinned);
+            let shadow = shadow.filter(|_| deployment.trial.is_none());
+            let copy = shadow.map(|shadow| (shadow, request.clone()));
+            let scored = group.loaded.score_all(group.route, request, places);
+            self.try_out(deployment, group, started, &scored);
+            let scored = scored?;
+            let answers: Vec<Answer> = scored.answers().collect();
+            if let Some((shadow, request)) = copy {
+                shadow.mirror(request, answers.clone());
+            }
             group.loaded.submit(scored);
             return Ok(answers);
         }
@@ -211,7 +277,10 @@ impl Gateway {
         let mut to_log: Vec<(&Loaded, Scored)> = Vec::with_capacity(groups.len());
         for (group, places) in groups.iter().zip(&bound) {
             let rows = group.rows.as_deref().unwrap_or_default();
-            let scored = group.loaded.score_rows(group.route, &request, places, rows)?;
+            let started = deployment.trial.as_ref().map(|_| Instant::now());
+            let scored = group.loaded.score_rows(group.route, &request, places, rows);
+            self.try_out(deployment, group, started, &scored);
+            let scored = scored?;
             for (row, answer) in rows.iter().zip(scored.answers()) {
                 if let Some(place) = answers.get_mut(*row) {
                     *place = Some(answer);
@@ -221,6 +290,41 @@ impl Gateway {
         }
         to_log.into_iter().for_each(|(loaded, scored)| loaded.submit(scored));
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// What a candidate has shown in the shadow of the champion; none when it was never there in this rollout.
+    pub fn shadow(&self, model: &ModelName, candidate: Version) -> Option<ShadowFinding> {
+        let deployment = self.deployment(model.as_str())?;
+        let shadow = deployment.shadow.as_ref().filter(|shadow| shadow.candidate() == candidate)?;
+        Some(shadow.finding())
+    }
+
+    /// Hands a call to the trial, when there is one and chance routed the call.
+    fn try_out(
+        &self,
+        deployment: &Deployment,
+        group: &Group<'_>,
+        started: Option<Instant>,
+        scored: &Result<Scored, InferError>,
+    ) {
+        let (Some(trial), Some(traffic), Some(started)) = (&deployment.trial, &deployment.traffic, started)
+        else {
+            return;
+        };
+        // A request that was refused says nothing about the version.
+        let answered = match scored {
+            Ok(_) => true,
+            Err(InferError::Model { .. }) => false,
+            Err(_) => return,
+        };
+        if group.route == Route::Pinned {
+            return;
+        }
+        let share = traffic.weights.iter().find(|(version, _)| *version == trial.candidate());
+        let weight = share.map_or(0.0, |(_, share)| f64::from(*share) / f64::from(WHOLE));
+        if trial.observe(group.loaded.version, weight, started.elapsed(), answered) {
+            self.brake(deployment.model.as_str(), trial);
+        }
     }
 
     /// What a version has shown since [`Gateway::reset_evidence`]; none when it is not loaded.
@@ -314,7 +418,46 @@ impl Gateway {
     }
 }
 
+/// The one version beside the champion that has a share; none when there are several, or none.
+fn on_trial(weights: &[(Version, u32)], champion: Version) -> Option<Version> {
+    let mut candidates = weights.iter().filter(|(version, share)| *version != champion && *share > 0);
+    match (candidates.next(), candidates.next()) {
+        (Some((candidate, _)), None) => Some(*candidate),
+        _ => None,
+    }
+}
+
 impl Deployment {
+    /// The shadow that goes with these shares: one that is there while its candidate is one, a new one where a candidate
+    /// has a share of nothing.
+    fn shadowed(
+        &self,
+        weights: &[(Version, u32)],
+        champion: Version,
+    ) -> std::io::Result<Option<Arc<Shadow>>> {
+        let mut candidates = weights.iter().filter(|(version, _)| *version != champion);
+        let (Some((candidate, share)), None) = (candidates.next(), candidates.next()) else {
+            return Ok(None);
+        };
+        if let Some(there) = self.shadow.as_ref().filter(|there| there.is_of(*candidate, champion)) {
+            return Ok(Some(Arc::clone(there)));
+        }
+        let Some(loaded) = self.versions.get(candidate).filter(|_| *share == 0) else { return Ok(None) };
+        let loaded = Arc::clone(loaded);
+        let asked = move |request: Request| {
+            let places =
+                request.bind(&loaded.signature, |_| true).inspect_err(|_| loaded.failed(&request)).ok()?;
+            Some(loaded.score_all(Route::Candidate, request, &places).ok()?.answers().collect())
+        };
+        Shadow::start(*candidate, champion, Box::new(asked)).map(|shadow| Some(Arc::new(shadow)))
+    }
+
+    /// Sends all requests by these shares.
+    fn direct(&mut self, weights: &[(Version, u32)], champion: Version) {
+        self.split = Some(Split::new(self.model.as_str(), weights, champion));
+        self.traffic = Some(Traffic { weights: weights.to_vec(), champion });
+    }
+
     fn loaded(&self, version: Version) -> Result<&Arc<Loaded>, InferError> {
         self.versions.get(&version).ok_or_else(|| InferError::UnknownVersion {
             model: self.model.clone(),

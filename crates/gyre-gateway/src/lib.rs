@@ -11,6 +11,8 @@
 //! | [`routing`] | which version answers an id: pure |
 //! | [`evidence`] | requests, errors and latencies of a version, counted without locks |
 //! | [`totals`] | what a version has done since it was loaded, for metrics |
+//! | `shadow` | a candidate that is asked beside the champion, and nobody waits |
+//! | [`trial`] | a candidate held against the champion after every request |
 //! | [`rollout`] | whether a rollout's step may go on: pure |
 //! | [`gateway`] | the table of loaded versions, and the way of one prediction |
 //! | [`log`] | the inference log: write-ahead file, Parquet segments, scans |
@@ -20,6 +22,7 @@
 //! - What was acknowledged as logged (by a flush, or by taking labels) survives `kill -9` and power loss, and is there
 //!   once.
 //! - A version takes traffic only after it has been loaded and run once; loading never disturbs what serves.
+//! - A candidate that fails more often than its champion, beyond doubt, takes no more traffic from that request on.
 //! - Nothing is logged of a request that was refused or failed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -31,7 +34,9 @@ pub mod log;
 pub mod request;
 pub mod rollout;
 pub mod routing;
+mod shadow;
 pub mod totals;
+pub mod trial;
 
 pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
@@ -40,4 +45,6 @@ pub use gyre_runtime::Column;
 pub use log::{Found, InferenceLog, LogOptions, LogPosition, Recovery, Scan};
 pub use request::{Answer, Input, Request};
 pub use rollout::{Judgement, Plan, judge};
+pub use shadow::ShadowFinding;
 pub use totals::Totals;
+pub use trial::{Finding, Trial};

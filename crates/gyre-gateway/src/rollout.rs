@@ -5,6 +5,8 @@ use gyre_core::fact::{Numbers, Verdict};
 use gyre_core::spec::Model;
 
 use crate::evidence::Evidence;
+use crate::shadow::ShadowFinding;
+use crate::trial::{ALPHA, Finding, Trial};
 
 /// A candidate with less than this many requests is never judged.
 const HANDFUL: u64 = 5;
@@ -16,7 +18,8 @@ pub struct Plan {
     pub steps: Vec<u32>,
     /// Requests that the candidate must have been asked before a step is judged.
     pub min_requests: u64,
-    /// What sends it back: expressions over `requests`, `errors` (a share), `latency_p50_ms` and `latency_p99_ms`.
+    /// What sends it back besides: expressions over `requests`, `errors` (a share), `latency_p50_ms`, `latency_p99_ms`,
+    /// and what the trial beside the champion says ([`Finding::numbers`]).
     pub rollback_on: Vec<Expression>,
 }
 
@@ -24,7 +27,7 @@ impl Plan {
     /// The plan that a model's `deploy` section gives.
     pub fn of(model: &Model) -> Self {
         Self {
-            steps: model.deploy.steps.iter().map(|step| step.basis_points()).collect(),
+            steps: model.deploy.shares(),
             min_requests: model.deploy.min_requests,
             rollback_on: model.compiled_rollback(),
         }
@@ -42,19 +45,31 @@ pub struct Judgement {
     pub numbers: Numbers,
 }
 
-/// Judges step `step` (counted from 0) by what the candidate has shown since the step began. None: not yet.
+/// Judges step `step` (counted from 0) by what the candidate has shown since the step began, by its trial beside the champion
+/// since the rollout began, and by what it answered in the champion's shadow. None: not yet.
 ///
-/// Every rule is looked at once `min_requests` are there. Before that, the rules are looked at only when more than half
+/// A candidate that fails more often than the champion, beyond doubt, goes back at once. Every rule is looked at once `min_requests` are there. Before that, the rules are looked at only when more than half
 /// of at least five requests failed: that is no accident (a version that fails one request in a hundred shows it once
 /// in 100,000 times), and nobody should wait for thirty failures of a version that always fails. A rule that cannot be
 /// evaluated sends the candidate back: what was not measured never passes.
-pub fn judge(plan: &Plan, step: u32, candidate: &Evidence) -> Option<Judgement> {
+pub fn judge(
+    plan: &Plan,
+    step: u32,
+    candidate: &Evidence,
+    trial: Option<&Finding>,
+    shadow: Option<&ShadowFinding>,
+) -> Option<Judgement> {
+    let convicted = trial.filter(|trial| trial.fails_more);
     let enough = candidate.requests >= plan.min_requests.max(1);
     let broken = candidate.requests >= HANDFUL && candidate.errors * 2 > candidate.requests;
-    if !enough && !broken {
+    if !enough && !broken && convicted.is_none() {
         return None;
     }
     let mut numbers = candidate.numbers();
+    // Where there is no trial nothing is known against the candidate.
+    let untried = || Trial::new(0, 0, ALPHA).finding();
+    numbers.extend(trial.copied().unwrap_or_else(untried).numbers());
+    numbers.extend(shadow.map(ShadowFinding::numbers).unwrap_or_default());
     let measured: Measured =
         numbers.iter().map(|(name, number)| (name.clone(), serde_json::Value::from(*number))).collect();
     let share = usize::try_from(step).ok().and_then(|step| plan.steps.get(step)).copied();
@@ -63,6 +78,13 @@ pub fn judge(plan: &Plan, step: u32, candidate: &Evidence) -> Option<Judgement> 
         numbers.insert("share".to_owned(), f64::from(share) / 10_000.0);
     }
     let judgement = |verdict, reason| Some(Judgement { verdict, reason, numbers: numbers.clone() });
+    if let Some(trial) = convicted {
+        let reason = format!(
+            "it fails more often than the champion: {} of {} calls beside {} of {} (p = {:.2e}, valid whenever it is looked at)",
+            trial.failed.1, trial.calls.1, trial.failed.0, trial.calls.0, trial.errors_p
+        );
+        return judgement(Verdict::RollBack, reason);
+    }
     for rule in &plan.rollback_on {
         match rule.holds(&measured) {
             Ok(false) => {}
@@ -85,7 +107,11 @@ pub fn judge(plan: &Plan, step: u32, candidate: &Evidence) -> Option<Judgement> 
     if !enough {
         return None;
     }
-    let at = share.map_or(String::new(), |share| format!(" at {}% of traffic", f64::from(share) / 100.0));
+    let at = match share {
+        Some(0) => " in the shadow of the champion".to_owned(),
+        Some(share) => format!(" at {}% of traffic", f64::from(share) / 100.0),
+        None => String::new(),
+    };
     let reason = format!("{} requests{at}, {} failed, no rule broken", candidate.requests, candidate.errors);
     judgement(Verdict::Continue, reason)
 }
@@ -104,7 +130,7 @@ mod tests {
     }
 
     fn verdict(rules: &[&str], evidence: Evidence) -> Option<Verdict> {
-        judge(&plan(rules), 0, &evidence).map(|judgement| judgement.verdict)
+        judge(&plan(rules), 0, &evidence, None, None).map(|judgement| judgement.verdict)
     }
 
     const RULES: &[&str] = &["errors > 0.01", "latency_p99_ms > 50"];
@@ -113,7 +139,7 @@ mod tests {
     fn a_healthy_candidate_waits_for_its_requests_and_goes_on() {
         assert_eq!(verdict(RULES, shown(0, 0)), None);
         assert_eq!(verdict(RULES, shown(29, 0)), None);
-        let judgement = judge(&plan(RULES), 0, &shown(30, 0)).unwrap();
+        let judgement = judge(&plan(RULES), 0, &shown(30, 0), None, None).unwrap();
         assert_eq!(judgement.verdict, Verdict::Continue);
         assert_eq!(judgement.reason, "30 requests at 5% of traffic, 0 failed, no rule broken");
         assert_eq!((judgement.numbers["share"], judgement.numbers["requests"]), (0.05, 30.0));
@@ -129,10 +155,62 @@ mod tests {
 
     #[test]
     fn a_broken_rule_sends_it_back_with_its_numbers() {
-        let judgement = judge(&plan(RULES), 1, &shown(100, 3)).unwrap();
+        let judgement = judge(&plan(RULES), 1, &shown(100, 3), None, None).unwrap();
         assert_eq!(judgement.verdict, Verdict::RollBack);
         assert_eq!(judgement.reason, "`errors > 0.01` after 100 requests, 3 failed: errors = 0.03");
         assert_eq!(verdict(&["latency_p99_ms > 3"], shown(30, 0)), Some(Verdict::RollBack));
+    }
+
+    #[test]
+    fn a_candidate_convicted_beside_the_champion_goes_back_at_once() {
+        let trial = crate::Trial::new(2, 1, 0.01);
+        let look = || judge(&plan(&[]), 0, &shown(3, 3), Some(&trial.finding()), None);
+        assert_eq!(look(), None);
+        for _ in 0..4 {
+            trial.observe(2, 0.05, std::time::Duration::ZERO, false);
+        }
+        let judgement = look().unwrap();
+        assert_eq!(judgement.verdict, Verdict::RollBack);
+        assert!(
+            judgement.reason.starts_with("it fails more often than the champion: 4 of 4 calls beside 0 of 0")
+        );
+        assert!(judgement.numbers["errors_p"] <= 0.01);
+    }
+
+    #[test]
+    fn rules_may_ask_what_is_known_for_sure() {
+        let trial = crate::Trial::new(2, 1, 0.01);
+        let rule = plan(&["slowdown > 1.5"]);
+        let verdict = |trial: &crate::Trial| {
+            judge(&rule, 0, &shown(30, 0), Some(&trial.finding()), None).unwrap().verdict
+        };
+        assert_eq!(verdict(&trial), Verdict::Continue, "nothing is known yet");
+        for at in 0..2_000_u32 {
+            let version = 1 + at % 2;
+            trial.observe(
+                version,
+                0.5,
+                std::time::Duration::from_micros(u64::from(version * 100 + at % 7)),
+                true,
+            );
+        }
+        assert_eq!(verdict(&trial), Verdict::RollBack);
+    }
+
+    #[test]
+    fn a_step_without_traffic_is_judged_by_what_was_mirrored() {
+        let plan = Plan { steps: vec![0, 10_000], ..plan(&["disagreement > 0.1"]) };
+        let look = |disagreement| {
+            let shadow = ShadowFinding { mirrored: 30, rows: 30, disagreement, ..ShadowFinding::default() };
+            judge(&plan, 0, &shown(30, 0), None, Some(&shadow)).unwrap()
+        };
+        assert_eq!(look(Some(0.05)).verdict, Verdict::Continue);
+        assert_eq!(
+            look(Some(0.05)).reason,
+            "30 requests in the shadow of the champion, 0 failed, no rule broken"
+        );
+        assert_eq!(look(Some(0.2)).verdict, Verdict::RollBack);
+        assert_eq!(look(None).verdict, Verdict::RollBack, "what was not measured never passes");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use gyre_core::expr::Expression;
 use gyre_core::fact::Verdict;
 use gyre_core::record::{Kind, Route, Value};
+use gyre_gateway::routing::Split;
 use gyre_gateway::{
     Column, InferError, Input, LoadError, LogOptions, Plan, Request, Status, TrafficError, judge,
 };
@@ -233,7 +234,7 @@ fn an_answer_that_is_no_number_is_the_versions_error_and_is_not_logged() {
     assert_eq!((evidence.requests, evidence.errors), (6, 6));
     let rules = vec![Expression::compile("errors > 0.01").unwrap()];
     let plan = Plan { steps: vec![5_000], min_requests: 30, rollback_on: rules };
-    assert_eq!(judge(&plan, 0, &evidence).unwrap().verdict, Verdict::RollBack);
+    assert_eq!(judge(&plan, 0, &evidence, None, None).unwrap().verdict, Verdict::RollBack);
     gateway.set_traffic(&name(), &[(1, 10_000)], 1).unwrap();
     for id in &candidates {
         assert_eq!(gateway.infer("air-time", None, request(&[id], 0)).unwrap()[0].version, 1);
@@ -254,4 +255,37 @@ fn evidence_counts_rows_and_latency() {
     assert_eq!(gateway.signature("air-time", 1).as_deref(), Some(&regression_signature()));
     assert_eq!(gateway.models(), [name()]);
     let _shared: Arc<gyre_gateway::Gateway> = Arc::new(gateway);
+}
+
+#[test]
+fn a_failing_candidate_is_out_of_traffic_with_the_request_that_convicts_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = serving(dir.path(), LogOptions::default());
+    let shares = [(1, 9_000), (2, 1_000)];
+    gateway.set_traffic(&name(), &shares, 1).unwrap();
+    let split = Split::new("air-time", &shares, 1);
+    let mut failures = 0;
+    for id in &ids(500) {
+        // What the candidate cannot answer fails; the champion is asked what it can answer.
+        let doomed = split.version_for(id) == 2;
+        let asked = if doomed { hopeless(id) } else { request(&[id], 0) };
+        let answered = gateway.infer("air-time", None, asked);
+        assert_eq!(answered.is_err(), doomed, "{id}");
+        failures += u64::from(doomed);
+        if gateway.traffic("air-time").unwrap().weights == [(1, 10_000)] {
+            break;
+        }
+    }
+    assert!((1..=3).contains(&failures), "{failures}");
+    let finding = gateway.finding(&name(), 2).unwrap();
+    assert!(finding.fails_more && finding.failed == (0, failures), "{finding:?}");
+    // Whoever still believes in the candidate does not bring it back by moving its share.
+    gateway.set_traffic(&name(), &[(1, 5_000), (2, 5_000)], 1).unwrap();
+    for id in &ids(200) {
+        assert_eq!(gateway.infer("air-time", None, request(&[id], 0)).unwrap()[0].version, 1);
+    }
+    // Once it is out of the rollout, its next trial is a new one.
+    gateway.set_traffic(&name(), &[(1, 10_000)], 1).unwrap();
+    gateway.set_traffic(&name(), &shares, 1).unwrap();
+    assert!(!gateway.finding(&name(), 2).unwrap().fails_more);
 }

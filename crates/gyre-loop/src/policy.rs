@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gyre_core::spec::{Limit, Project, Strategy, Trigger, Window};
+use gyre_core::spec::{Limit, Project, Trigger, Window};
 use gyre_core::{ModelName, Span};
 
 /// The policy of each model.
@@ -51,10 +51,7 @@ pub fn policies(project: &Project) -> Policies {
         tolerance: model.monitor.tolerance,
         cooldown: model.retrain.cooldown,
         limit: model.retrain.limit,
-        steps: match model.deploy.strategy.value {
-            Strategy::Replace => vec![10_000],
-            Strategy::Canary => model.deploy.steps.iter().map(|step| step.basis_points()).collect(),
-        },
+        steps: model.deploy.shares(),
     };
     project.models.iter().map(|(name, model)| (name.clone(), policy(model))).collect()
 }

@@ -264,7 +264,8 @@ fn drop_alias(
 
 fn set_traffic(tx: &mut Tx<'_>, model: &ModelName, weights: &[(Version, u32)]) -> Result<(), StoreError> {
     tx.execute("DELETE FROM registry_traffic WHERE model = ?1", &[model.as_str().into()])?;
-    for (version, weight) in weights.iter().filter(|(_, weight)| *weight > 0) {
+    // A share of nothing is a candidate that is asked beside the champion.
+    for (version, weight) in weights {
         let known = "SELECT 1 FROM registry_versions WHERE model = ?1 AND version = ?2";
         let known = tx.query(known, &[model.as_str().into(), (*version).into()])?.len();
         expect_version(known, model, *version)?;

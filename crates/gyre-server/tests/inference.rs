@@ -127,8 +127,8 @@ fn every_wrong_request_is_refused_and_nothing_is_logged() {
         ("unknown datatype", price("FLOAT", "[1]", "[1]"), "datatype `FLOAT` is not known"),
         ("NaN", price("FP64", "[1]", "[NaN]"), "expected value at line 1 column"),
         ("infinite", price("FP64", "[1]", "[1e999]"), "number out of range"),
-        ("shape of another length", price("FP64", "[2]", "[1]"), "shape [2] does not fit"),
-        ("wide shape", price("FP64", "[1, 2]", "[1, 2]"), "shape [1, 2] does not fit"),
+        ("shape of another length", price("FP64", "[2]", "[1]"), "shape [2] does not fit its 1 values"),
+        ("wide shape", price("FP64", "[1, 2]", "[1, 2]"), "`price` is a matrix beside other inputs"),
         ("other number of rows", price("FP64", "[2]", "[1, 2]"), "feature `price` has 2 values for 1 rows"),
         (
             "fraction where the model takes whole numbers",

@@ -102,7 +102,6 @@ fn jobs_on_request() {
         "/api/3.0/mlflow/scorers/invoke",
         "/ajax-api/3.0/mlflow/assistant/chat",
         "/gateway/chat/invocations",
-        "/invocations",
     ] {
         let asked = json!({"function": "os.system", "params": {"command": "id"}, "entrypoint": "id"});
         let answer = scene.post(path, &asked.to_string());

@@ -24,13 +24,28 @@ fn python(variable: &str, script: &str, arguments: &[&str]) -> String {
 #[test]
 fn tritons_and_kserves_clients_work_in_every_call() {
     let scene = Scene::serving();
-    let passed = python("GYRE_TEST_VENV_CLIENTS", "serving_clients.py", &[&scene.address.to_string()]);
+    let ask = |script: &str| python("GYRE_TEST_VENV_CLIENTS", script, &[&scene.address.to_string()]);
+    let passed = ask("triton_client.py") + &ask("kserve_client.py");
     let count = |client: &str| passed.lines().filter(|line| line.starts_with(client)).count();
-    assert_eq!((count("triton-http"), count("triton-grpc"), count("kserve")), (14, 14, 8), "{passed}");
+    assert_eq!((count("triton-http"), count("triton-grpc"), count("kserve")), (15, 15, 8), "{passed}");
     let entries = scene.store().read(|tx| journal::entries(tx, 0, 1_000)).unwrap();
     let kinds: Vec<&str> =
         entries.iter().map(|entry| entry.fact.kind()).filter(|kind| kind.starts_with("model_")).collect();
     assert_eq!(kinds, ["model_unloaded", "model_loaded", "model_unloaded", "model_loaded"]);
+}
+
+#[test]
+fn no_page_of_another_site_reaches_the_methods_of_grpc() {
+    let scene = Scene::serving();
+    let methods = gyre_server::routes().into_iter().filter(|route| route.path.contains("GRPC"));
+    for route in methods {
+        for (header, value, status) in [("host", "evil.example", "3"), ("origin", "https://evil.example", "7")] {
+            let refused = scene.connect().send("POST", &route.path, &[(header, value)], b"");
+            assert_eq!(refused.header("grpc-status"), Some(status), "{} {header}", route.path);
+        }
+    }
+    let unknown = scene.connect().send("POST", "/inference.GRPCInferenceService/TraceSetting", &[], b"");
+    assert_eq!(unknown.header("grpc-status"), Some("12"));
 }
 
 #[test]

@@ -35,7 +35,22 @@ const FAIRNESS: [&str; 6] = [
 ];
 
 /// What `rollback_on` may name.
-const ROLLOUT: [&str; 4] = ["requests", "errors", "latency_p50_ms", "latency_p99_ms"];
+const ROLLOUT: [&str; 11] = [
+    "requests",
+    "errors",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "errors_p",
+    "champion_requests",
+    "champion_errors",
+    "slowdown",
+    "mirrored",
+    "disagreement",
+    "difference",
+];
+
+/// Of those, what only a shadow shows.
+const SHADOW: [&str; 3] = ["mirrored", "disagreement", "difference"];
 
 /// Everything that makes no sense in `project`.
 pub fn check(file: &str, project: &Project) -> Vec<Diagnostic> {
@@ -123,6 +138,19 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("steps: [5%, 25%, 50%, 100%]"),
         );
     }
+    if !model.deploy.steps.is_sorted_by(|a, b| a.basis_points() < b.basis_points()) {
+        wrong.push(
+            say("the steps of the rollout do not rise".to_owned(), model.deploy.strategy.referenced)
+                .expected("steps: [0%, 5%, 25%, 50%, 100%], where 0% asks the candidate beside the champion"),
+        );
+    }
+    let alpha = &model.deploy.alpha;
+    if !(alpha.value > 0.0 && alpha.value <= 0.5) {
+        wrong.push(
+            say(format!("deploy.alpha is {}", alpha.value), alpha.referenced)
+                .expected("a chance above 0 and at most 0.5, such as 0.01"),
+        );
+    }
     if model.monitor.window.as_millis() <= 0 {
         wrong.push(
             say("monitor.window is empty".to_owned(), data.referenced)
@@ -136,6 +164,13 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
     let rollout: Measured = ROLLOUT.iter().map(|name| ((*name).to_owned(), json!(0.0))).collect();
     for rule in &model.deploy.rollback_on {
         check_expression(file, &rule.value, rule.referenced, &rollout, wrong);
+        let mirrored = SHADOW.iter().find(|name| rule.value.contains(**name));
+        if let Some(name) = mirrored.filter(|_| !model.deploy.shares().contains(&0)) {
+            wrong.push(
+                say(format!("`{name}` is measured only in the shadow of the champion"), rule.referenced)
+                    .expected("strategy: shadow, or a first step of 0%"),
+            );
+        }
     }
 }
 
@@ -262,6 +297,9 @@ models:
             ("window: 56d", "window: 56 days", ":17:", vec!["56 days", "7d"]),
             ("limit: 3/week", "limit: often", ":24:", vec!["often", "3/week"]),
             ("[5%, 100%]", "[5%, 50%]", ":20:", vec!["100%"]),
+            ("[5%, 100%]", "[5%, 5%, 100%]", ":20:", vec!["do not rise", "0% asks"]),
+            ("[5%, 100%]", "[5%, 100%], alpha: 0", ":20:", vec!["deploy.alpha is 0", "such as 0.01"]),
+            ("errors > 0.01", "disagreement > 0.1", ":20:", vec!["only in the shadow", "first step of 0%"]),
             ("errors > 0.01", "errrors > 0.01", ":20:", vec!["errrors", "did you mean `errors`?"]),
             ("[decay, drift]", "[decoy]", ":22:", vec!["decoy", "`decay` or `drift`"]),
             ("    target: air_time\n", "", "", vec!["`target` is missing"]),

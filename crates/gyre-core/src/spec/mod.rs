@@ -280,11 +280,15 @@ impl Default for Labels {
 pub struct Deploy {
     /// By which plan.
     pub strategy: Spanned<Strategy>,
-    /// The shares of a canary.
+    /// The shares of a canary; a first one of 0% is a shadow.
     pub steps: Vec<Percent>,
     /// How many requests the candidate must have answered before a step is judged.
     pub min_requests: u64,
-    /// What sends all traffic back at once: CEL over `errors` (share), `latency_p99_ms`, `requests`.
+    /// The chance, over a whole rollout, of sending back a candidate that fails no more often than the champion. The two
+    /// are compared after every request.
+    pub alpha: Spanned<f64>,
+    /// What sends all traffic back besides: CEL over `errors` (share), `latency_p50_ms`, `latency_p99_ms`, `requests`, and
+    /// over `errors_p`, `champion_errors`, `champion_requests`, `slowdown` of the comparison with the champion.
     pub rollback_on: Vec<Spanned<String>>,
 }
 
@@ -294,7 +298,20 @@ impl Default for Deploy {
             strategy: unplaced(Strategy::Canary),
             steps: [5.0, 25.0, 50.0, 100.0].map(Percent::new).to_vec(),
             min_requests: 30,
-            rollback_on: vec![unplaced("errors > 0.01".to_owned())],
+            alpha: unplaced(0.01),
+            rollback_on: Vec::new(),
+        }
+    }
+}
+
+impl Deploy {
+    /// The candidate's shares of traffic, step by step, in hundredths of a percent; at a share of nothing it is asked
+    /// beside the champion.
+    pub fn shares(&self) -> Vec<u32> {
+        match self.strategy.value {
+            Strategy::Replace => vec![10_000],
+            Strategy::Canary => self.steps.iter().map(|step| step.basis_points()).collect(),
+            Strategy::Shadow => vec![0, 10_000],
         }
     }
 }
@@ -311,6 +328,8 @@ pub enum Strategy {
     Replace,
     /// By the steps.
     Canary,
+    /// First asked beside the champion, without an effect on anybody; then all at once.
+    Shadow,
 }
 
 /// What is watched.

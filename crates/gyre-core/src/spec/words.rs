@@ -30,9 +30,9 @@ impl<'de> Deserialize<'de> for Percent {
         let text = String::deserialize(deserializer)?;
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match number {
-            Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(Self(percent)),
+            Some(percent) if (0.0..=100.0).contains(&percent) => Ok(Self(percent)),
             _ => Err(D::Error::custom(format!(
-                "`{text}` is not a share of traffic (expected 5%, above 0% and up to 100%)"
+                "`{text}` is not a share of traffic (expected 5%, from 0% to 100%)"
             ))),
         }
     }

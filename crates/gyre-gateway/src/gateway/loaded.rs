@@ -165,6 +165,11 @@ impl Loaded {
         }
     }
 
+    /// Counts a request that it cannot take, although the version in charge can.
+    pub(super) fn failed(&self, request: &Request) {
+        self.count(&request.ids, request.ids.len(), Duration::ZERO, request.time);
+    }
+
     fn count(&self, ids: &[Arc<str>], failed: usize, latency: Duration, time: Timestamp) {
         self.counters.load().observe(ids.len() as u64, failed as u64, latency);
         self.tally.observe(ids.len() as u64, failed == 0, latency, time);

@@ -38,7 +38,9 @@ fn rollout_step(
 ) -> Option<NewFact> {
     let Some(Repair::RollingOut { version, step, since }) = state.repair else { return None };
     let evidence = workshop.gateway.evidence(name, version)?;
-    let judgement = judge(&Plan::of(spec), step, &evidence)?;
+    let trial = workshop.gateway.finding(name, version);
+    let shadow = workshop.gateway.shadow(name, version);
+    let judgement = judge(&Plan::of(spec), step, &evidence, trial.as_ref(), shadow.as_ref())?;
     let fact = Fact::StepObserved {
         model: name.clone(),
         candidate: version,

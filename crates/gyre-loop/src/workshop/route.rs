@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use gyre_core::{ModelName, Version};
+use gyre_gateway::trial::ALPHA;
 
 use super::Workshop;
 use crate::engine::Failure;
@@ -37,7 +38,8 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName) -> Result<(), Failu
         loaded?;
     }
     let before = gateway.traffic(model.as_str());
-    gateway.set_traffic(model, &weights, champion)?;
+    let alpha = workshop.project.models.get(model).map_or(ALPHA, |spec| spec.deploy.alpha.value);
+    gateway.set_traffic_at(model, &weights, champion, alpha)?;
     if before.is_none_or(|before| before.weights != weights) {
         // What a step shows is counted from the moment that it began.
         taking.iter().for_each(|version| gateway.reset_evidence(model, *version));

@@ -11,6 +11,7 @@ use gyre_core::record::Signature;
 use gyre_core::time::InvalidTime;
 use gyre_gateway::Request;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::tensor::{Tensor, TensorError};
@@ -22,6 +23,11 @@ use super::written::Written;
 pub(super) struct Ask<'a> {
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
+    /// KServe's client repeats here what the path says; the path counts.
+    #[serde(default, rename = "model_name")]
+    _model_name: Option<IgnoredAny>,
+    #[serde(default, rename = "model_version")]
+    _model_version: Option<IgnoredAny>,
     #[serde(borrow, default)]
     parameters: Parameters<'a>,
     #[serde(borrow)]
@@ -193,7 +199,7 @@ impl Parts<'_> {
                 features.map(Tensor::into_input).collect::<Result<_, _>>()?
             }
         };
-        let id = match self.id.filter(|id| !id.is_empty()) {
+        let id = match self.id {
             Some(id) => id.into_owned(),
             None => Uuid::new_v4().to_string(),
         };

@@ -307,7 +307,8 @@ fn infer(app: &App, asked: InferRequest) -> Result<InferResponse, Status> {
         _ => Ok((output.name, true)),
     });
     let parts = Parts {
-        id: Some(asked.id.into()),
+        // A text that is not there is empty here.
+        id: Some(asked.id).filter(|id| !id.is_empty()).map(Cow::Owned),
         event_time: text("event_time").map(Cow::Borrowed),
         tensors: tensors.collect::<Result<_, _>>().map_err(invalid)?,
         wanted: Wanted { named: wanted.collect::<Result<_, _>>().map_err(invalid)?, binary: true },

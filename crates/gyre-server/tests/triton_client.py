@@ -1,9 +1,8 @@
-"""Clients of Triton, KServe and MLflow as they are, in every call that they offer for what the server declares.
+"""Triton's clients as they are, over HTTP and gRPC, in every call that they offer for what the server declares.
 
-usage: serving_clients.py HOST:PORT; prints the names of the checks that passed, one a line.
+usage: triton_client.py HOST:PORT; prints the names of the checks that passed, one a line.
 """
 
-import asyncio
 import sys
 import time
 
@@ -158,44 +157,3 @@ assert [error is None for _, error in answers] == [True, False, True], answers
 assert answers[2][0].get_response().id == "s2" and "did you mean" in str(answers[1][1])
 passed("triton-grpc stream")
 grpc.close()
-
-
-async def kserve_checks():
-    from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
-
-    def request(model):
-        tensors = []
-        for name, (datatype, values) in FEATURES.items():
-            tensor = InferInput(name=name, shape=list(values.shape), datatype=datatype)
-            tensor.set_data_from_numpy(values, binary_data=False)
-            tensors.append(tensor)
-        return InferRequest(model_name=model, infer_inputs=tensors, request_id="k")
-
-    def same(response):
-        output = {output.name: output for output in response.outputs}["probabilities"]
-        assert np.allclose(np.array(output.as_numpy()).reshape(2, 3), probabilities), output
-
-    base = f"http://{ADDRESS}"
-    rest = InferenceRESTClient(RESTConfig(protocol="v2", retries=0))
-    assert await rest.is_server_live(base)
-    passed("kserve-rest live")
-    assert await rest.is_server_ready(base)
-    passed("kserve-rest ready")
-    assert await rest.is_model_ready(base, "size")
-    passed("kserve-rest model ready")
-    same(await rest.infer(base, request("size"), model_name="size"))
-    passed("kserve-rest infer")
-    await rest.close()
-    grpc = InferenceGRPCClient(ADDRESS)
-    assert await grpc.is_server_live()
-    passed("kserve-grpc live")
-    assert await grpc.is_server_ready()
-    passed("kserve-grpc ready")
-    assert await grpc.is_model_ready("size")
-    passed("kserve-grpc model ready")
-    same(await grpc.infer(request("size")))
-    passed("kserve-grpc infer")
-    await grpc.close()
-
-
-asyncio.run(kserve_checks())
