@@ -22,6 +22,7 @@
 
 mod attributes;
 mod error;
+mod forest;
 mod limits;
 mod model;
 mod ops;

@@ -7,11 +7,10 @@ mod arithmetic;
 mod arrange;
 mod cast;
 mod encode;
-mod forest;
 mod linear;
 mod matrix;
 mod scale;
-mod transform;
+pub(crate) mod transform;
 mod trees;
 
 use crate::attributes::Attributes;

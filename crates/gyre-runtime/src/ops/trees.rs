@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::forest::{Aggregate, Comparison, Forest, RawNode};
 use super::transform::{Transform, logistic};
 use super::{Context, Kernel, operand};
 use crate::error::Problem;
+use crate::forest::{Aggregate, Comparison, Forest, Missing, RawNode, RawTree, RowMajor, Test};
 use crate::limits::Limits;
 use crate::tensor::{Data, Shape, Tensor, checked_elements};
 
@@ -32,7 +32,7 @@ const CLASSIFIER: WeightNames = WeightNames {
     weights: "class_weights",
 };
 
-type Trees = Vec<(Vec<RawNode>, usize)>;
+type Trees = Vec<RawTree>;
 
 fn read_trees(cx: &Context<'_>, names: &WeightNames, targets: usize) -> Result<Trees, Problem> {
     let a = &cx.attributes;
@@ -62,10 +62,10 @@ fn read_trees(cx: &Context<'_>, names: &WeightNames, targets: usize) -> Result<T
     let mut place: HashMap<(i64, i64), (usize, usize)> = HashMap::with_capacity(count);
     for (&tree_id, &node_id) in tree_ids.iter().zip(node_ids) {
         let tree = *tree_of.entry(tree_id).or_insert_with(|| {
-            trees.push((Vec::new(), 0));
+            trees.push(RawTree::default());
             trees.len() - 1
         });
-        let nodes = &mut trees[tree].0;
+        let nodes = &mut trees[tree].nodes;
         if place.insert((tree_id, node_id), (tree, nodes.len())).is_some() {
             return Err(format!("tree {tree_id} has two nodes {node_id}"));
         }
@@ -83,14 +83,18 @@ fn read_trees(cx: &Context<'_>, names: &WeightNames, targets: usize) -> Result<T
         })?;
         let split = RawNode::Split {
             feature,
-            threshold: values[i],
-            comparison,
-            missing_is_true: missing.get(i).is_some_and(|&m| m != 0),
+            test: Test::Compare(comparison, values[i].into()),
+            // A missing value is unequal to everything, so that this comparison holds without being told.
+            missing: if comparison == Comparison::NotEqual || missing.get(i).is_some_and(|&m| m != 0) {
+                Missing::Yes
+            } else {
+                Missing::No
+            },
             yes: find(yes[i])?,
             no: find(no[i])?,
         };
         if let Some(&(tree, node)) = place.get(&(tree_ids[i], node_ids[i])) {
-            trees[tree].0[node] = split;
+            trees[tree].nodes[node] = split;
         }
     }
 
@@ -108,8 +112,8 @@ fn read_trees(cx: &Context<'_>, names: &WeightNames, targets: usize) -> Result<T
             .get(&(tree, node))
             .ok_or_else(|| format!("a weight belongs to tree {tree} node {node}, which does not exist"))?;
         // A weight on an inner node is never reached; runtimes ignore it.
-        if let RawNode::Leaf { weights } = &mut trees[t].0[n] {
-            weights.push((target, weight));
+        if let RawNode::Leaf { weights } = &mut trees[t].nodes[n] {
+            weights.push((target, weight.into()));
         }
     }
     Ok(trees)
@@ -161,7 +165,7 @@ pub(super) fn regressor(cx: &Context<'_>) -> Result<Kernel, Problem> {
         let x = operand(operands, 0)?;
         let (rows, columns) = x.rows_columns();
         checked_elements(Shape::matrix(rows, targets))?;
-        let mut scores = forest.score(&x.to_f32()?, columns, aggregate)?;
+        let mut scores = forest.score(RowMajor { values: &x.to_f32()?, columns }, aggregate)?;
         for row in scores.chunks_exact_mut(forest.targets()) {
             row.iter_mut().zip(&base).for_each(|(s, &b)| *s += f64::from(b));
             transform.apply(row);
@@ -241,7 +245,7 @@ pub(super) fn classifier(cx: &Context<'_>) -> Result<Kernel, Problem> {
     let is_probability = a.floats_or_tensor("class_weights")?.iter().all(|&w| w >= 0.0);
     let positive_above = if is_probability { 0.5 } else { 0.0 };
     if one_score {
-        let leaves = trees.iter_mut().flat_map(|(nodes, _)| nodes);
+        let leaves = trees.iter_mut().flat_map(|tree| &mut tree.nodes);
         for node in leaves {
             if let RawNode::Leaf { weights } = node {
                 weights.iter_mut().for_each(|w| w.0 = 0);
@@ -253,7 +257,7 @@ pub(super) fn classifier(cx: &Context<'_>) -> Result<Kernel, Problem> {
             let x = operand(operands, 0)?;
             let (rows, columns) = x.rows_columns();
             checked_elements(Shape::matrix(rows, 2))?;
-            let scores = forest.score(&x.to_f32()?, columns, Aggregate::Sum)?;
+            let scores = forest.score(RowMajor { values: &x.to_f32()?, columns }, Aggregate::Sum)?;
             let mut picked = Vec::with_capacity(rows);
             let mut probabilities = Vec::with_capacity(rows * 2);
             for raw in scores {
@@ -280,7 +284,7 @@ pub(super) fn classifier(cx: &Context<'_>) -> Result<Kernel, Problem> {
         let x = operand(operands, 0)?;
         let (rows, columns) = x.rows_columns();
         checked_elements(Shape::matrix(rows, classes))?;
-        let mut scores = forest.score(&x.to_f32()?, columns, Aggregate::Sum)?;
+        let mut scores = forest.score(RowMajor { values: &x.to_f32()?, columns }, Aggregate::Sum)?;
         let mut picked = Vec::with_capacity(rows);
         for row in scores.chunks_exact_mut(classes) {
             row.iter_mut().zip(&base).for_each(|(s, &b)| *s += f64::from(b));
