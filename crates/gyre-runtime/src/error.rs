@@ -1,5 +1,6 @@
 //! What can go wrong, each with its place, what was found, what was expected and what to do.
 
+use crate::format::Format;
 use crate::tensor::DType;
 
 /// Why a file is not a model that this engine runs.
@@ -56,6 +57,69 @@ pub enum LoadError {
         /// What is wrong.
         problem: String,
     },
+    /// A file that is known, and that nothing here reads.
+    #[error("the model is {found}; {remedy}")]
+    Unreadable {
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A library's own file that is broken.
+    #[error("{format} model, {place}: {problem}")]
+    File {
+        /// Format of the file.
+        format: Format,
+        /// Where in the file.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A library's own file that says something that the engine does not do.
+    #[error("{format} model: {what} is not supported in process; {remedy}")]
+    Unsupported {
+        /// Format of the file.
+        format: Format,
+        /// What is not supported.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The model is read, but cannot be asked for predictions about rows of a table.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+}
+
+/// Why a reader of a library's own file gave up.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Unread {
+    /// The file is wrong: where, and what.
+    Broken(String, Problem),
+    /// The file is right, but says something that the engine does not do: what, and what to do instead.
+    Unsupported(String, &'static str),
+    TooLarge {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
+}
+
+impl Unread {
+    pub(crate) fn broken(place: impl Into<String>, problem: impl Into<Problem>) -> Unread {
+        Unread::Broken(place.into(), problem.into())
+    }
+
+    pub(crate) fn unsupported(what: impl Into<String>, remedy: &'static str) -> Unread {
+        Unread::Unsupported(what.into(), remedy)
+    }
+
+    pub(crate) fn in_file(self, format: Format) -> LoadError {
+        match self {
+            Unread::Broken(place, problem) => LoadError::File { format, place, problem },
+            Unread::Unsupported(what, remedy) => LoadError::Unsupported { format, what, remedy },
+            Unread::TooLarge { what, found, limit } => LoadError::TooLarge { what, found, limit },
+        }
+    }
 }
 
 /// Why a loaded model could not answer for these inputs.

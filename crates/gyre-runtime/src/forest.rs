@@ -24,6 +24,7 @@ mod walk;
 use std::sync::Arc;
 
 use crate::error::Problem;
+pub(crate) use contributions::Contributions;
 use walk::Trees;
 
 /// Comparison of a value with a threshold.
@@ -173,11 +174,8 @@ impl Forest {
     /// When a node has two parents or is its own ancestor, an index is outside, or there are too many nodes.
     pub(crate) fn new(trees: &[RawTree], targets: usize) -> Result<Forest, Problem> {
         let layout = layout::Layout::new(trees, targets)?;
-        let trees = if layout.is_narrow() {
-            Width::Narrow(layout.finish()?)
-        } else {
-            Width::Wide(layout.finish()?)
-        };
+        let trees =
+            if layout.is_narrow() { Width::Narrow(layout.finish()?) } else { Width::Wide(layout.finish()?) };
         Ok(Forest { targets, trees })
     }
 
@@ -230,7 +228,7 @@ impl Forest {
         }
     }
 
-    fn tree_count(&self) -> usize {
+    pub(crate) fn tree_count(&self) -> usize {
         match &self.trees {
             Width::Narrow(trees) => trees.roots.len(),
             Width::Wide(trees) => trees.roots.len(),
@@ -339,7 +337,10 @@ mod tests {
             stranger,
         };
         let xs = [1.0, 3.0, 0.0, 2.9, -1.0, 40.0, f64::NAN, 1e30, f64::INFINITY];
-        assert_eq!(score(&stump(member(None, false), Missing::Yes), &xs), [1., 1., 0., 0., 0., 0., 1., 0., 0.]);
+        assert_eq!(
+            score(&stump(member(None, false), Missing::Yes), &xs),
+            [1., 1., 0., 0., 0., 0., 1., 0., 0.]
+        );
         assert_eq!(
             score(&stump(member(Some(0b1011), true), Missing::No), &xs),
             [1., 1., 0., 1., 1., 1., 0., 1., 1.]
@@ -356,7 +357,10 @@ mod tests {
             })
             .collect();
         let forest = Forest::new(&trees, 1).unwrap();
-        assert_eq!(score(&forest, &[-1.0, 0.0, 65_535.5, 1e9, f64::NAN]), [0.0, 1.0, 65_536.0, 70_000.0, 0.0]);
+        assert_eq!(
+            score(&forest, &[-1.0, 0.0, 65_535.5, 1e9, f64::NAN]),
+            [0.0, 1.0, 65_536.0, 70_000.0, 0.0]
+        );
     }
 
     #[test]

@@ -22,19 +22,28 @@
 
 mod attributes;
 mod error;
+mod explanation;
 mod forest;
+mod format;
+mod lightgbm;
 mod limits;
 mod model;
+mod native;
 mod ops;
 mod plan;
 pub mod proto;
 mod scorer;
+mod skops;
 mod table;
 mod tensor;
+mod xgboost;
 
 pub use error::{LoadError, RunError, ScoreError, SignatureError};
+pub use explanation::{ExplainError, Explanation};
+pub use format::{Format, Hints};
 pub use limits::Limits;
 pub use model::{Batch, Model, Output, Port};
+pub use native::Scale;
 pub use ops::supported_operators;
 pub use scorer::{CLASSES_KEY, FEATURES_KEY, Feature, FeatureKind, Scorer, Scores, Task};
 pub use table::{Column, Table, TableError};

@@ -1,13 +1,17 @@
 //! Predictions about rows of a table: binds columns to a model's inputs and reads its outputs.
 //!
-//! Two shapes of graph are common, and both are understood: one input of shape `[n, 1]` a column, named as the column
+//! A scorer is made from a file of any format ([`Scorer::load`]). For ONNX, two shapes of graph are common, and both are understood: one input of shape `[n, 1]` a column, named as the column
 //! (what skl2onnx makes of a pipeline over a data frame), and one float matrix `[n, k]`, whose columns the file must name
 //! in the note [`FEATURES_KEY`], since ONNX itself has no place for them.
 
 use std::sync::Arc;
 
-use crate::error::{ScoreError, SignatureError};
+use crate::error::{LoadError, ScoreError, SignatureError};
+use crate::explanation::{ExplainError, Explanation};
+use crate::format::{Format, Hints};
+use crate::limits::Limits;
 use crate::model::{Model, Output, Port};
+use crate::native::Native;
 use crate::table::{Column, Table};
 use crate::tensor::{DType, Data, Tensor};
 
@@ -28,7 +32,7 @@ pub enum FeatureKind {
 }
 
 impl FeatureKind {
-    fn expected(self) -> &'static str {
+    pub(crate) fn expected(self) -> &'static str {
         match self {
             FeatureKind::Numeric => "numeric",
             FeatureKind::Integer => "whole numbers",
@@ -101,14 +105,59 @@ enum Reading {
 /// A model with its features bound.
 #[derive(Debug)]
 pub struct Scorer {
-    model: Model,
     features: Vec<Feature>,
+    format: Format,
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Graph(Graph),
+    Native(Native),
+}
+
+/// An ONNX graph with columns bound to its inputs.
+#[derive(Debug)]
+struct Graph {
+    model: Model,
     binding: Binding,
     reading: Reading,
 }
 
 impl Scorer {
-    /// Finds out which columns a model reads and what it predicts.
+    /// Reads a model of any format that the engine knows ([`Format::of`] tells which), and finds out which columns it
+    /// reads and what it predicts.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the file is broken, too large, or says something that is not supported, named together with what
+    /// to do instead; [`LoadError::Signature`] when its inputs or outputs are not columns and predictions.
+    pub fn load(bytes: &[u8], hints: &Hints<'_>) -> Result<Scorer, LoadError> {
+        let limit = Limits::DEFAULT.file_bytes;
+        if bytes.len() > limit {
+            return Err(LoadError::TooLarge { what: "bytes", found: bytes.len(), limit });
+        }
+        let format = Format::of(bytes)?;
+        let native = match format {
+            Format::Onnx => {
+                let model = Model::load(bytes)?;
+                let own = model.metadata(FEATURES_KEY).is_some();
+                let scorer = if own || hints.features.is_empty() {
+                    Self::new(model)
+                } else {
+                    Self::with_features(model, hints.features)
+                };
+                return Ok(scorer?);
+            }
+            Format::XgboostJson => crate::xgboost::json(bytes, hints),
+            Format::XgboostUbj => crate::xgboost::ubj(bytes, hints),
+            Format::LightGbm => crate::lightgbm::text(bytes, hints),
+            Format::Skops => crate::skops::archive(bytes, hints),
+        };
+        let native = native.map_err(|unread| unread.in_file(format))?;
+        Ok(Scorer { features: native.features.clone(), format, engine: Engine::Native(native) })
+    }
+
+    /// Finds out which columns an ONNX model reads and what it predicts.
     ///
     /// # Errors
     /// When its inputs are not columns or one named matrix, or its outputs neither one number a row nor classes.
@@ -128,12 +177,24 @@ impl Scorer {
     fn bind(model: Model, names: Option<Vec<Arc<str>>>) -> Result<Scorer, SignatureError> {
         let (features, binding) = inputs(model.inputs(), names)?;
         let reading = outputs(&model)?;
-        Ok(Scorer { model, features, binding, reading })
+        Ok(Scorer {
+            features,
+            format: Format::Onnx,
+            engine: Engine::Graph(Graph { model, binding, reading }),
+        })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// The format of the file.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The graph, when the file is ONNX.
+    pub fn model(&self) -> Option<&Model> {
+        match &self.engine {
+            Engine::Graph(graph) => Some(&graph.model),
+            Engine::Native(_) => None,
+        }
     }
 
     /// The columns that the model reads.
@@ -141,16 +202,19 @@ impl Scorer {
         &self.features
     }
 
-    /// Whether all features go in as one matrix, rather than each as an input of its own.
+    /// Whether the file is a graph that all features go into as one matrix, rather than each as an input of its own.
     pub fn takes_matrix(&self) -> bool {
-        matches!(self.binding, Binding::Matrix { .. })
+        matches!(&self.engine, Engine::Graph(Graph { binding: Binding::Matrix { .. }, .. }))
     }
 
     /// What the model predicts.
     pub fn task(&self) -> Task {
-        match &self.reading {
-            Reading::Value { .. } => Task::Regression,
-            Reading::Classes { classes, .. } => Task::Classification { classes: Arc::clone(classes) },
+        match &self.engine {
+            Engine::Graph(graph) => match &graph.reading {
+                Reading::Value { .. } => Task::Regression,
+                Reading::Classes { classes, .. } => Task::Classification { classes: Arc::clone(classes) },
+            },
+            Engine::Native(native) => native.task(),
         }
     }
 
@@ -159,16 +223,29 @@ impl Scorer {
     /// # Errors
     /// When a feature is missing or of the wrong kind, the model refuses a value, or it answers with NaN or infinity.
     pub fn score(&self, table: &Table) -> Result<Scores, ScoreError> {
+        let graph = match &self.engine {
+            Engine::Graph(graph) => graph,
+            Engine::Native(native) => {
+                let scores = native.score(table)?;
+                match &scores {
+                    Scores::Regression(values) => finite(values, 1)?,
+                    Scores::Classification { probabilities, classes, .. } => {
+                        finite(probabilities, classes.len())?
+                    }
+                }
+                return Ok(scores);
+            }
+        };
         let mut columns = Vec::with_capacity(self.features.len());
         for (i, feature) in self.features.iter().enumerate() {
             let column = table.column_near(i, &feature.name);
             columns.push(column.ok_or_else(|| ScoreError::MissingFeature(feature.name.to_string()))?);
         }
-        let tensors = match &self.binding {
+        let tensors = match &graph.binding {
             Binding::Columns { ranks } => self
                 .features
                 .iter()
-                .zip(self.model.inputs())
+                .zip(graph.model.inputs())
                 .zip(columns.iter().zip(ranks))
                 .map(|((feature, port), (column, &rank))| {
                     let data = column_data(feature, port.dtype.unwrap_or(DType::F32), column)?;
@@ -178,10 +255,42 @@ impl Scorer {
             Binding::Matrix { dtype } => vec![matrix(&self.features, &columns, table.rows(), *dtype)?],
         };
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        let outputs = self.model.run_ordered(&tensors)?;
-        self.read(&outputs, table.rows())
+        let outputs = graph.model.run_ordered(&tensors)?;
+        graph.read(&outputs, table.rows())
     }
 
+    /// Takes predictions apart: what each feature adds to each row's score, beyond what the model says on average.
+    ///
+    /// For ensembles of trees these are exact Shapley values, path-dependent (TreeSHAP): what a feature that is not known
+    /// would do is weighed by the training data that passed each node, which the files of XGBoost, LightGBM and
+    /// scikit-learn tell. For linear models it is the coefficient times the value less its mean over `background`; without
+    /// a background the mean is taken for zero. Trees take no notice of the background. What an encoder made several
+    /// columns of is added up again, so that the answer is about the table's own columns.
+    ///
+    /// # Errors
+    /// [`ExplainError::Unavailable`] for ONNX graphs, which tell no covers, and for perceptrons; otherwise as
+    /// [`Scorer::score`].
+    pub fn explain(&self, table: &Table, background: Option<&Table>) -> Result<Explanation, ExplainError> {
+        match &self.engine {
+            Engine::Graph(_) => Err(ExplainError::Unavailable(
+                "an ONNX file does not tell how much training data passed each node of its trees; serve the model in its \
+                 library's own format"
+                    .into(),
+            )),
+            Engine::Native(native) => native.explain(table, background),
+        }
+    }
+
+    /// Why [`Scorer::explain`] is not available for this model, if it is not.
+    pub fn unexplained(&self) -> Option<String> {
+        match &self.engine {
+            Engine::Graph(_) => Some("an ONNX file does not tell what explanations need".into()),
+            Engine::Native(native) => native.unexplained(),
+        }
+    }
+}
+
+impl Graph {
     fn read(&self, outputs: &[Output], rows: usize) -> Result<Scores, ScoreError> {
         match &self.reading {
             Reading::Value { output } => {

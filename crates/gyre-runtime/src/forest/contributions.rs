@@ -63,10 +63,13 @@ const START: u32 = u32::MAX;
 impl<R: Rank> Trees<R> {
     fn unexplained(&self) -> Option<Problem> {
         if self.cover.is_empty() && self.roots.iter().any(|root| root.depth > 0) {
-            return Some("the file does not tell how much training data passed each node of its trees".into());
+            return Some(
+                "the file does not tell how much training data passed each node of its trees".into(),
+            );
         }
         let deepest = self.roots.iter().map(|root| root.depth).max().unwrap_or(0);
-        (deepest > DEEPEST).then(|| format!("a tree is {deepest} levels deep, at most {DEEPEST} can be explained"))
+        (deepest > DEEPEST)
+            .then(|| format!("a tree is {deepest} levels deep, at most {DEEPEST} can be explained"))
     }
 
     fn contributions<C: Cells>(&self, cells: C, targets: usize) -> Result<Contributions, Problem> {
@@ -143,7 +146,9 @@ impl<R: Rank> Trees<R> {
         // The way so far is kept for the sibling: this node's is a copy behind it.
         let start = way.steps.len();
         way.steps.extend_from_within(from..start);
-        if let Some(again) = way.steps[start..].iter().position(|step| step.feature == feature && feature != START) {
+        if let Some(again) =
+            way.steps[start..].iter().position(|step| step.feature == feature && feature != START)
+        {
             let step = way.steps[start + again];
             (zero, one) = (zero * step.zero, one * step.one);
             way.unwind(start, again);

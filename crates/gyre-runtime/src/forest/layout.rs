@@ -44,7 +44,8 @@ impl Layout {
             })
         };
         let scalar = trees.iter().all(one_target);
-        let known = |tree: &RawTree| tree.cover.len() == tree.nodes.len() && tree.cover.iter().all(|c| *c >= 0.0);
+        let known =
+            |tree: &RawTree| tree.cover.len() == tree.nodes.len() && tree.cover.iter().all(|c| *c >= 0.0);
         let covered = !trees.is_empty() && trees.iter().all(known);
         let mut layout = Layout {
             drafts: Vec::new(),
@@ -93,7 +94,8 @@ impl Layout {
             }
             match &tree.nodes[raw] {
                 RawNode::Leaf { weights } => {
-                    if let Some((target, _)) = weights.iter().find(|(target, _)| *target as usize >= targets) {
+                    if let Some((target, _)) = weights.iter().find(|(target, _)| *target as usize >= targets)
+                    {
                         return Err(format!("a leaf speaks of target {target}, there are {targets}"));
                     }
                     match &mut self.leaves {

@@ -108,9 +108,7 @@ pub(super) struct Ranks<R> {
 
 impl<R: Rank> Ranks<R> {
     /// From each feature's sorted thresholds and the views of it, which come in order of the features.
-    pub(super) fn new(
-        features: impl IntoIterator<Item = (u32, Vec<f64>, Vec<Missing>)>,
-    ) -> Option<Ranks<R>> {
+    pub(super) fn new(features: impl IntoIterator<Item = (u32, Vec<f64>, Vec<Missing>)>) -> Option<Ranks<R>> {
         let mut ranks = Ranks { grids: Vec::new(), views: Vec::new() };
         for (feature, thresholds, missing) in features {
             let from = ranks.views.len();

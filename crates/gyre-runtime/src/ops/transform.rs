@@ -5,7 +5,7 @@ use crate::error::Problem;
 
 /// The post-transform of a classifier or regressor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transform {
+pub(crate) enum Transform {
     None,
     Logistic,
     Softmax,
@@ -30,7 +30,7 @@ impl Transform {
     }
 
     /// Transforms one row of scores in place.
-    pub(super) fn apply(self, scores: &mut [f64]) {
+    pub(crate) fn apply(self, scores: &mut [f64]) {
         match self {
             Self::None => {}
             Self::Logistic => scores.iter_mut().for_each(|s| *s = logistic(*s)),
@@ -43,7 +43,7 @@ impl Transform {
 }
 
 /// 1 / (1 + e^−x), without overflow.
-pub(super) fn logistic(x: f64) -> f64 {
+pub(crate) fn logistic(x: f64) -> f64 {
     let e = (-x.abs()).exp();
     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
 }

@@ -38,7 +38,7 @@ impl Package<'_> {
 
     fn mlmodel(&self) -> String {
         let ModelVersion { model, version, run, artifact, data, .. } = self.version;
-        let (inputs, outputs) = (inputs(self.scorer), outputs(self.scorer.model()));
+        let (inputs, outputs) = (inputs(self.scorer), self.scorer.model().and_then(outputs));
         let text = |schema: Option<Value>| schema.map_or(Value::Null, |schema| schema.to_string().into());
         let hex = artifact.to_hex();
         // JSON's strings are YAML's, too.
@@ -108,7 +108,7 @@ fn python_env() -> String {
 /// shape `[-1, 1]` is asked for. A graph with one matrix gets a table of numbers; but when it has several outputs, MLflow
 /// cannot put those into one table, so it gets, and gives, arrays.
 fn inputs(scorer: &Scorer) -> Value {
-    let ports = scorer.model().inputs();
+    let ports = scorer.model().map_or(&[][..], Model::inputs);
     if !scorer.takes_matrix() {
         return ports.iter().map(|port| tensor(Some(&port.name), port)).collect();
     }
