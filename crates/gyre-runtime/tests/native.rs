@@ -112,3 +112,8 @@ fn xgboost_models_answer_as_xgboost() {
 fn lightgbm_models_answer_as_lightgbm() {
     every_model_of("lightgbm", 25);
 }
+
+#[test]
+fn scikit_learn_models_answer_as_scikit_learn() {
+    every_model_of("sklearn", 50);
+}

@@ -83,7 +83,8 @@ ASK = 120
 def with_thresholds(frame, thresholds, kind):
     """The first rows, some of whose numbers stand exactly on a threshold, just below, or just above."""
     asked = frame.head(ASK).copy()
-    for i, (name, threshold) in enumerate(thresholds[: ASK - 20]):
+    finite = [(name, t) for name, t in thresholds if np.isfinite(t)]
+    for i, (name, threshold) in enumerate(finite[: ASK - 20]):
         t = kind(threshold)
         asked.loc[asked.index[i + 10], name] = [t, np.nextafter(t, kind(-np.inf)), np.nextafter(t, kind(np.inf))][i % 3]
     for i, value in enumerate([0.0, -0.0, 1e-36, -1e-36, 1e30, -1e30, np.nan]):
@@ -296,6 +297,188 @@ def lightgbm():
     asked[:9, 1] = [0, 39, np.nan, 38, 5.9, 77, -1, 1e9, -7.5]
     save("codes", model, pd.DataFrame(asked, columns=["Column_0", "Column_1"]), asked)
     lgb.LGBMRegressor(linear_tree=True, **common).fit(numbers.fillna(0), y).booster_.save_model(OUT / "linear_tree.refused")
+
+
+def sklearn():
+    import shap
+    import skops.io as sio
+    from sklearn.compose import ColumnTransformer
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import (
+        ExtraTreesClassifier, ExtraTreesRegressor, GradientBoostingClassifier, GradientBoostingRegressor,
+        HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor)
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import (
+        ElasticNet, Lasso, LinearRegression, LogisticRegression, PoissonRegressor, Ridge, RidgeClassifier, SGDClassifier,
+        SGDRegressor)
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import (
+        MaxAbsScaler, MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler)
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor
+
+    rng = np.random.default_rng(8)
+    frame, y = table(rng, 500)
+    frame["shop"] = frame["shop"].astype(object).where(frame["shop"].notna(), np.nan)
+    frame["code"] = frame["code"].astype(float)
+    numbers, clean = frame[NUMBERS], frame[NUMBERS].fillna(0.5)
+    two = np.where(y > 0.5, "yes", "no")
+    three = np.digitize(y, [-0.3, 1.0])
+    flags = y > 0.2
+    positive = np.exp(y / 3)
+
+    def save(name, model, asked, given=None, explained=None, compress=False, background=None):
+        """`explained`: contributions and base, as by `write`."""
+        import zipfile
+        sio.dump(model, OUT / f"{name}.skops.model", **({"compression": zipfile.ZIP_DEFLATED} if compress else {}))
+        given = asked if given is None else given
+        if hasattr(model, "predict_proba"):
+            answer = {"probabilities": model.predict_proba(given), "labels": model.predict(given), "classes": model.classes_}
+        elif hasattr(model, "classes_"):
+            labels = model.predict(given)
+            answer = {"probabilities": labels[:, None] == model.classes_[None], "labels": labels, "classes": model.classes_}
+        else:
+            answer = {"prediction": model.predict(given)}
+        if explained is not None:
+            answer |= {"contributions": explained[0], "base": explained[1]}
+        write(name, asked, **answer, background=background)
+
+    def parts(model, given, outputs=1):
+        """What shap says of a model of trees."""
+        explainer = shap.TreeExplainer(model)
+        values = np.asarray(explainer.shap_values(given, check_additivity=False))
+        base = np.atleast_1d(explainer.expected_value)
+        if values.ndim == 2:
+            values = values[:, :, None]
+        return values.transpose(0, 2, 1)[:, -outputs:], base[-outputs:]
+
+    def on_thresholds(model, names, data=numbers):
+        estimators = np.ravel(model.estimators_) if hasattr(model, "estimators_") else [model]
+        found = []
+        for estimator in estimators:
+            tree = estimator.tree_
+            inner = tree.children_left >= 0
+            found += [(names[f], t) for f, t in zip(tree.feature[inner], tree.threshold[inner])]
+        asked = with_thresholds(data, found, np.float32)
+        return asked if data is numbers else asked.fillna(0.25)
+
+    small = {"max_depth": 5, "random_state": 1}
+    for name, model, target in [
+        ("tree", DecisionTreeRegressor(**small), y), ("tree_yes", DecisionTreeClassifier(**small), two),
+        ("tree3", DecisionTreeClassifier(**small), three), ("extra_tree", ExtraTreeRegressor(**small), y),
+        ("forest", RandomForestRegressor(ROUND, **small), y), ("forest_yes", RandomForestClassifier(ROUND, **small), two),
+        ("forest3", RandomForestClassifier(ROUND, class_weight="balanced", **small), three),
+        ("forest_flags", RandomForestClassifier(ROUND, **small), flags),
+        ("extra", ExtraTreesRegressor(ROUND, **small), y), ("extra3", ExtraTreesClassifier(ROUND, **small), three),
+    ]:
+        model.fit(numbers, target)
+        asked = on_thresholds(model, NUMBERS)
+        classes = len(model.classes_) if hasattr(model, "classes_") else 1
+        # shap takes no missing values of scikit-learn's trees.
+        full = asked.fillna(0.25)
+        save(name, model, asked, compress=name == "forest3")
+        save(f"{name}_parts", model, full, explained=parts(model, full.to_numpy(), classes) if "extra_" not in name else None)
+    for name, model, target in [
+        ("gb", GradientBoostingRegressor(n_estimators=ROUND, random_state=1), y),
+        ("gb_huber", GradientBoostingRegressor(loss="huber", n_estimators=ROUND, random_state=1), y),
+        ("gb_zero", GradientBoostingRegressor(init="zero", n_estimators=ROUND, random_state=1), y),
+        ("gb_yes", GradientBoostingClassifier(n_estimators=ROUND, random_state=1), two),
+        ("gb_exponential", GradientBoostingClassifier(loss="exponential", n_estimators=ROUND, random_state=1), two),
+        ("gb3", GradientBoostingClassifier(n_estimators=ROUND, random_state=1), three),
+    ]:
+        model.fit(clean, target)
+        asked = on_thresholds(model, NUMBERS, clean)
+        explained = parts(model, asked.to_numpy()) if name in ("gb", "gb_huber", "gb_yes") else None
+        save(name, model, asked, explained=explained)
+    hist = {"max_iter": ROUND, "max_leaf_nodes": 9, "random_state": 1, "min_samples_leaf": 5}
+    for name, model, target in [
+        ("hgb", HistGradientBoostingRegressor(**hist), y), ("hgb_yes", HistGradientBoostingClassifier(**hist), two),
+        ("hgb3", HistGradientBoostingClassifier(**hist), three),
+        ("hgb_poisson", HistGradientBoostingRegressor(loss="poisson", **hist), positive),
+        ("hgb_gamma", HistGradientBoostingRegressor(loss="gamma", **hist), positive),
+        ("hgb_absolute", HistGradientBoostingRegressor(loss="absolute_error", **hist), y),
+    ]:
+        model.fit(numbers, target)
+        found = [(NUMBERS[n["feature_idx"]], n["num_threshold"]) for round in model._predictors for p in round for n in p.nodes if not n["is_leaf"]]
+        asked = with_thresholds(numbers, found, np.float64)
+        save(name, model, asked, explained=parts(model, asked.to_numpy()) if name == "hgb" else None)
+    categories = frame.copy()
+    categories["shop"] = categories["shop"].astype("category")
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype", **hist).fit(categories, three)
+    asked = categories.head(ASK).copy()
+    asked["shop"] = asked["shop"].astype(object)
+    asked.loc[asked.index[:3], "shop"] = ["never seen", "", None]
+    asked["shop"] = asked["shop"].astype("category")
+    save("hgb_categories", model, asked)
+    codes = np.c_[numbers["size"], rng.integers(0, 40, 500)]
+    target = y + np.isin(codes[:, 1], [1, 5, 9, 33, 39]) * 3
+    model = HistGradientBoostingRegressor(categorical_features=[1], **hist).fit(codes, target)
+    asked = codes[:ASK].copy()
+    asked[:5, 1] = [0, 39, np.nan, 77, 250]
+    save("hgb_codes", model, pd.DataFrame(asked, columns=["x0", "x1"]), asked)
+
+    ask_clean = clean.head(ASK)
+    for name, model, target in [
+        ("ols", LinearRegression(), y), ("ridge", Ridge(), y), ("lasso", Lasso(alpha=0.05), y),
+        ("elastic", ElasticNet(alpha=0.05, fit_intercept=False), y), ("sgd", SGDRegressor(random_state=1), y),
+        ("poisson", PoissonRegressor(), positive), ("logistic", LogisticRegression(), two),
+        ("logistic3", LogisticRegression(), three), ("sgd_log", SGDClassifier(loss="log_loss", random_state=1), two),
+        ("sgd_log3", SGDClassifier(loss="log_loss", random_state=1), three),
+        ("sgd_huber", SGDClassifier(loss="modified_huber", random_state=1), two),
+        ("sgd_huber3", SGDClassifier(loss="modified_huber", random_state=1), three),
+        ("svm", SGDClassifier(random_state=1), two), ("svm3", SGDClassifier(random_state=1), three),
+        ("ridge_classes", RidgeClassifier(), two),
+        ("mlp", MLPRegressor(hidden_layer_sizes=(8, 5), max_iter=30, random_state=1), y),
+        ("mlp_yes", MLPClassifier(hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=1), two),
+        ("mlp3", MLPClassifier(hidden_layer_sizes=(6,), activation="logistic", max_iter=30, random_state=1), three),
+    ]:
+        model.fit(clean, target)
+        explained = background = None
+        if name in ("ols", "ridge", "logistic", "poisson"):
+            background = clean.tail(50)
+            explainer = shap.LinearExplainer((np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])), background)
+            explained = explainer.shap_values(ask_clean)[:, None, :], [explainer.expected_value]
+        save(name, model, ask_clean, explained=explained, background=background)
+    save("no_names", Ridge().fit(clean.to_numpy(), y), ask_clean.set_axis([f"x{i}" for i in range(4)], axis=1), ask_clean.to_numpy())
+
+    asked = frame.head(ASK).copy()
+    asked.loc[asked.index[:3], "shop"] = ["never seen", "", np.nan]
+    asked.loc[asked.index[3], "code"] = 4.0
+    forest = RandomForestRegressor(ROUND, **small)
+    for name, columns, model, target in [
+        ("pipe_onehot", ColumnTransformer([
+            ("shop", OneHotEncoder(handle_unknown="ignore"), ["shop"]),
+            ("number", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), ["size", "weight"]),
+            ("rest", "passthrough", ["wave"])]), forest, y),
+        ("pipe_ordinal", ColumnTransformer([
+            ("shop", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2), ["shop", "code"]),
+            ("number", Pipeline([("fill", SimpleImputer(strategy="constant", fill_value=9.0)), ("scale", MinMaxScaler(clip=True))]), slice(0, 3))],
+            remainder="drop"), GradientBoostingClassifier(n_estimators=ROUND, random_state=1), three),
+        ("pipe_fill_text", ColumnTransformer([
+            ("shop", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", drop="first")), ["shop"]),
+            ("scaled", make_pipeline(SimpleImputer(), RobustScaler()), [0, 1]),
+            ("most", make_pipeline(SimpleImputer(strategy="mean"), MaxAbsScaler()), ["weight"])]), LogisticRegression(), two),
+        ("pipe_remainder", ColumnTransformer([("shop", OneHotEncoder(handle_unknown="ignore"), ["shop", "code"])],
+            remainder="passthrough"), HistGradientBoostingRegressor(**hist), y),
+    ]:
+        if name == "pipe_remainder":
+            columns.set_params(sparse_threshold=0)
+        fitted = Pipeline([("columns", columns), ("model", model)]).fit(frame, target)
+        if name == "pipe_fill_text":
+            asked.loc[asked.index[:2], "shop"] = ["never seen", "odd"]
+        explained = None
+        if name == "pipe_onehot":
+            dense = np.asarray(fitted[0].transform(asked).todense() if hasattr(fitted[0].transform(asked), "todense") else fitted[0].transform(asked))
+            values, base = parts(fitted[-1], dense)
+            shops = len(fitted[0].named_transformers_["shop"].categories_[0])
+            by = {"shop": values[:, :, :shops].sum(2), "size": values[:, :, shops], "weight": values[:, :, shops + 1], "wave": values[:, :, shops + 2]}
+            explained = np.stack([by[c] for c in ("size", "weight", "wave", "shop")], axis=2), base
+        save(name, fitted, asked, explained=explained)
+
+    sio.dump(make_pipeline(PCA(2), Ridge()).fit(clean, y), OUT / "pca.refused")
+    sio.dump(KNeighborsClassifier().fit(clean, two), OUT / "neighbours.refused")
+    sio.dump(LinearRegression().fit(clean, np.c_[y, y]), OUT / "two_targets.refused")
 
 
 if __name__ == "__main__":

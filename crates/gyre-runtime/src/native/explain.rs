@@ -63,7 +63,7 @@ impl Native {
             }
         }
         let outputs = match self.classes.as_ref() {
-            [_, second] if self.link.is_binary() => vec![Arc::clone(second)],
+            [_, second] if targets == 1 => vec![Arc::clone(second)],
             classes if self.link.classifies() => classes.to_vec(),
             _ => vec![Arc::from("")],
         };

@@ -22,6 +22,10 @@ pub(crate) enum Link {
     Binary(f64),
     /// Two classes from one margin: the second one when it is above zero.
     Step,
+    /// Classes without probabilities: one for the greatest margin, or for the second class when the only one is above zero.
+    Winner,
+    /// Classes from a margin each, or two from one: margins within −1 and 1 as shares of the way between, summing to one.
+    Clipped,
     /// Classes from a margin each: probabilities by softmax.
     Softmax,
     /// Classes from a margin each: the logistic function of each times `slope`, summing to one if `normalised`.
@@ -49,7 +53,7 @@ impl Link {
         !matches!(self, Link::Identity | Link::Exp | Link::Logistic | Link::SignedSquare | Link::Softplus)
     }
 
-    /// Whether one margin tells two classes apart.
+    /// Whether one margin tells two classes apart, whatever the number of margins.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Link::Binary(_) | Link::Step)
     }
@@ -71,6 +75,8 @@ impl Link {
             Scores::Regression(margins)
         };
         let count = classes.len().max(1);
+        let one_margin =
+            count == 2 && !matches!(self, Link::Softmax | Link::OneVersusRest { .. } | Link::Probabilities);
         match self {
             Link::Identity => return Scores::Regression(margins),
             Link::Exp => return each(margins, f64::exp),
@@ -80,7 +86,28 @@ impl Link {
             Link::Binary(slope) => {
                 margins = margins.iter().flat_map(|m| [logistic(-m * slope), logistic(m * slope)]).collect();
             }
-            Link::Step => {
+            Link::Winner | Link::Step if !one_margin => {
+                for row in margins.chunks_exact_mut(count) {
+                    let best = crate::ops::arg_max_of(row);
+                    row.iter_mut().enumerate().for_each(|(i, m)| {
+                        *m = if m.is_nan() { *m } else { f64::from(u8::from(i == best)) };
+                    });
+                }
+            }
+            Link::Clipped if !one_margin => {
+                for row in margins.chunks_exact_mut(count) {
+                    row.iter_mut().for_each(|m| *m = (m.clamp(-1.0, 1.0) + 1.0) / 2.0);
+                    normalise(row);
+                }
+            }
+            Link::Clipped => {
+                let both = |m: &f64| {
+                    let p = (m.clamp(-1.0, 1.0) + 1.0) / 2.0;
+                    [1.0 - p, p]
+                };
+                margins = margins.iter().flat_map(both).collect();
+            }
+            Link::Step | Link::Winner => {
                 let both = |m: &f64| {
                     if m.is_nan() {
                         [*m; 2]
@@ -96,11 +123,8 @@ impl Link {
             Link::OneVersusRest { slope, normalised } => {
                 for row in margins.chunks_exact_mut(count) {
                     row.iter_mut().for_each(|m| *m = logistic(*m * slope));
-                    let sum: f64 = row.iter().sum();
-                    if normalised && sum > 0.0 {
-                        row.iter_mut().for_each(|m| *m /= sum);
-                    } else if normalised && sum == 0.0 {
-                        row.iter_mut().for_each(|m| *m = 1.0 / count as f64);
+                    if normalised {
+                        normalise(row);
                     }
                 }
             }
@@ -113,4 +137,11 @@ impl Link {
         let labels = margins.chunks_exact(count).map(first_best).collect();
         Scores::Classification { labels, classes: Arc::clone(classes), probabilities: margins }
     }
+}
+
+/// Makes shares sum to one; nothing but zeros become equal shares.
+fn normalise(row: &mut [f64]) {
+    let sum: f64 = row.iter().sum();
+    let equal = 1.0 / row.len().max(1) as f64;
+    row.iter_mut().for_each(|m| *m = if sum == 0.0 { equal } else { *m / sum });
 }

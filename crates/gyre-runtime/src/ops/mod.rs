@@ -13,6 +13,8 @@ mod scale;
 pub(crate) mod transform;
 mod trees;
 
+pub(crate) use trees::arg_max as arg_max_of;
+
 use crate::attributes::Attributes;
 use crate::error::Problem;
 use crate::tensor::Tensor;

@@ -209,7 +209,7 @@ impl Labels {
 }
 
 /// Index of the greatest score, the first of equals.
-pub(super) fn arg_max(scores: &[f64]) -> usize {
+pub(crate) fn arg_max(scores: &[f64]) -> usize {
     let mut best = 0;
     for (i, s) in scores.iter().enumerate() {
         if *s > scores[best] {
