@@ -11,10 +11,9 @@
 //!   settled before the walk starts.
 //! - *No branch to mispredict* ([`walk`]). The two children of a node lie side by side, so that a step is
 //!   `left + (rank ≥ threshold)`; a leaf points to itself, so that walks of different lengths can go on together.
-//! - *Eight walks at a time*: eight rows through one tree, or one row through eight trees, which hides the latency of
-//!   each one's memory accesses; rows go through in blocks that stay in the first-level cache.
-//!
-//! The interleaving is that of QuickScorer and RapidScorer, without their bit vectors.
+//! - *Eight rows at a time*, or one row through eight trees, which hides the latency of each walk's memory accesses; rows
+//!   go through in blocks that stay in the first-level cache. Trees of up to 32 leaves are not walked but asked as
+//!   QuickScorer does, every split striking out leaves with a mask, since that makes vectors of the eight rows.
 
 mod contributions;
 mod layout;

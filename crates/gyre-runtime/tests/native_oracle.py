@@ -1,9 +1,10 @@
 """Trains models with the real libraries and writes each one's file with the answers that the library gives:
 
     python native_oracle.py xgboost|lightgbm|sklearn FOLDER
+    python native_oracle.py fixtures fixtures/native
 
-NAME.EXT is the model, NAME.json the question and the answer. Everything is seeded. The tests of the crate run this and
-compare; nothing of it is kept in the repository.
+NAME.EXT is the model, NAME.json the question and the answer. Everything is seeded. The tests of the crate run the first
+and compare; nothing of it is kept in the repository. The second rewrites small files that the tests then damage.
 """
 
 import json
@@ -479,6 +480,37 @@ def sklearn():
     sio.dump(make_pipeline(PCA(2), Ridge()).fit(clean, y), OUT / "pca.refused")
     sio.dump(KNeighborsClassifier().fit(clean, two), OUT / "neighbours.refused")
     sio.dump(LinearRegression().fit(clean, np.c_[y, y]), OUT / "two_targets.refused")
+
+
+def fixtures():
+    """Small models on columns `size` and `shop` (text): something to damage, without answers."""
+    import zipfile
+
+    import lightgbm as lgb
+    import skops.io as sio
+    import xgboost as xgb
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    frame, y = table(np.random.default_rng(9), 200)
+    frame = frame[["size", "shop"]].assign(shop=frame["shop"].cat.rename_categories({"søuth": "south"}))
+    three = np.digitize(y, [-0.3, 1.0])
+    model = xgb.XGBClassifier(n_estimators=2, max_depth=3, enable_categorical=True, max_cat_to_onehot=1, n_jobs=1).fit(frame, three)
+    model.save_model(OUT / "xgboost.json")
+    model.save_model(OUT / "xgboost.ubj")
+    model = lgb.LGBMClassifier(n_estimators=2, num_leaves=5, max_cat_to_onehot=1, min_data_per_group=5, n_jobs=1, verbose=-1)
+    model.fit(frame, three).booster_.save_model(OUT / "lightgbm.txt")
+    text = frame.assign(shop=frame["shop"].astype(object).where(frame["shop"].notna(), np.nan))
+    columns = ColumnTransformer([
+        ("shop", OneHotEncoder(handle_unknown="ignore"), ["shop"]),
+        ("size", make_pipeline(SimpleImputer(), StandardScaler()), ["size"])])
+    model = Pipeline([("columns", columns), ("model", RandomForestClassifier(2, max_depth=3, random_state=1))]).fit(text, three)
+    sio.dump(model, OUT / "forest.skops", compression=zipfile.ZIP_DEFLATED)
+    model = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=5, random_state=1).fit(frame, three)
+    sio.dump(model, OUT / "histogram.skops", compression=zipfile.ZIP_DEFLATED)
 
 
 if __name__ == "__main__":

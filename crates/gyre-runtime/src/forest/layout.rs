@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::ranks::{Rank, Ranks};
-use super::walk::{Leaves, Node, Root, Special, Table, Trees};
+use super::walk::{Exclusion, Leaves, Node, Root, SMALL, Special, Table, Trees};
 use super::{Comparison, Missing, RawNode, RawTree, Test};
 use crate::error::Problem;
 
@@ -76,7 +76,7 @@ impl Layout {
         // Breadth first: the upper levels, which every walk visits, lie together.
         let mut queue = VecDeque::from([(tree.root, base, 0u32)]);
         self.reserve(1)?;
-        let mut root = Root { node: base, depth: 0, target: 0, special: false };
+        let mut root = Root { node: base, depth: 0, target: 0, special: false, small: (0, 0), first_leaf: 0 };
         while let Some((raw, place, depth)) = queue.pop_front() {
             let at = place as usize;
             match seen.get_mut(raw) {
@@ -192,8 +192,23 @@ impl Layout {
             self.cover = Vec::new();
         }
         let ranks = Ranks::new(self.seen.into_iter().map(|(f, (t, v))| (f, t, v))).ok_or_else(wide)?;
+        let (mut tests_of_small, mut leaves_of_small) = (Vec::new(), Vec::new());
+        let ends: Vec<u32> = self.roots.iter().skip(1).map(|root| root.node).collect();
+        let ends = ends.into_iter().chain([index(nodes.len())?]);
+        for (root, end) in self.roots.iter_mut().zip(ends) {
+            let leaves = (end - root.node) as usize / 2 + 1;
+            if root.special || root.depth == 0 || leaves > SMALL {
+                continue;
+            }
+            let from = index(tests_of_small.len())?;
+            root.first_leaf = index(leaves_of_small.len())?;
+            small(&nodes, root.node, &mut tests_of_small, &mut leaves_of_small, root.first_leaf);
+            root.small = (from, index(tests_of_small.len())?);
+        }
         Ok(Trees {
             nodes,
+            tests_of_small,
+            leaves_of_small,
             roots: self.roots,
             leaves: self.leaves,
             ranks,
@@ -203,6 +218,29 @@ impl Layout {
             features: self.features,
         })
     }
+}
+
+/// Writes down what is below a node of a small tree; recursive, as deep as it has leaves at most.
+fn small<R: Rank>(
+    nodes: &[Node<R>],
+    at: u32,
+    tests: &mut Vec<Exclusion<R>>,
+    leaves: &mut Vec<u32>,
+    first_leaf: u32,
+) {
+    let Node { threshold, column, left } = nodes[at as usize];
+    if left == at {
+        leaves.push(at);
+        return;
+    }
+    let test = tests.len();
+    tests.push(Exclusion { threshold, column, keep: u32::MAX });
+    let from = leaves.len() - first_leaf as usize;
+    small(nodes, left, tests, leaves, first_leaf);
+    for leaf in from..leaves.len() - first_leaf as usize {
+        tests[test].keep &= !(1 << leaf);
+    }
+    small(nodes, left + 1, tests, leaves, first_leaf);
 }
 
 impl Table {

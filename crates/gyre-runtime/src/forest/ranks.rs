@@ -85,7 +85,8 @@ impl Grid {
         while left > 1 {
             let half = left / 2;
             for l in 0..L {
-                base[l] += if thresholds[base[l] + half - 1] <= x[l] { half } else { 0 };
+                // A branch here would be mispredicted every other time.
+                base[l] += std::hint::select_unpredictable(thresholds[base[l] + half - 1] <= x[l], half, 0);
             }
             left -= half;
         }
