@@ -196,10 +196,11 @@ impl Way<'_> {
         let depth = self.steps.len() - start;
         self.steps.push(Step { weight: if depth == 0 { 1.0 } else { 0.0 }, ..step });
         let steps = &mut self.steps[start..];
-        let size = (depth + 1) as f64;
+        let inverse = 1.0 / (depth + 1) as f64;
         for i in (0..depth).rev() {
-            steps[i + 1].weight += step.one * steps[i].weight * (i + 1) as f64 / size;
-            steps[i].weight = step.zero * steps[i].weight * (depth - i) as f64 / size;
+            let weight = steps[i].weight * inverse;
+            steps[i + 1].weight += step.one * weight * (i + 1) as f64;
+            steps[i].weight = step.zero * weight * (depth - i) as f64;
         }
     }
 
@@ -213,10 +214,10 @@ impl Way<'_> {
         for i in (0..depth).rev() {
             if one != 0.0 {
                 let kept = steps[i].weight;
-                steps[i].weight = next * size / ((i + 1) as f64 * one);
+                steps[i].weight = next * size * INVERSE[i + 1];
                 next = kept - steps[i].weight * zero * (depth - i) as f64 / size;
             } else {
-                steps[i].weight = steps[i].weight * size / (zero * (depth - i) as f64);
+                steps[i].weight = steps[i].weight * size * INVERSE[depth - i] / zero;
             }
         }
         for i in at..depth {
@@ -226,23 +227,40 @@ impl Way<'_> {
         self.steps.pop();
     }
 
-    /// The sum of the weights as if feature `at` were taken out.
+    /// The sum of the weights as if feature `at` were taken out. A share `one` that is not zero is one.
     fn unwound(&self, start: usize, at: usize) -> f64 {
         let steps = &self.steps[start..];
         let depth = steps.len() - 1;
         let Step { zero, one, .. } = steps[at];
         let size = (depth + 1) as f64;
-        let mut next = steps[depth].weight;
         let mut total = 0.0;
-        for i in (0..depth).rev() {
-            if one != 0.0 {
-                let weight = next * size / ((i + 1) as f64 * one);
+        if one != 0.0 {
+            let zero = zero / size;
+            let mut next = steps[depth].weight;
+            for i in (0..depth).rev() {
+                let weight = next * size * INVERSE[i + 1];
                 total += weight;
-                next = steps[i].weight - weight * zero * (depth - i) as f64 / size;
-            } else if zero != 0.0 {
-                total += steps[i].weight * size / (zero * (depth - i) as f64);
+                next = steps[i].weight - weight * zero * (depth - i) as f64;
             }
+            total
+        } else if zero != 0.0 {
+            for i in 0..depth {
+                total += steps[i].weight * INVERSE[depth - i];
+            }
+            total * size / zero
+        } else {
+            0.0
         }
-        total
     }
 }
+
+/// 1/n by n, for as many features as a way can have.
+const INVERSE: [f64; DEEPEST as usize + 2] = {
+    let mut table = [0.0; DEEPEST as usize + 2];
+    let mut n = 1;
+    while n < table.len() {
+        table[n] = 1.0 / n as f64;
+        n += 1;
+    }
+    table
+};
