@@ -259,6 +259,31 @@ fn descriptions_that_point_to_themselves_are_refused() {
     assert!(exercise(&with_schema(&nested)).is_err());
 }
 
+/// A little text that asks for much: long rows of steps, and wide columns picked by many.
+#[test]
+fn much_asked_for_in_few_words_is_refused_or_done() {
+    let plain = |value: &str| json!({"__loader__": "JsonNode", "content": value});
+    let object = |class: &str, attributes: Value| {
+        json!({"__class__": class, "__module__": "sklearn.x", "__loader__": "ObjectNode",
+               "content": {"__loader__": "DictNode", "content": attributes}})
+    };
+    let list = |content: Vec<Value>| json!({"__loader__": "ListNode", "content": content});
+    let scaler =
+        object("MaxAbsScaler", json!({"scale_": list(vec![plain("1")]), "n_features_in_": plain("1")}));
+    let stages = (0..40_000).map(|_| list(vec![plain("0"), scaler.clone()])).collect();
+    let pipeline = object("Pipeline", json!({"steps": list(stages)}));
+    assert!(exercise(&with_schema(&pipeline)).is_err());
+
+    let all = json!({"__loader__": "SliceNode", "content": {"start": 0, "stop": null, "step": null}});
+    let picks = (0..50_000).map(|_| list(vec![plain("0"), plain("\"passthrough\""), all.clone()])).collect();
+    let columns = object(
+        "ColumnTransformer",
+        json!({"transformers_": list(picks), "n_features_in_": plain("1000000")}),
+    );
+    let stages = vec![list(vec![plain("0"), columns.clone()]), list(vec![plain("0"), columns])];
+    assert!(exercise(&with_schema(&object("Pipeline", json!({"steps": list(stages)})))).is_err());
+}
+
 #[test]
 fn types_that_are_not_on_the_list_are_named_with_a_remedy() {
     let object = |class: &str, module: &str| {

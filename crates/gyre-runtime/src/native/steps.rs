@@ -304,41 +304,48 @@ impl Step {
 
 /// What kinds of values each of `width` columns takes that go through these steps; `None` where any goes.
 pub(crate) fn kinds(steps: &[Step], width: usize) -> Vec<Option<FeatureKind>> {
-    let Some((step, rest)) = steps.split_first() else { return vec![None; width] };
-    let mut kinds: Vec<Option<FeatureKind>> = match step {
-        Step::Codes(codes) => codes.iter().map(|c| c.as_ref().map(|c| c.vocabulary.kind())).collect(),
-        Step::OneHot(hots) => hots.iter().map(|hot| Some(hot.vocabulary.kind())).collect(),
-        Step::Impute { fills, .. } => {
-            let kind = |fill: &Fill| match fill {
-                Fill::Number(_) => Some(FeatureKind::Numeric),
-                Fill::Text(_) => Some(FeatureKind::Text),
-                Fill::Drop => None,
-            };
-            fills.iter().map(kind).collect()
+    let mut kinds = vec![None; width];
+    for step in steps {
+        for (slot, kind) in kinds.iter_mut().zip(step.kinds(width)) {
+            *slot = slot.or(kind);
         }
-        Step::Single | Step::Flush | Step::Finite => vec![None; width],
-        Step::Scale(_) => vec![Some(FeatureKind::Numeric); width],
-        Step::Branches(branches) => {
-            let mut all = vec![None; width];
-            for branch in branches {
-                for (at, kind) in branch.columns.iter().zip(self::kinds(&branch.steps, branch.columns.len()))
-                {
-                    if let Some(slot) = all.get_mut(*at) {
-                        *slot = slot.or(kind);
-                    }
-                }
-            }
-            all
-        }
-    };
-    kinds.resize(width, None);
-    // Steps that keep the columns as they are leave the question to the next one.
-    if matches!(step, Step::Codes(_) | Step::Single | Step::Flush | Step::Finite) {
-        for (kind, later) in kinds.iter_mut().zip(self::kinds(rest, width)) {
-            *kind = kind.or(later);
+        // Behind a step that makes other columns, the question is about those.
+        if !matches!(step, Step::Codes(_) | Step::Single | Step::Flush | Step::Finite) {
+            break;
         }
     }
     kinds
+}
+
+impl Step {
+    /// What the step itself asks of its columns.
+    fn kinds(&self, width: usize) -> Vec<Option<FeatureKind>> {
+        match self {
+            Step::Codes(codes) => codes.iter().map(|c| c.as_ref().map(|c| c.vocabulary.kind())).collect(),
+            Step::OneHot(hots) => hots.iter().map(|hot| Some(hot.vocabulary.kind())).collect(),
+            Step::Impute { fills, .. } => {
+                let kind = |fill: &Fill| match fill {
+                    Fill::Number(_) => Some(FeatureKind::Numeric),
+                    Fill::Text(_) => Some(FeatureKind::Text),
+                    Fill::Drop => None,
+                };
+                fills.iter().map(kind).collect()
+            }
+            Step::Single | Step::Flush | Step::Finite => Vec::new(),
+            Step::Scale(_) => vec![Some(FeatureKind::Numeric); width],
+            Step::Branches(branches) => {
+                let mut all = vec![None; width];
+                for branch in branches {
+                    for (at, kind) in branch.columns.iter().zip(kinds(&branch.steps, branch.columns.len())) {
+                        if let Some(slot) = all.get_mut(*at) {
+                            *slot = slot.or(kind);
+                        }
+                    }
+                }
+                all
+            }
+        }
+    }
 }
 
 impl Codes {

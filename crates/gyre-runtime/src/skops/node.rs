@@ -18,9 +18,9 @@ pub(super) struct Reader<'a> {
     room: Cell<usize>,
 }
 
-/// What may be read altogether, in bytes of arrays, and [`NODE_COST`] a description.
+/// What may be read altogether, in bytes of arrays, and [`NODE_COST`] a description or a column.
 const ROOM: usize = 1 << 30;
-const NODE_COST: usize = 64;
+pub(super) const NODE_COST: usize = 64;
 /// Deepest way from the root; what is below counts as nothing.
 const DEEPEST: u16 = 200;
 
@@ -218,15 +218,22 @@ impl<'a> Node<'a> {
         node.array()?.numbers().map_err(|problem| self.broken(format!("{name} {problem}")))
     }
 
+    /// Counts something that takes `bytes` of memory, which the file asks for in fewer.
+    pub(super) fn spend(self, bytes: usize) -> Result<(), Unread> {
+        if self.reader.spend(bytes) {
+            Ok(())
+        } else {
+            Err(self.broken("asks for too much, or for the same over and over"))
+        }
+    }
+
     /// An array. One of Python's objects is read element by element.
     pub(super) fn array(self) -> Result<Array, Unread> {
         if let Some(file) = self.value.get("file").and_then(Value::as_str) {
             let bytes = self.reader.archive.files.get(file);
             let bytes =
                 bytes.ok_or_else(|| self.broken(format!("its array {file} is not in the archive")))?;
-            if !self.reader.spend(bytes.len()) {
-                return Err(self.broken("says the same arrays over and over"));
-            }
+            self.spend(bytes.len())?;
             return Array::read(bytes).map_err(|problem| Unread::broken(file, problem));
         }
         let items = self.items()?;

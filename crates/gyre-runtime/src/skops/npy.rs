@@ -3,6 +3,7 @@
 
 use super::node::Plain;
 use crate::error::Problem;
+use crate::limits::Limits;
 
 /// An array.
 #[derive(Debug)]
@@ -46,6 +47,10 @@ enum Kind {
 
 /// Largest description of an array, in bytes.
 const MOST_HEADER: usize = 1 << 16;
+/// Most texts of an array, which take more memory than bytes.
+const MOST_TEXTS: usize = 1 << 20;
+/// Most numbers of an array.
+const MOST_NUMBERS: usize = Limits::DEFAULT.tensor_elements;
 
 impl Array {
     /// Reads a file.
@@ -94,15 +99,19 @@ impl Array {
         let bytes = count.checked_mul(size).and_then(|n| data.get(..n)).ok_or("is truncated")?;
         let elements = match (description, fields.first()) {
             (Literal::Text(_), Some((_, kind, _))) => {
-                let mut values: Vec<&[u8]> = bytes.chunks_exact(size.max(1)).collect();
-                if size == 0 {
-                    values = vec![&[]; if count <= MOST_HEADER { count } else { 0 }];
+                let most =
+                    if matches!(kind, Kind::Text(_) | Kind::Void(_)) { MOST_TEXTS } else { MOST_NUMBERS };
+                if count > most {
+                    return Err(format!("has {count} elements, at most {most} are read"));
                 }
-                if let (true, [rows, columns]) = (by_column, shape.as_slice()) {
-                    let order = (0..*rows).flat_map(|r| (0..*columns).map(move |c| c * rows + r));
-                    values = order.filter_map(|at| values.get(at).copied()).collect();
+                let value = |at: usize| bytes.get(at * size..(at + 1) * size);
+                match (by_column, shape.as_slice()) {
+                    (true, [rows, columns]) => {
+                        let order = (0..*rows).flat_map(|r| (0..*columns).map(move |c| c * rows + r));
+                        kind.elements(order.filter_map(value))
+                    }
+                    _ => kind.elements((0..count).filter_map(value)),
                 }
-                kind.elements(&values)
             }
             _ if by_column => return Err("has records by column".into()),
             _ => Elements::Records(Records { fields, size, bytes: bytes.to_vec() }),
@@ -150,9 +159,8 @@ impl Records {
     pub(super) fn field(&self, name: &str) -> Result<Vec<f64>, Problem> {
         let (_, kind, at) =
             self.fields.iter().find(|(n, _, _)| n == name).ok_or_else(|| format!("has no field {name}"))?;
-        let values: Vec<&[u8]> =
-            self.bytes.chunks_exact(self.size.max(1)).filter_map(|r| r.get(*at..at + kind.size())).collect();
-        Array { shape: vec![values.len()], elements: kind.elements(&values) }.numbers()
+        let values = self.bytes.chunks_exact(self.size.max(1)).filter_map(|r| r.get(*at..at + kind.size()));
+        Array { shape: vec![self.len()], elements: kind.elements(values) }.numbers()
     }
 }
 
@@ -184,7 +192,7 @@ impl Kind {
         }
     }
 
-    fn elements(self, values: &[&[u8]]) -> Elements {
+    fn elements<'a>(self, values: impl Iterator<Item = &'a [u8]>) -> Elements {
         /// Eight bytes of a number, filled with `fill`.
         fn wide(bytes: &[u8], fill: u8) -> [u8; 8] {
             let mut out = [fill; 8];
@@ -199,25 +207,19 @@ impl Kind {
             [a, b, c, d] => f64::from(f32::from_le_bytes([*a, *b, *c, *d])),
             bytes => f64::from_le_bytes(wide(bytes, 0)),
         };
+        let text = |bytes: &[u8]| -> String {
+            let codes = bytes.as_chunks::<4>().0.iter().map(|c| u32::from_le_bytes(*c));
+            codes.take_while(|code| *code != 0).filter_map(char::from_u32).collect()
+        };
         match self {
-            Kind::Float(_) => Elements::Numbers(values.iter().map(|b| float(b)).collect()),
-            Kind::Signed(_) => Elements::Integers(values.iter().map(|b| signed(b)).collect()),
+            Kind::Float(_) => Elements::Numbers(values.map(float).collect()),
+            Kind::Signed(_) => Elements::Integers(values.map(signed).collect()),
             Kind::Unsigned(8) => {
-                Elements::Numbers(values.iter().map(|b| u64::from_le_bytes(wide(b, 0)) as f64).collect())
+                Elements::Numbers(values.map(|b| u64::from_le_bytes(wide(b, 0)) as f64).collect())
             }
-            Kind::Unsigned(_) => {
-                Elements::Integers(values.iter().map(|b| i64::from_le_bytes(wide(b, 0))).collect())
-            }
-            Kind::Flag => {
-                Elements::Flags(values.iter().map(|b| b.first().is_some_and(|b| *b != 0)).collect())
-            }
-            Kind::Text(_) => {
-                let text = |bytes: &&[u8]| -> String {
-                    let codes = bytes.as_chunks::<4>().0.iter().map(|c| u32::from_le_bytes(*c));
-                    codes.take_while(|code| *code != 0).filter_map(char::from_u32).collect()
-                };
-                Elements::Texts(values.iter().map(text).collect())
-            }
+            Kind::Unsigned(_) => Elements::Integers(values.map(|b| i64::from_le_bytes(wide(b, 0))).collect()),
+            Kind::Flag => Elements::Flags(values.map(|b| b.first().is_some_and(|b| *b != 0)).collect()),
+            Kind::Text(_) => Elements::Texts(values.map(text).collect()),
             Kind::Void(_) => Elements::Texts(Vec::new()),
         }
     }

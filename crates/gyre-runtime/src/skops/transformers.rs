@@ -1,7 +1,7 @@
 //! Transformers: scalers, encoders, imputers, and what puts them side by side or in a row.
 
 use super::labels::categories;
-use super::node::{Node, Plain};
+use super::node::{NODE_COST, Node, Plain};
 use super::npy::Elements;
 use super::{REMEDY, unsupported};
 use crate::error::Unread;
@@ -31,6 +31,7 @@ impl Columns {
         if count > MOST_COLUMNS {
             return Err(Unread::TooLarge { what: "features", found: count, limit: MOST_COLUMNS });
         }
+        estimator.spend(count * NODE_COST)?;
         let own = match estimator.optional("feature_names_in_") {
             None => Vec::new(),
             Some(names) => match names.array()?.elements {
@@ -164,6 +165,7 @@ fn side_by_side(node: Node<'_>, columns: Columns, steps: &mut Vec<Step>) -> Resu
             continue;
         }
         let columns = pick(*picked, &own).map_err(broken)?;
+        picked.spend(columns.len() * NODE_COST)?;
         let mut branch = Branch { steps: Vec::new(), columns };
         let out = append(*transformer, Columns::numbered(branch.columns.len()), &mut branch.steps)?;
         width += out.names.len();
