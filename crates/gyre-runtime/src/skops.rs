@@ -36,14 +36,15 @@ pub(crate) fn archive(bytes: &[u8], hints: &Hints<'_>) -> Result<Native, Unread>
         let stages = transformers::stages(root)?;
         let (last, before) = stages.split_last().ok_or_else(|| Unread::broken("Pipeline", "has no steps"))?;
         let first = before.first().unwrap_or(last);
-        let mut columns = Columns::of(*first, hints)?;
-        let names = columns.names.clone();
+        let mut columns = Columns::of(*first)?;
+        let names = hints.names(&columns.names, columns.width, "x");
         for stage in before {
             columns = transformers::append(*stage, columns, &mut steps)?;
         }
         (names, *last)
     } else {
-        (Columns::of(root, hints)?.names, root)
+        let columns = Columns::of(root)?;
+        (hints.names(&columns.names, columns.width, "x"), root)
     };
     let mut parts = estimators::read(last)?;
     steps.append(&mut parts.steps);

@@ -8,15 +8,14 @@ use super::trees::learner;
 use super::unsupported;
 use crate::error::{Problem, Unread};
 use crate::forest::{Aggregate, Comparison, Missing, RawNode, RawTree, Test, Words};
-use crate::format::Hints;
 use crate::limits::Limits;
 use crate::native::Link;
 
 /// Reads a fitted `HistGradientBoostingClassifier` or `…Regressor`.
 pub(super) fn boosting(estimator: Node<'_>) -> Result<Parts, Unread> {
     let mut steps = Vec::new();
-    let columns = Columns::of(estimator, &Hints::default())?;
-    let features = columns.names.len();
+    let columns = Columns::of(estimator)?;
+    let features = columns.width;
     // Categories become codes, and their columns the first ones.
     if let Some(preprocessor) = estimator.optional("_preprocessor") {
         append(preprocessor, columns, &mut steps)?;

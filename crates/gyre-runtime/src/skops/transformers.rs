@@ -5,13 +5,13 @@ use super::node::{NODE_COST, Node, Plain};
 use super::npy::Elements;
 use super::{REMEDY, unsupported};
 use crate::error::Unread;
-use crate::format::Hints;
 use crate::native::steps::{Branch, Codes, Fill, OneHot, Scaling, Step, Unknown, Vocabulary};
 
 /// Columns that go into a transformer.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
-    /// Names, where they are known; made up, behind the first transformer.
+    pub(super) width: usize,
+    /// Names, where the file tells them; otherwise empty.
     pub(super) names: Vec<String>,
 }
 
@@ -20,19 +20,19 @@ const MOST_COLUMNS: usize = 1 << 20;
 
 impl Columns {
     /// Those that an estimator was fitted on.
-    pub(super) fn of(estimator: Node<'_>, hints: &Hints<'_>) -> Result<Columns, Unread> {
+    pub(super) fn of(estimator: Node<'_>) -> Result<Columns, Unread> {
         // A pipeline within has what its first step has.
         if estimator.class() == "Pipeline"
             && let Some(first) = stages(estimator)?.first()
         {
-            return Columns::of(*first, hints);
+            return Columns::of(*first);
         }
-        let count = estimator.get("n_features_in_")?.as_index().unwrap_or(0);
-        if count > MOST_COLUMNS {
-            return Err(Unread::TooLarge { what: "features", found: count, limit: MOST_COLUMNS });
+        let width = estimator.get("n_features_in_")?.as_index().unwrap_or(0);
+        if width > MOST_COLUMNS {
+            return Err(Unread::TooLarge { what: "features", found: width, limit: MOST_COLUMNS });
         }
-        estimator.spend(count * NODE_COST)?;
-        let own = match estimator.optional("feature_names_in_") {
+        estimator.spend(width * NODE_COST)?;
+        let names = match estimator.optional("feature_names_in_") {
             None => Vec::new(),
             Some(names) => match names.array()?.elements {
                 Elements::Texts(names) => names,
@@ -44,15 +44,15 @@ impl Columns {
                 _ => Vec::new(),
             },
         };
-        if !own.is_empty() && own.len() != count {
-            let problem = format!("{} names for {count} features", own.len());
+        if !names.is_empty() && names.len() != width {
+            let problem = format!("{} names for {width} features", names.len());
             return Err(Unread::broken(format!("{}.feature_names_in_", estimator.class()), problem));
         }
-        Ok(Columns { names: hints.names(&own, count, "x") })
+        Ok(Columns { width, names })
     }
 
-    fn numbered(count: usize) -> Columns {
-        Columns { names: (0..count).map(|i| format!("x{i}")).collect() }
+    fn unnamed(width: usize) -> Columns {
+        Columns { width, names: Vec::new() }
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn stages(pipeline: Node<'_>) -> Result<Vec<Node<'_>>, Unread> {
 
 /// Adds what a transformer does to `steps`; the columns that come out.
 pub(super) fn append(node: Node<'_>, columns: Columns, steps: &mut Vec<Step>) -> Result<Columns, Unread> {
-    let width = columns.names.len();
+    let width = columns.width;
     if node.as_text().is_some_and(|text| text == "passthrough") {
         return Ok(columns);
     }
@@ -147,13 +147,9 @@ fn side_by_side(node: Node<'_>, columns: Columns, steps: &mut Vec<Step>) -> Resu
         return Err(Unread::unsupported("a ColumnTransformer with transformer_weights", REMEDY));
     }
     // Names are those that it was fitted with, though columns may be called otherwise by now.
-    let own = Columns::of(node, &Hints::default())?;
-    if own.names.len() != columns.names.len() {
-        return Err(broken(format!(
-            "was fitted on {} columns, gets {}",
-            own.names.len(),
-            columns.names.len()
-        )));
+    let own = Columns::of(node)?;
+    if own.width != columns.width {
+        return Err(broken(format!("was fitted on {} columns, gets {}", own.width, columns.width)));
     }
     let (mut branches, mut width) = (Vec::new(), 0);
     for entry in node.get("transformers_")?.items()? {
@@ -167,19 +163,19 @@ fn side_by_side(node: Node<'_>, columns: Columns, steps: &mut Vec<Step>) -> Resu
         let columns = pick(*picked, &own).map_err(broken)?;
         picked.spend(columns.len() * NODE_COST)?;
         let mut branch = Branch { steps: Vec::new(), columns };
-        let out = append(*transformer, Columns::numbered(branch.columns.len()), &mut branch.steps)?;
-        width += out.names.len();
+        let out = append(*transformer, Columns::unnamed(branch.columns.len()), &mut branch.steps)?;
+        width += out.width;
         if !branch.columns.is_empty() {
             branches.push(branch);
         }
     }
     steps.push(Step::Branches(branches));
-    Ok(Columns::numbered(width.min(MOST_COLUMNS)))
+    Ok(Columns::unnamed(width.min(MOST_COLUMNS)))
 }
 
 /// The columns that are meant by names, numbers, a mask, or a range.
 fn pick(node: Node<'_>, own: &Columns) -> Result<Vec<usize>, String> {
-    let width = own.names.len();
+    let width = own.width;
     let named = |name: &str| {
         own.names
             .iter()
@@ -269,7 +265,7 @@ fn impute(node: Node<'_>, width: usize, steps: &mut Vec<Step>) -> Result<Columns
     }
     let kept = fills.iter().filter(|fill| !matches!(fill, Fill::Drop)).count();
     steps.push(Step::Impute { missing, fills });
-    Ok(Columns::numbered(kept))
+    Ok(Columns::unnamed(kept))
 }
 
 /// The vocabularies of an encoder, one a column.
@@ -316,7 +312,7 @@ fn one_hot(node: Node<'_>, width: usize, steps: &mut Vec<Step>) -> Result<Column
         return Err(Unread::TooLarge { what: "columns", found: out, limit: MOST_COLUMNS });
     }
     steps.push(Step::OneHot(hots));
-    Ok(Columns::numbered(out))
+    Ok(Columns::unnamed(out))
 }
 
 fn ordinal(node: Node<'_>, width: usize) -> Result<Step, Unread> {
