@@ -4,7 +4,7 @@
 //! Client and server share the machine, so the throughput is what both reach together.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/server/support/mod.rs"]
 mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};

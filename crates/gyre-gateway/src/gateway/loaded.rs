@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
-use gyre_runtime::{Column, FEATURES_KEY, FeatureKind, Model, RunError, ScoreError, Scorer, Table, Task};
+use gyre_runtime::{Column, FeatureKind, Hints, RunError, ScoreError, Scorer, Table, Task};
 
 use super::gather;
 use crate::error::{InferError, LoadError, Refusal};
@@ -39,18 +39,15 @@ impl Loaded<()> {
         signature: Signature,
         artifact: &[u8],
     ) -> Result<Self, LoadError> {
-        let engine = Model::load(artifact).map_err(|error| LoadError::Model {
-            model: model.clone(),
-            version,
-            error,
+        let features: Vec<&str> = signature.inputs.iter().map(|field| field.name.as_str()).collect();
+        let classes: Vec<&str> = signature.classes.iter().map(String::as_str).collect();
+        let hints = Hints { features: &features, classes: &classes };
+        let scorer = Scorer::load(artifact, &hints).map_err(|error| match error {
+            gyre_runtime::LoadError::Signature(error) => {
+                LoadError::Ports { model: model.clone(), version, error }
+            }
+            error => LoadError::Model { model: model.clone(), version, error },
         })?;
-        let scorer = if engine.metadata(FEATURES_KEY).is_some() {
-            Scorer::new(engine)
-        } else {
-            let names: Vec<&str> = signature.inputs.iter().map(|field| field.name.as_str()).collect();
-            Scorer::with_features(engine, &names)
-        };
-        let scorer = scorer.map_err(|error| LoadError::Ports { model: model.clone(), version, error })?;
         agree(&scorer, &signature).map_err(|problem| LoadError::Signature {
             model: model.clone(),
             version,

@@ -8,7 +8,7 @@ use gyre_core::fact::ModelVersion;
 use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::spec::Metric;
 use gyre_monitor::{Predictions, Values};
-use gyre_runtime::{Column, FeatureKind, Model, Scorer, Scores, Table, Task};
+use gyre_runtime::{Column, FeatureKind, Hints, Scorer, Scores, Table, Task};
 
 use super::{Workshop, frame};
 use crate::engine::Failure;
@@ -45,7 +45,7 @@ impl Workshop {
 
 /// The model in `bytes`, if it is one that can be run.
 pub(super) fn load(bytes: &[u8]) -> Result<Scorer, Failure> {
-    Ok(Scorer::new(Model::load(bytes)?)?)
+    Ok(Scorer::load(bytes, &Hints::default())?)
 }
 
 /// What `scorer` takes and gives.

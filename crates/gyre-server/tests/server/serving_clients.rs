@@ -1,14 +1,11 @@
 //! Clients of other servers, as they are: Triton's over HTTP and gRPC, KServe's, MLflow's scoring client.
 //!
 //! `cargo xtask test` installs them and says where they are.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support;
 use std::process::Command;
 
+use crate::support::{Scene, name};
 use gyre_store::journal;
-use support::{Scene, name};
 
 /// Runs a script with the Python that `variable` names, and returns what it says.
 fn python(variable: &str, script: &str, arguments: &[&str]) -> String {
@@ -39,7 +36,9 @@ fn no_page_of_another_site_reaches_the_methods_of_grpc() {
     let scene = Scene::serving();
     let methods = gyre_server::routes().into_iter().filter(|route| route.path.contains("GRPC"));
     for route in methods {
-        for (header, value, status) in [("host", "evil.example", "3"), ("origin", "https://evil.example", "7")] {
+        for (header, value, status) in
+            [("host", "evil.example", "3"), ("origin", "https://evil.example", "7")]
+        {
             let refused = scene.connect().send("POST", &route.path, &[(header, value)], b"");
             assert_eq!(refused.header("grpc-status"), Some(status), "{} {header}", route.path);
         }

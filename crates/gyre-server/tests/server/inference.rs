@@ -1,13 +1,10 @@
 //! The Open Inference Protocol over a real socket: answers, and every way to be refused.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::support::{Client, OTHER_REGRESSOR, Scene, good, moment, name, with};
 use serde_json::json;
-use support::{Client, OTHER_REGRESSOR, Scene, good, moment, name, with};
 
 const INFER: &str = "/v2/models/demand/infer";
 

@@ -2,15 +2,11 @@
 //! is lost, and once there is room again everything works.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::{Answer, Scene};
 use gyre_testing::Ballast;
 use serde_json::{Value, json};
-use support::{Answer, Scene};
 
 /// The variable that says where temporary folders are made: on the small disk, for the process that lives on it.
 const DISK: &str = "TMPDIR";

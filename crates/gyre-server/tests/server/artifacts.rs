@@ -1,11 +1,7 @@
 //! Artifacts over a real socket: up, down, in ranges, listed, deleted, and never a way out of their tree.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Answer, Scene};
 use gyre_core::Digest;
 use serde_json::json;
-use support::{Answer, Scene};
 
 const FILES: &str = "/api/2.0/mlflow-artifacts/artifacts";
 

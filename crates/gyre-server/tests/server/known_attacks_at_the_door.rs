@@ -1,19 +1,15 @@
 //! Known attacks at the door: routes that nobody guards, passwords that everybody knows, requests that the server makes for
 //! somebody, pages of other sites. The table of all classes is in `known_attacks`.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
+use crate::support::protocol::{self, API, ask, assert_proper, done, filled, refused, run};
+use crate::support::{Scene, moment};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gyre_access::{By, Role, UserKind, grants, password, users};
 use gyre_server::{Front, Login};
 use serde_json::json;
-use support::protocol::{self, API, ask, assert_proper, done, filled, refused, run};
-use support::{Scene, moment};
 
 /// A scene that asks for a login, with one administrator of the password `correct horse battery`.
 fn locked() -> Scene {

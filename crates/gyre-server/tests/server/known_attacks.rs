@@ -17,13 +17,9 @@
 //! | scanners of pickles that are got round | CVE-2025-1716 and after (picklescan) | gyre has none to rely on: `code_in_models` |
 //! | words that become commands | CVE-2026-0596 | `words_as_commands` here; `gyre-provenance`: nothing of a repository is run |
 //! | too much of something | CVE-2025-0453, CVE-2024-6838, CVE-2024-9056 (BentoML) | `exhaustion` here; `hostile`, `hostile_searches` |
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::Scene;
+use crate::support::protocol::{API, FILES, ask, assert_proper, done, encoded, refused, run};
 use serde_json::json;
-use support::Scene;
-use support::protocol::{API, FILES, ask, assert_proper, done, encoded, refused, run};
 
 /// Ways to say "a folder up" or "from the root", as fields hold them.
 const UP: [&str; 16] = [

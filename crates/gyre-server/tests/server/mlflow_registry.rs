@@ -1,13 +1,9 @@
 //! The model registry of MLflow's protocol over a real socket, and the loop's models in it.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{OTHER_REGRESSOR, Scene, name};
 use gyre_core::Fact;
 use gyre_core::expr::GateResult;
 use gyre_store::journal;
 use serde_json::{Value, json};
-use support::{OTHER_REGRESSOR, Scene, name};
 
 const BASE: &str = "/api/2.0/mlflow";
 const AGENT: &str = "mlflow-python-client/3.17.2";

@@ -1,15 +1,11 @@
 //! Searches asked by somebody who wants more than is his: statements in filters, page tokens that were made up or are of
 //! another search. Nothing is found that the search does not say, nothing is changed, and each answer is proper.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::protocol::assert_proper;
+use crate::support::{Answer, Scene};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gyre_testing::{Place, on_both};
 use serde_json::{Value, json};
-use support::protocol::assert_proper;
-use support::{Answer, Scene};
 
 on_both!(
     no_filter_becomes_a_statement,

@@ -1,18 +1,14 @@
 //! Nonsense and malice over a real socket, at every route of MLflow's protocol and on both databases: each request gets a
 //! proper answer, and the server goes on.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::protocol::{assert_proper, distinct, filled, is_absent, takes_json};
+use crate::support::{Answer, Scene};
 use gyre_server::Route;
 use gyre_testing::{Place, on_both};
 use serde_json::{Value, json};
-use support::protocol::{assert_proper, distinct, filled, is_absent, takes_json};
-use support::{Answer, Scene};
 
 on_both!(any_mixture_of_fields_and_values_gets_a_proper_answer, any_name_in_a_path_gets_a_proper_answer);
 

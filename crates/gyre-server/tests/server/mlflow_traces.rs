@@ -1,14 +1,10 @@
 //! MLflow's own Python client against the server: tracing, assessments, evaluation datasets, scorers.
 //!
 //! `GYRE_TEST_VENV` must name an environment with the packages of `tests/requirements.txt`; `cargo xtask test` sees to it.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::Scene;
+use crate::support::Scene;
 
 #[test]
 fn the_python_client_works_as_it_is() {

@@ -1,12 +1,8 @@
 //! MLflow's own server and gyre, asked the same: see registry_differential.py.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::process::Command;
 
+use crate::support::Scene;
 use gyre_access::egress::Egress;
-use support::Scene;
 
 #[test]
 fn the_registry_answers_as_mlflows_own_server_does() {

@@ -1,14 +1,12 @@
 //! Webhooks, told over real sockets: signed, tried again, given up, and not lost in a crash.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use crate::support::Scene;
 use gyre_access::egress::{Egress, Rule};
 use gyre_core::Fact;
 use gyre_core::fact::RegistryChange;
@@ -16,7 +14,6 @@ use gyre_registry::deliveries::Pace;
 use gyre_server::App;
 use gyre_store::journal;
 use serde_json::{Value, json};
-use support::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const EVENTS: [(&str, &str); 4] = [

@@ -1,10 +1,6 @@
 //! Traces, assessments, evaluation datasets and scorers over a real socket.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Answer, Scene};
 use serde_json::{Value, json};
-use support::{Answer, Scene};
 
 const V3: &str = "/api/3.0/mlflow";
 const V2: &str = "/api/2.0/mlflow";

@@ -1,8 +1,5 @@
 //! Who may do what, over a real socket: every route with every kind of wrong credentials, and with the right ones.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Answer, Scene, moment};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use gyre_access::token::{Secret, Token};
@@ -12,7 +9,6 @@ use gyre_core::Span;
 use gyre_server::{Front, Login, Need, ServeError, Server, Transport};
 use gyre_store::{Store, StoreError, Tx, journal};
 use serde_json::json;
-use support::{Answer, Scene, moment};
 
 const PASSWORD: &str = "correct horse battery";
 const PROJECT: &str = "shop";

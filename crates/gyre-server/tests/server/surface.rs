@@ -1,15 +1,11 @@
 //! The door, the API and the pages over a real socket.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{HOSTILE, OTHER_REGRESSOR, Scene, good, moment, name};
 use gyre_core::fact::{Alarm, Decision, Drift, Numbers, Realised, WindowSummary};
 use gyre_core::spec::Window;
 use gyre_core::time::Period;
 use gyre_core::{Fact, Span};
 use gyre_server::{ServeError, Server};
 use serde_json::json;
-use support::{HOSTILE, OTHER_REGRESSOR, Scene, good, moment, name};
 
 #[test]
 fn only_loopback_is_served_and_the_refusal_says_what_to_do() {
