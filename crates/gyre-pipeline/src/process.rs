@@ -1,25 +1,21 @@
 //! One command, and the certainty that nothing of it is left afterwards.
 //!
-//! Every command runs in a process group that a small guard leads. The guard waits on a pipe whose other end only
-//! this process holds; when that end closes, because the command is done or because this process was killed, the
-//! guard kills the whole group and itself with it. So a training script's children do not outlive the run, not
-//! even after `kill -9`; only a process that leaves the group on purpose (`setsid`) escapes.
+//! Every command runs in a [`Group`] of its own, so a training script's children do not outlive the run, not even when
+//! this process is killed.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use gyre_process::Group;
 
 /// The shell that DVC uses when no other is set.
 const SHELL: &str = "/bin/sh";
-/// Reads until the pipe closes, then kills its group: itself and all that the command left.
-const GUARD: &str = "trap '' TERM INT HUP; read -r _; kill -KILL 0";
 /// How often a request to stop is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long output is waited for that an escaped process holds open.
@@ -61,47 +57,12 @@ enum Event {
     Ended(io::Result<ExitStatus>),
 }
 
-/// The leader of the command's process group.
-struct Guard {
-    child: Child,
-    group: Option<Pid>,
-}
-
-impl Guard {
-    fn start() -> io::Result<Self> {
-        let child = Command::new(SHELL)
-            .args(["-c", GUARD])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Ok(Self { child, group })
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // Fails when nobody is left in it, which is what it is for.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // As long as the leader is not waited for, the group's number belongs to nobody else.
-        self.signal(Signal::KILL);
-        let _ = self.child.wait();
-    }
-}
-
 /// Runs `command` by the shell and waits for its end. What it prints goes to `sink`, both streams in their order.
 ///
 /// # Errors
 /// When it cannot be started.
 pub(crate) fn execute(command: &str, setup: &Setup<'_>, sink: &mut dyn FnMut(&[u8])) -> io::Result<Ending> {
-    let guard = Guard::start()?;
+    let group = Group::start()?;
     let (reader, writer) = io::pipe()?;
     let mut child = Command::new(SHELL)
         .args(["-c", command])
@@ -110,7 +71,7 @@ pub(crate) fn execute(command: &str, setup: &Setup<'_>, sink: &mut dyn FnMut(&[u
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
-        .process_group(i32::try_from(guard.child.id()).unwrap_or(0))
+        .process_group(group.id())
         .spawn()?;
     let (sender, events) = sync_channel(CHUNKS);
     let output = sender.clone();
@@ -126,18 +87,18 @@ pub(crate) fn execute(command: &str, setup: &Setup<'_>, sink: &mut dyn FnMut(&[u
             Wake::Event(Event::OutputClosed) => closed = true,
             Wake::Event(Event::Ended(status)) => break status?,
             Wake::Stop(why) => {
-                guard.signal(Signal::TERM);
+                group.terminate();
                 stopped = Some((why, Instant::now() + setup.grace));
             }
             Wake::GraceOver => {
-                guard.signal(Signal::KILL);
+                group.kill();
                 // Its end is all there is to wait for: only the kernel can hold a killed process.
                 stopped = stopped.map(|(why, until)| (why, until + DRAIN));
             }
             Wake::Lost => return Err(io::Error::other("the threads that watch the command are gone")),
         }
     };
-    drop(guard);
+    drop(group);
     drain(&events, closed, sink);
     Ok(match (stopped, status.code(), status.signal()) {
         (Some((why, _)), _, _) => why,
@@ -212,7 +173,7 @@ fn forward(mut reader: impl Read, events: &SyncSender<Event>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::test_kill_process;
+    use rustix::process::{Pid, test_kill_process};
 
     fn setup(dir: &Path) -> Setup<'_> {
         Setup { dir, env: &[], deadline: None, grace: Duration::from_secs(5), stop: None }
