@@ -99,6 +99,16 @@ impl Egress {
         }
     }
 
+    /// Says whether `uri` may be asked at `address`, one of those that its host resolved to: for whoever connects by other
+    /// means than [`Egress::fetch`], which must then connect to that very address.
+    ///
+    /// # Errors
+    /// [`EgressError::Url`], [`EgressError::Plain`], [`EgressError::Forbidden`].
+    pub fn permit(&self, uri: &Uri, address: IpAddr) -> Result<(), EgressError> {
+        check_uri(uri)?;
+        self.allow.judge(uri, address)
+    }
+
     /// Posts `body` to `url` and returns the status of the answer, a redirect's too. Blocks until then, at most for
     /// `timeout`.
     ///

@@ -1,0 +1,348 @@
+//! Who is asked next: the queue in front of one model, its limits, and which requests share a call.
+//!
+//! While fewer calls are under way than may be, a request goes at once, in its caller's own task, and waits for nobody.
+//! Otherwise it waits in line; whoever finishes a call takes what has gathered, up to the limit of rows and as much as
+//! should be done before the earliest deadline, and sends it off together. So batches are as large as the load makes them,
+//! and nobody waits for company.
+//!
+//! A request that has no chance, since the line is full or the estimate says that its deadline passes before its turn, is
+//! turned away at once, while turning away is still cheap.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gyre_runtime::{Scores, Table};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::error::BackendError;
+use crate::pace::Pace;
+use crate::spec::Limits;
+
+/// When nothing is known: how long until it is worth trying again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Nobody is told to come back sooner.
+const SOONEST: Duration = Duration::from_millis(50);
+
+/// A caller's rows and where the answer goes.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) table: Table,
+    pub(crate) deadline: Instant,
+    pub(crate) reply: Option<oneshot::Sender<Result<Scores, BackendError>>>,
+}
+
+impl Job {
+    /// Gives the caller its answer; a caller that has gone needs none.
+    pub(crate) fn answer(&mut self, answer: Result<Scores, BackendError>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Whether somebody still waits for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed()) && Instant::now() < self.deadline
+    }
+}
+
+/// What a place in line is for.
+#[derive(Debug)]
+enum Waiting {
+    Rows(Job),
+    /// A call that the caller makes itself.
+    Turn(oneshot::Sender<Slot>),
+}
+
+/// What is to be done with a slot that became free.
+pub(crate) type Start = Arc<dyn Fn(Slot, Vec<Job>) + Send + Sync>;
+
+/// The queue of one model.
+pub(crate) struct Lane {
+    limits: Limits,
+    line: Mutex<Line>,
+    /// Wakes whoever waits until all is done.
+    quiet: Notify,
+    /// Runs a batch in a task of its own.
+    start: Start,
+}
+
+#[derive(Debug)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    rows: usize,
+    calls: usize,
+    pace: Pace,
+    closed: bool,
+    /// When a call ended, or a sign of life came.
+    last_used: Instant,
+    last_sign: Instant,
+}
+
+impl Line {
+    /// Frees the places of callers that have given up.
+    fn forget_the_gone(&mut self) {
+        self.waiting.retain(|waiting| match waiting {
+            Waiting::Rows(job) => job.is_wanted(),
+            Waiting::Turn(turn) => !turn.is_closed(),
+        });
+        let rows = |waiting: &Waiting| match waiting {
+            Waiting::Rows(job) => job.table.rows(),
+            Waiting::Turn(_) => 0,
+        };
+        self.rows = self.waiting.iter().map(rows).sum();
+    }
+}
+
+/// The right to make one call, given back when it is dropped.
+pub(crate) struct Slot {
+    lane: Arc<Lane>,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+/// What became of a request that entered.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// It goes at once.
+    Now(Slot, Job),
+    /// It waits in line.
+    Later,
+}
+
+/// How busy a lane is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) calls: usize,
+    pub(crate) requests: usize,
+    pub(crate) rows: usize,
+    pub(crate) call_time: Option<Duration>,
+}
+
+impl Lane {
+    pub(crate) fn new(limits: Limits, start: Start) -> Arc<Self> {
+        let now = Instant::now();
+        let line = Line {
+            waiting: VecDeque::new(),
+            rows: 0,
+            calls: 0,
+            pace: Pace::default(),
+            closed: false,
+            last_used: now,
+            last_sign: now,
+        };
+        Arc::new(Self { limits, line: Mutex::new(line), quiet: Notify::new(), start })
+    }
+
+    /// Lets rows go, or has them wait. `is_ready` says whether calls are being made at all: while a process starts, how long
+    /// calls take says nothing about how long a request waits.
+    pub(crate) fn enter(self: &Arc<Self>, job: Job, is_ready: bool) -> Result<Entry, BackendError> {
+        let mut line = self.line();
+        if line.closed {
+            return Err(BackendError::Stopped);
+        }
+        if line.waiting.is_empty() && line.calls < self.limits.calls {
+            line.calls += 1;
+            drop(line);
+            return Ok(Entry::Now(Slot { lane: Arc::clone(self) }, job));
+        }
+        let rows = job.table.rows();
+        let too_full = |line: &Line| {
+            // What is longer than the whole queue may wait alone.
+            let rows_full = line.rows > 0 && line.rows.saturating_add(rows) > self.limits.queue_rows;
+            line.waiting.len() >= self.limits.queue_requests || rows_full
+        };
+        if too_full(&line) {
+            line.forget_the_gone();
+        }
+        let wait = self.wait(&line, rows);
+        let full = |why| BackendError::Overloaded { why, retry_after: wait.unwrap_or(RETRY).max(SOONEST) };
+        if too_full(&line) {
+            return Err(full("too much waits already"));
+        }
+        if is_ready && wait.is_some_and(|wait| Instant::now() + wait > job.deadline) {
+            return Err(full("the answer would come after the deadline"));
+        }
+        line.rows += rows;
+        line.waiting.push_back(Waiting::Rows(job));
+        Ok(Entry::Later)
+    }
+
+    /// Waits for the right to make a call of one's own, in the same line as everybody.
+    pub(crate) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Slot, BackendError> {
+        let turn = {
+            let mut line = self.line();
+            if line.closed {
+                return Err(BackendError::Stopped);
+            }
+            if line.waiting.is_empty() && line.calls < self.limits.calls {
+                line.calls += 1;
+                return Ok(Slot { lane: Arc::clone(self) });
+            }
+            if line.waiting.len() >= self.limits.queue_requests {
+                line.forget_the_gone();
+            }
+            if line.waiting.len() >= self.limits.queue_requests {
+                let retry_after = self.wait(&line, 1).unwrap_or(RETRY).max(SOONEST);
+                return Err(BackendError::Overloaded { why: "too much waits already", retry_after });
+            }
+            let (sender, turn) = oneshot::channel();
+            line.waiting.push_back(Waiting::Turn(sender));
+            turn
+        };
+        match tokio::time::timeout_at(deadline, turn).await {
+            Ok(slot) => slot.map_err(|_| BackendError::Stopped),
+            Err(_) => Err(BackendError::Deadline { while_: "while others were being answered" }),
+        }
+    }
+
+    /// How long a request of so many rows would take from now on, with all that is in front of it.
+    fn wait(&self, line: &Line, rows: usize) -> Option<Duration> {
+        let batch = self.limits.batch_rows.max(1);
+        let calls = u32::try_from(self.limits.calls.max(1)).unwrap_or(u32::MAX);
+        let whole = u32::try_from(line.rows / batch).unwrap_or(u32::MAX);
+        // It goes in the last batch, with what is left of the others.
+        let own = line.pace.expect(rows.saturating_add(line.rows % batch).min(batch.max(rows)))?;
+        let before = line.pace.expect(batch)?.saturating_mul(whole) / calls;
+        // Calls under way are half done, on average.
+        let current = if line.calls >= self.limits.calls { line.pace.expect(1)? / 2 } else { Duration::ZERO };
+        Some(own.saturating_add(before).saturating_add(current))
+    }
+
+    /// Takes note of a call that was answered.
+    pub(crate) fn note(&self, rows: usize, took: Duration) {
+        self.line().pace.note(rows, took);
+    }
+
+    /// Takes note that the server lives.
+    pub(crate) fn sign(&self) {
+        self.line().last_sign = Instant::now();
+    }
+
+    /// How long ago the server last showed that it lives.
+    pub(crate) fn silent(&self) -> Duration {
+        self.line().last_sign.elapsed()
+    }
+
+    /// For how long nothing has been asked.
+    pub(crate) fn idle(&self) -> Duration {
+        let line = self.line();
+        if line.calls > 0 || !line.waiting.is_empty() { Duration::ZERO } else { line.last_used.elapsed() }
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        let line = self.line();
+        let (calls, requests, rows) = (line.calls, line.waiting.len(), line.rows);
+        Load { calls, requests, rows, call_time: line.pace.expect(1) }
+    }
+
+    /// Takes no more requests. Those in line are still answered.
+    pub(crate) fn close(&self) {
+        self.line().closed = true;
+    }
+
+    /// Turns away everybody in line.
+    pub(crate) fn dismiss(&self) {
+        let waiting = {
+            let mut line = self.line();
+            line.rows = 0;
+            std::mem::take(&mut line.waiting)
+        };
+        for waiting in waiting {
+            if let Waiting::Rows(mut job) = waiting {
+                job.answer(Err(BackendError::Stopped));
+            }
+        }
+    }
+
+    /// Waits until no call is under way and nobody in line.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let quiet = self.quiet.notified();
+            tokio::pin!(quiet);
+            quiet.as_mut().enable();
+            {
+                let line = self.line();
+                if line.calls == 0 && line.waiting.is_empty() {
+                    return;
+                }
+            }
+            quiet.await;
+        }
+    }
+
+    /// The next calls, for a slot that became free: a batch, or a turn for somebody who calls himself.
+    fn next(&self, line: &mut Line) -> Option<Next> {
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut rows = 0;
+        let mut until: Option<Instant> = None;
+        let now = Instant::now();
+        while let Some(first) = line.waiting.front() {
+            if let Waiting::Rows(job) = first {
+                let more = rows + job.table.rows();
+                let until_all = until.map_or(job.deadline, |until| until.min(job.deadline));
+                let late = line.pace.expect(more).is_some_and(|time| now + time > until_all);
+                if !jobs.is_empty() && job.is_wanted() && (more > self.limits.batch_rows || late) {
+                    break;
+                }
+            } else if !jobs.is_empty() {
+                break;
+            }
+            match line.waiting.pop_front() {
+                Some(Waiting::Turn(turn)) if !turn.is_closed() => return Some(Next::Turn(turn)),
+                Some(Waiting::Rows(job)) => {
+                    line.rows = line.rows.saturating_sub(job.table.rows());
+                    if job.is_wanted() {
+                        rows += job.table.rows();
+                        until = Some(until.map_or(job.deadline, |until| until.min(job.deadline)));
+                        jobs.push(job);
+                    }
+                }
+                Some(Waiting::Turn(_)) | None => {}
+            }
+        }
+        (!jobs.is_empty()).then_some(Next::Batch(jobs))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Next {
+    Batch(Vec<Job>),
+    Turn(oneshot::Sender<Slot>),
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let lane = Arc::clone(&self.lane);
+        let next = {
+            let mut line = lane.line();
+            let next = lane.next(&mut line);
+            if next.is_none() {
+                line.calls -= 1;
+                line.last_used = Instant::now();
+                if line.calls == 0 && line.waiting.is_empty() {
+                    lane.quiet.notify_waiters();
+                }
+            }
+            next
+        };
+        let slot = || Slot { lane: Arc::clone(&lane) };
+        match next {
+            Some(Next::Batch(jobs)) => (lane.start)(slot(), jobs),
+            // Somebody who has gone away meanwhile drops it, and so passes it on.
+            Some(Next::Turn(turn)) => drop(turn.send(slot())),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! How long a call takes, learned from those that were made.
+//!
+//! A call costs something once and something for each row, `time = base + slope · rows`. Both are fitted by least squares
+//! with weights that fall off with age, so that the estimate follows a model that becomes slower. From it follow how many
+//! rows fit before a deadline, and whether a request that would have to wait has a chance at all.
+
+use std::time::Duration;
+
+/// What one call weighs less than the next.
+const FADE: f64 = 0.95;
+/// Weight from which on the estimate is trusted; four calls have it.
+const ENOUGH: f64 = 3.5;
+
+/// Sums of the weighted least squares; times in seconds.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Pace {
+    weight: f64,
+    rows: f64,
+    time: f64,
+    rows_rows: f64,
+    rows_time: f64,
+}
+
+impl Pace {
+    /// Takes note of a call.
+    pub(crate) fn note(&mut self, rows: usize, took: Duration) {
+        let (rows, time) = (rows as f64, took.as_secs_f64());
+        let sums =
+            [&mut self.weight, &mut self.rows, &mut self.time, &mut self.rows_rows, &mut self.rows_time];
+        for (sum, value) in sums.into_iter().zip([1.0, rows, time, rows * rows, rows * time]) {
+            *sum = *sum * FADE + value;
+        }
+    }
+
+    /// How long a call with so many rows takes; none before enough calls were seen.
+    pub(crate) fn expect(&self, rows: usize) -> Option<Duration> {
+        if self.weight < ENOUGH {
+            return None;
+        }
+        let (mean_rows, mean_time) = (self.rows / self.weight, self.time / self.weight);
+        let spread = self.rows_rows / self.weight - mean_rows * mean_rows;
+        let together = self.rows_time / self.weight - mean_rows * mean_time;
+        // When all calls were of one size, nothing is known of what a row costs. More rows never take less time, and the
+        // first row never less than nothing.
+        let slope = if spread > 1e-9 * mean_rows * mean_rows { (together / spread).max(0.0) } else { 0.0 };
+        let slope = slope.min(mean_time / mean_rows.max(1.0));
+        let time = mean_time + slope * (rows as f64 - mean_rows);
+        Some(Duration::try_from_secs_f64(time.max(0.0)).unwrap_or(Duration::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(pace: &Pace, rows: usize) -> u128 {
+        (pace.expect(rows).unwrap() + Duration::from_micros(500)).as_millis()
+    }
+
+    #[test]
+    fn the_cost_of_a_call_and_of_a_row_are_told_apart() {
+        let mut pace = Pace::default();
+        for rows in [1, 10, 3, 50, 7] {
+            pace.note(rows, Duration::from_millis(20 + 2 * rows as u64));
+        }
+        assert_eq!((millis(&pace, 1), millis(&pace, 100)), (22, 220));
+    }
+
+    #[test]
+    fn nothing_is_said_before_enough_was_seen_and_calls_of_one_size_say_nothing_of_others() {
+        let mut pace = Pace::default();
+        for _ in 0..3 {
+            pace.note(1, Duration::from_millis(10));
+            assert_eq!(pace.expect(1), None);
+        }
+        pace.note(1, Duration::from_millis(10));
+        assert_eq!((millis(&pace, 1), millis(&pace, 100)), (10, 10));
+    }
+
+    #[test]
+    fn it_follows_a_model_that_becomes_slower() {
+        let mut pace = Pace::default();
+        for at in 0..200 {
+            pace.note(1 + at % 5, Duration::from_millis(if at < 100 { 1 } else { 100 }));
+        }
+        assert!((95..=100).contains(&millis(&pace, 3)), "{}", millis(&pace, 3));
+    }
+
+    #[test]
+    fn noise_makes_no_estimate_negative() {
+        let mut pace = Pace::default();
+        for at in 0..20 {
+            pace.note(1 + at % 2, Duration::from_millis(if at % 2 == 0 { 50 } else { 1 }));
+        }
+        assert!(pace.expect(1).unwrap() > Duration::ZERO);
+        assert!(pace.expect(100_000).unwrap() < Duration::from_secs(1));
+    }
+}
