@@ -188,3 +188,16 @@ fn an_impostor_is_not_told() {
     );
     assert!(served.join().unwrap().is_empty());
 }
+
+#[test]
+fn whoever_connects_by_other_means_asks_about_each_address() {
+    let listed = Egress::new(rules(&["models.internal", "10.1.0.0/16"]));
+    let may = |url: &str, address: &str| listed.permit(&url.parse().unwrap(), address.parse().unwrap());
+    assert!(may("http://models.internal/x", "10.9.9.9").is_ok());
+    assert!(may("http://other.internal", "10.1.2.3").is_ok());
+    assert!(may("https://example.org", "93.184.215.14").is_ok());
+    assert!(matches!(may("https://other.internal", "10.9.9.9"), Err(EgressError::Forbidden { .. })));
+    assert!(matches!(may("http://models.internal", "169.254.169.254"), Err(EgressError::Forbidden { .. })));
+    assert!(matches!(may("http://example.org", "93.184.215.14"), Err(EgressError::Plain { .. })));
+    assert!(matches!(may("ftp://models.internal", "10.9.9.9"), Err(EgressError::Url { .. })));
+}

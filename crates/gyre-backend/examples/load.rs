@@ -90,6 +90,7 @@ async fn hop() -> Outcome<()> {
     let body = Bytes::from(serde_json::json!({ "inputs": tensors }).to_string());
     let (mut direct, mut through) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     for round in 0..ROUNDS + 1_000 {
+        bare.ready().await?;
         let began = Instant::now();
         let request = Request::post("/v2/models/m/infer").header("host", "localhost");
         let answer = bare.send_request(request.body(Full::new(body.clone()))?).await?;

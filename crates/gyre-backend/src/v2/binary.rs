@@ -61,7 +61,7 @@ pub(super) fn read(bytes: &[u8], datatype: Datatype) -> Result<Cells, String> {
         bytes.as_chunks::<N>().0.iter().map(|chunk| value(*chunk)).collect()
     }
     let width = size(datatype).max(1);
-    if bytes.len() % width != 0 {
+    if !bytes.len().is_multiple_of(width) {
         return Err(format!("{} bytes are no whole number of values", bytes.len()));
     }
     Ok(match datatype {
