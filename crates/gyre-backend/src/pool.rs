@@ -19,8 +19,9 @@ use crate::dial::{Dialer, Shut};
 use crate::error::BackendError;
 use crate::peer::Sent;
 
-/// A connection that was idle for this long is not used again; less than the 5 s after which uvicorn and Node close theirs.
-const KEEP: Duration = Duration::from_secs(4);
+/// A connection that was idle for this long is not used again; less than the 2 s after which gunicorn closes its, and
+/// uvicorn and Node later.
+const KEEP: Duration = Duration::from_millis(1_500);
 /// How many are kept.
 const MOST: usize = 64;
 

@@ -75,7 +75,8 @@ impl fmt::Display for Failure {
                 write!(f, "the process ended with exit code {code}{}", last(last_line))
             }
             Self::Signalled { signal, last_line } => {
-                write!(f, "the process was ended by signal {signal}{}", last(last_line))
+                let who = if *signal == 9 { ", perhaps the kernel's for want of memory" } else { "" };
+                write!(f, "the process was ended by signal {signal}{who}{}", last(last_line))
             }
             Self::NeverReady { within, last } => {
                 write!(f, "the process was not ready within {:.1} s: {last}", within.as_secs_f64())

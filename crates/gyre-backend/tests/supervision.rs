@@ -38,6 +38,29 @@ async fn a_process_that_is_never_ready_says_so() {
 }
 
 #[tokio::test]
+async fn a_process_that_does_not_fit_its_signature_never_counts_as_ready() {
+    let unfit = async |spec: ProcessSpec| {
+        let backend = Backend::process(spec).unwrap();
+        let state = until(&backend, |state| matches!(state, State::Restarting { .. })).await;
+        backend.drain().await;
+        let State::Restarting { reason: Failure::Unfit(problem), .. } = state else { panic!("{state:?}") };
+        problem
+    };
+    let mut other = v2(&[]);
+    other.signature.inputs[0].name = "z".into();
+    assert!(
+        unfit(other)
+            .await
+            .contains(r#"the model takes the inputs ["x", "mode"], the signature has ["z", "mode"]"#)
+    );
+    let mut classes = v2(&[]);
+    classes.signature.classes = ["a", "b", "c"].map(String::from).to_vec();
+    assert!(unfit(classes).await.contains("the first prediction: "));
+    let refusing = ProcessSpec { warm_up: Some(rows(&[(1.0, "fail")])), ..v2(&[]) };
+    assert!(unfit(refusing).await.ends_with("the model's server answered 400: bad row"));
+}
+
+#[tokio::test]
 async fn a_crash_loop_is_seen_and_requests_are_refused_at_once() {
     let mut spec = v2(&["--crash"]);
     spec.backoff =
@@ -146,7 +169,11 @@ async fn an_idle_process_that_answers_probes_is_left_alone() {
 #[tokio::test]
 async fn a_process_that_eats_memory_is_started_again() {
     let backend = Backend::process(ProcessSpec { memory: Some(200 << 20), ..v2(&[]) }).unwrap();
-    backend.predict(rows(&[(1.0, "leak")]), soon()).await.unwrap();
+    // It is ended before its answer or after it, as it happens.
+    match backend.predict(rows(&[(1.0, "leak")]), soon()).await {
+        Ok(scores) => assert_eq!(scores, y(&[3.0])),
+        Err(error) => assert!(matches!(error, BackendError::Lost(_)), "{error}"),
+    }
     let deadline = soon();
     while backend.status().restarts == 0 {
         assert!(Instant::now() < deadline);
