@@ -4,16 +4,18 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use gyre_core::expr::Expression;
 use gyre_core::fact::Verdict;
-use gyre_core::record::{Kind, Route, Value};
+use gyre_core::record::{Field, Kind, Route, Signature, Value};
 use gyre_gateway::routing::Split;
 use gyre_gateway::{
     Column, InferError, Input, LoadError, LogOptions, Plan, Request, Status, TrafficError, judge,
 };
+use gyre_runtime::{Feature, FeatureKind, Hints, Scorer, Scores, Table, Task};
 use support::*;
 
 fn ids(n: usize) -> Vec<String> {
@@ -288,4 +290,44 @@ fn a_failing_candidate_is_out_of_traffic_with_the_request_that_convicts_it() {
     gateway.set_traffic(&name(), &[(1, 10_000)], 1).unwrap();
     gateway.set_traffic(&name(), &shares, 1).unwrap();
     assert!(!gateway.finding(&name(), 2).unwrap().fails_more);
+}
+
+#[test]
+fn models_of_every_native_format_are_served_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = gateway_with(dir.path(), LogOptions::default());
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gyre-runtime/tests/fixtures/native");
+    for (model, file) in [
+        ("xgb-json", "xgboost.json"),
+        ("xgb-ubj", "xgboost.ubj"),
+        ("lightgbm", "lightgbm.txt"),
+        ("forest", "forest.skops"),
+    ] {
+        let artifact = std::fs::read(fixtures.join(file)).unwrap();
+        let scorer = Scorer::load(&artifact, &Hints::default()).unwrap();
+        let kind = |kind| if kind == FeatureKind::Text { Kind::Text } else { Kind::Number };
+        let field = |feature: &Feature| Field { name: feature.name.to_string(), kind: kind(feature.kind) };
+        let classes = match scorer.task() {
+            Task::Regression => Vec::new(),
+            Task::Classification { classes } => classes.iter().map(ToString::to_string).collect(),
+        };
+        let inputs: Vec<Field> = scorer.features().iter().map(field).collect();
+        let signature = Signature { inputs: inputs.clone(), output: "y".into(), classes };
+        let name = model.parse().unwrap();
+        gateway.load(&name, 1, signature, &artifact).unwrap_or_else(|error| panic!("{file}: {error}"));
+        gateway.set_traffic(&name, &[(1, 10_000)], 1).unwrap();
+        let input = |field: &Field| match field.kind {
+            Kind::Number => Input::numbers(field.name.as_str(), vec![1.0]),
+            Kind::Text => Input::texts(field.name.as_str(), vec![None]),
+        };
+        let row = Request { ids: vec!["a".into()], time: at(0), inputs: inputs.iter().map(input).collect() };
+        let columns = row.inputs.iter().map(|input| (Arc::clone(&input.name), input.values.clone()));
+        let scores = scorer.score(&Table::new(columns).unwrap()).unwrap();
+        let answer = &gateway.infer(model, None, row).unwrap()[0];
+        let expected = match &scores {
+            Scores::Regression(values) => Value::Number(values[0]),
+            Scores::Classification { labels, .. } => Value::Text(Arc::clone(&labels[0])),
+        };
+        assert_eq!(answer.output, expected, "{file}");
+    }
 }

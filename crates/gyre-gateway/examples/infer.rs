@@ -1,6 +1,6 @@
 //! How long a prediction takes with the log on, and how fast the log makes predictions durable.
 //!
-//!     cargo run --release -p gyre-gateway --example throughput
+//!     cargo run --release -p gyre-gateway --example infer
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "../tests/support/mod.rs"]
