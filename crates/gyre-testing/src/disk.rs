@@ -27,7 +27,7 @@ pub fn live_on_a_small_disk(mebibytes: u32, variable: &str) {
         return;
     }
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("which program is this: {error}"));
-    let inside = unshare(&format!("{mounted}; exec \"$2\" --exact on_a_small_disk --ignored --nocapture"))
+    let inside = unshare(&format!("{mounted}; exec \"$2\" on_a_small_disk --ignored --nocapture"))
         .arg(program)
         .output()
         .unwrap_or_else(|error| panic!("unshare cannot be run: {error}"));
