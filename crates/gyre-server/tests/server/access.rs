@@ -72,6 +72,7 @@ fn send(scene: &Scene, method: &str, path: &str, headers: &[(&str, &str)]) -> An
         Some("16") => 401,
         Some("7") => 403,
         Some("8") => 429,
+        Some("12") => 404,
         _ => return answer,
     };
     answer.body = answer.header("grpc-message").unwrap_or_default().to_owned();
