@@ -259,12 +259,17 @@ impl Gateway {
         });
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         if let ([group], [places]) = (&groups[..], &bound[..]) {
-            let started = deployment.trial.as_ref().map(|_| Instant::now());
+            let tried = match &request.ids[..] {
+                [id] if deployment.trial.is_some() => Some((Arc::clone(id), Instant::now())),
+                _ => None,
+            };
             let shadow = deployment.shadow.as_ref().filter(|_| group.route != Route::Pinned);
             let shadow = shadow.filter(|_| deployment.trial.is_none());
             let copy = shadow.map(|shadow| (shadow, request.clone()));
             let scored = group.loaded.score_all(group.route, request, places);
-            self.try_out(deployment, group, started, &scored);
+            if let Some((id, started)) = tried {
+                self.try_out(deployment, group, &id, started, &scored);
+            }
             let scored = scored?;
             let answers: Vec<Answer> = scored.answers().collect();
             if let Some((shadow, request)) = copy {
@@ -277,10 +282,7 @@ impl Gateway {
         let mut to_log: Vec<(&Loaded, Scored)> = Vec::with_capacity(groups.len());
         for (group, places) in groups.iter().zip(&bound) {
             let rows = group.rows.as_deref().unwrap_or_default();
-            let started = deployment.trial.as_ref().map(|_| Instant::now());
-            let scored = group.loaded.score_rows(group.route, &request, places, rows);
-            self.try_out(deployment, group, started, &scored);
-            let scored = scored?;
+            let scored = group.loaded.score_rows(group.route, &request, places, rows)?;
             for (row, answer) in rows.iter().zip(scored.answers()) {
                 if let Some(place) = answers.get_mut(*row) {
                     *place = Some(answer);
@@ -299,18 +301,16 @@ impl Gateway {
         Some(shadow.finding())
     }
 
-    /// Hands a call to the trial, when there is one and chance routed the call.
+    /// Hands a call of one row to the trial, when there is one and chance routed the call.
     fn try_out(
         &self,
         deployment: &Deployment,
         group: &Group<'_>,
-        started: Option<Instant>,
+        id: &str,
+        started: Instant,
         scored: &Result<Scored, InferError>,
     ) {
-        let (Some(trial), Some(traffic), Some(started)) = (&deployment.trial, &deployment.traffic, started)
-        else {
-            return;
-        };
+        let (Some(trial), Some(traffic)) = (&deployment.trial, &deployment.traffic) else { return };
         // A request that was refused says nothing about the version.
         let answered = match scored {
             Ok(_) => true,
@@ -322,7 +322,7 @@ impl Gateway {
         }
         let share = traffic.weights.iter().find(|(version, _)| *version == trial.candidate());
         let weight = share.map_or(0.0, |(_, share)| f64::from(*share) / f64::from(WHOLE));
-        if trial.observe(group.loaded.version, weight, started.elapsed(), answered) {
+        if trial.observe(group.loaded.version, weight, id, started.elapsed(), answered) {
             self.brake(deployment.model.as_str(), trial);
         }
     }

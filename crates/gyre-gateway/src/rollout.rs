@@ -166,8 +166,8 @@ mod tests {
         let trial = crate::Trial::new(2, 1, 0.01);
         let look = || judge(&plan(&[]), 0, &shown(3, 3), Some(&trial.finding()), None);
         assert_eq!(look(), None);
-        for _ in 0..4 {
-            trial.observe(2, 0.05, std::time::Duration::ZERO, false);
+        for at in 0..4 {
+            trial.observe(2, 0.05, &at.to_string(), std::time::Duration::ZERO, false);
         }
         let judgement = look().unwrap();
         assert_eq!(judgement.verdict, Verdict::RollBack);
@@ -190,6 +190,7 @@ mod tests {
             trial.observe(
                 version,
                 0.5,
+                "id",
                 std::time::Duration::from_micros(u64::from(version * 100 + at % 7)),
                 true,
             );

@@ -5,8 +5,11 @@
 //! is no worse than the champion is sent back with probability [`Trial::alpha`] at most. So nobody has to wait for the end
 //! of a window to act, and the gateway takes a failing candidate out of traffic with the request that convicts it.
 //!
-//! One call is one event, however many rows it has: rows of a call fail together.
+//! The tests need events that chance alone has dealt to one of the two. So a trial takes in calls of one row: the rows of a
+//! larger call are dealt one by one and fail together, which no share describes. And it counts a failing id once: an id
+//! stays with its version, so a client that tries again and again would bring the same event as often as it likes.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +18,13 @@ use gyre_core::Version;
 use gyre_core::fact::Numbers;
 use gyre_stats::proportion::Interval;
 use gyre_stats::sequential::{Arm, ErrorShare, MeanDifference};
+use twox_hash::XxHash3_64;
 
 /// The chance of sending back a candidate that is no worse, over a whole rollout, unless another is set.
 pub const ALPHA: f64 = 0.01;
+
+/// How many failing ids are remembered; by then there is evidence enough, and a repeated one would change nothing.
+const REMEMBERED: usize = 65_536;
 
 /// What has come of a candidate beside its champion.
 #[derive(Debug)]
@@ -37,14 +44,16 @@ struct Seen {
     slowness: MeanDifference,
     calls: [u64; 2],
     failed: [u64; 2],
+    /// Hashes of the ids that have failed.
+    failing: HashSet<u64>,
 }
 
 /// What a trial has shown so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
-    /// Calls of the champion and of the candidate.
+    /// Calls of one row of the champion and of the candidate.
     pub calls: (u64, u64),
-    /// Of those, failed.
+    /// Of those, failed; an id that fails again and again counts once.
     pub failed: (u64, u64),
     /// Anytime-valid p-value that the candidate fails no more often than the champion.
     pub errors_p: f64,
@@ -98,10 +107,10 @@ impl Trial {
         self.convicted.load(Relaxed)
     }
 
-    /// Takes in a call that `version` answered in `took`, or failed, and that was routed while the candidate's share of
-    /// traffic was `weight` (0 to 1). Says whether it is this call that convicts the candidate. Calls of others, and such
-    /// as were not routed by chance, are none of the trial's business and must not be handed in.
-    pub fn observe(&self, version: Version, weight: f64, took: Duration, answered: bool) -> bool {
+    /// Takes in a call for the one row `id` that `version` answered in `took`, or failed, and that was routed while the
+    /// candidate's share of traffic was `weight` (0 to 1). Says whether it is this call that convicts the candidate. Calls
+    /// that were not routed by chance are none of the trial's business and must not be handed in.
+    pub fn observe(&self, version: Version, weight: f64, id: &str, took: Duration, answered: bool) -> bool {
         let arm = if version == self.candidate {
             Arm::Candidate
         } else if version == self.champion {
@@ -110,6 +119,16 @@ impl Trial {
             return false;
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !answered {
+            let hash = XxHash3_64::oneshot(id.as_bytes());
+            let again = seen.failing.contains(&hash);
+            if !again && seen.failing.len() < REMEMBERED {
+                seen.failing.insert(hash);
+            }
+            if again {
+                return false;
+            }
+        }
         let Some(calls) = seen.calls.get_mut(arm as usize) else { return false };
         *calls += 1;
         if answered {
@@ -152,8 +171,9 @@ mod tests {
     #[test]
     fn a_candidate_that_always_fails_is_convicted_by_its_second_or_third_failure() {
         let trial = Trial::new(2, 1, ALPHA);
-        (0..20).for_each(|_| assert!(!trial.observe(1, 0.1, MS, true)));
-        let convicting: Vec<bool> = (0..5).map(|_| trial.observe(2, 0.1, MS, false)).collect();
+        (0..20).for_each(|at| assert!(!trial.observe(1, 0.1, &format!("good-{at}"), MS, true)));
+        let convicting: Vec<bool> =
+            (0..5).map(|at| trial.observe(2, 0.1, &format!("bad-{at}"), MS, false)).collect();
         assert_eq!(
             convicting.iter().filter(|convicts| **convicts).count(),
             1,
@@ -166,11 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_tries_the_same_again_and_again_convicts_nobody() {
+        let trial = Trial::new(2, 1, ALPHA);
+        assert!((0..1_000).all(|_| !trial.observe(2, 0.1, "poisoned", MS, false)));
+        assert_eq!((trial.finding().failed, trial.is_convicted()), ((0, 1), false));
+    }
+
+    #[test]
     fn what_fails_alike_is_not_convicted() {
         let trial = Trial::new(2, 1, ALPHA);
         for at in 0..10_000_u32 {
             let (version, failed) = (if at % 10 == 0 { 2 } else { 1 }, at % 7 == 0);
-            trial.observe(version, 0.1, MS, !failed);
+            trial.observe(version, 0.1, &at.to_string(), MS, !failed);
         }
         assert!(!trial.is_convicted(), "{:?}", trial.finding());
     }
@@ -182,7 +209,7 @@ mod tests {
         for at in 0..4_000_u32 {
             let jitter = Duration::from_micros(u64::from(at * 37 % 200));
             let version = 1 + at % 2;
-            trial.observe(version, 0.5, version * MS * 2 + jitter, true);
+            trial.observe(version, 0.5, "id", version * MS * 2 + jitter, true);
         }
         let slowdown = trial.finding().slowdown.unwrap();
         assert!(slowdown.lower > 1.7 && slowdown.upper < 2.1, "{slowdown:?}");
@@ -191,7 +218,7 @@ mod tests {
     #[test]
     fn strangers_do_not_count() {
         let trial = Trial::new(2, 1, ALPHA);
-        assert!(!trial.observe(3, 0.1, MS, false));
+        assert!(!trial.observe(3, 0.1, "id", MS, false));
         assert_eq!(trial.finding().calls, (0, 0));
     }
 }

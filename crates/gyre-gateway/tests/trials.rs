@@ -32,10 +32,11 @@ fn rollout(seed: u64, steps: &[(u32, u32)], failing: [f64; 2]) -> Option<u32> {
         for _ in 0..*length {
             requests += 1;
             // Ids as they come, routed as the gateway routes them.
-            let version = split.version_for(&format!("{:x}", chance.next()));
+            let id = format!("{:x}", chance.next());
+            let version = split.version_for(&id);
             let fails = chance.happens(failing[version as usize - 1]);
             let took = Duration::from_micros(50 + chance.next() % 50);
-            if trial.observe(version, f64::from(*share) / f64::from(WHOLE), took, !fails) {
+            if trial.observe(version, f64::from(*share) / f64::from(WHOLE), &id, took, !fails) {
                 return Some(requests);
             }
         }
