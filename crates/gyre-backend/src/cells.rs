@@ -2,72 +2,23 @@
 //!
 //! Both protocols send arrays that may be nested or flat; what is wanted is the values in their order. And Python writes
 //! `NaN` and `Infinity` into JSON, which knows neither: since one such value must not make the answers about other rows
-//! unreadable, [`without_nan`] makes them `null`, and `null` is read as NaN.
+//! unreadable, [`nulled`] makes them `null`, and `null` is read as NaN.
 
 use std::fmt;
-use std::sync::Arc;
 
+use gyre_wire::{Elements, NOT_FINITE, nulled};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
-/// Values of one type, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Cells {
-    Numbers(Vec<f64>),
-    Integers(Vec<i64>),
-    Truths(Vec<bool>),
-    Texts(Vec<Arc<str>>),
-}
-
-impl Cells {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Numbers(values) => values.len(),
-            Self::Integers(values) => values.len(),
-            Self::Truths(values) => values.len(),
-            Self::Texts(values) => values.len(),
-        }
+/// Adds a number; whole ones before it become numbers too.
+fn push_number(elements: &mut Elements, value: f64) -> Result<(), &'static str> {
+    if let Elements::Integers(values) = elements {
+        *elements = Elements::Numbers(values.iter().map(|&value| value as f64).collect());
     }
-
-    /// For messages.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Numbers(_) => "numbers",
-            Self::Integers(_) => "integers",
-            Self::Truths(_) => "booleans",
-            Self::Texts(_) => "texts",
-        }
+    match elements {
+        Elements::Numbers(values) => values.push(value),
+        _ => return Err("numbers among other values"),
     }
-
-    /// The values as numbers; none for texts.
-    pub(crate) fn numbers(&self) -> Option<Vec<f64>> {
-        match self {
-            Self::Numbers(values) => Some(values.clone()),
-            Self::Integers(values) => Some(values.iter().map(|&value| value as f64).collect()),
-            Self::Truths(values) => Some(values.iter().map(|&value| f64::from(u8::from(value))).collect()),
-            Self::Texts(_) => None,
-        }
-    }
-
-    /// The values as names of classes; whole numbers without a fraction.
-    pub(crate) fn classes(&self) -> Vec<Arc<str>> {
-        match self {
-            Self::Numbers(values) => values.iter().map(|value| value.to_string().into()).collect(),
-            Self::Integers(values) => values.iter().map(|value| value.to_string().into()).collect(),
-            Self::Truths(values) => values.iter().map(|value| value.to_string().into()).collect(),
-            Self::Texts(values) => values.clone(),
-        }
-    }
-
-    fn push_number(&mut self, value: f64) -> Result<(), &'static str> {
-        if let Self::Integers(values) = self {
-            *self = Self::Numbers(values.iter().map(|&value| value as f64).collect());
-        }
-        match self {
-            Self::Numbers(values) => values.push(value),
-            _ => return Err("numbers among other values"),
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// A tensor: a named output.
@@ -75,14 +26,14 @@ impl Cells {
 pub(crate) struct Tensor {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
-    pub(crate) cells: Cells,
+    pub(crate) cells: Elements,
 }
 
 /// Arrays, nested or flat, of values of one type, with the lengths of each level. `null` is NaN.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Flat {
     pub(crate) shape: Vec<usize>,
-    pub(crate) cells: Cells,
+    pub(crate) cells: Elements,
 }
 
 impl<'de> Deserialize<'de> for Flat {
@@ -91,7 +42,7 @@ impl<'de> Deserialize<'de> for Flat {
         Level { building: &mut building, depth: 0 }.deserialize(deserializer)?;
         Ok(Flat {
             shape: building.shape.into_iter().map(Option::unwrap_or_default).collect(),
-            cells: building.cells.unwrap_or(Cells::Numbers(Vec::new())),
+            cells: building.cells.unwrap_or(Elements::Numbers(Vec::new())),
         })
     }
 }
@@ -99,7 +50,7 @@ impl<'de> Deserialize<'de> for Flat {
 struct Building {
     /// The length of each level, once an array of it has ended.
     shape: Vec<Option<usize>>,
-    cells: Option<Cells>,
+    cells: Option<Elements>,
 }
 
 /// The value at a depth: an array of the next one, or a cell.
@@ -119,8 +70,8 @@ impl<'de> DeserializeSeed<'de> for Level<'_> {
 impl Level<'_> {
     fn cell<E: Error>(
         self,
-        empty: fn() -> Cells,
-        push: impl FnOnce(&mut Cells) -> Result<(), &'static str>,
+        empty: fn() -> Elements,
+        push: impl FnOnce(&mut Elements) -> Result<(), &'static str>,
     ) -> Result<(), E> {
         if self.depth == 0 || self.depth != self.building.shape.len() {
             return Err(E::custom("arrays of different depth"));
@@ -156,18 +107,18 @@ impl<'de> Visitor<'de> for Level<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.cell(|| Cells::Numbers(Vec::new()), |cells| cells.push_number(value))
+        self.cell(|| Elements::Numbers(Vec::new()), |cells| push_number(cells, value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
         self.cell(
-            || Cells::Integers(Vec::new()),
+            || Elements::Integers(Vec::new()),
             |cells| match cells {
-                Cells::Integers(values) => {
+                Elements::Integers(values) => {
                     values.push(value);
                     Ok(())
                 }
-                other => other.push_number(value as f64),
+                other => push_number(other, value as f64),
             },
         )
     }
@@ -185,9 +136,9 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
         self.cell(
-            || Cells::Truths(Vec::new()),
+            || Elements::Truths(Vec::new()),
             |cells| match cells {
-                Cells::Truths(values) => {
+                Elements::Truths(values) => {
                     values.push(value);
                     Ok(())
                 }
@@ -198,9 +149,9 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         self.cell(
-            || Cells::Texts(Vec::new()),
+            || Elements::Texts(Vec::new()),
             |cells| match cells {
-                Cells::Texts(values) => {
+                Elements::Texts(values) => {
                     values.push(value.into());
                     Ok(())
                 }
@@ -221,46 +172,12 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(
     }
     match serde_json::from_slice(bytes) {
         Err(error) if error.is_syntax() => {
-            let Some(without) = without_nan(bytes) else { return Err(error) };
+            let Some(without) = nulled(bytes, NOT_FINITE) else { return Err(error) };
             *repaired = without;
             serde_json::from_slice(repaired)
         }
         read => read,
     }
-}
-
-/// The same with `null` for `NaN`, `Infinity` and `-Infinity` outside of texts; none when there are none.
-fn without_nan(bytes: &[u8]) -> Option<Vec<u8>> {
-    const NAMES: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4);
-    let mut rest = bytes;
-    let mut text = false;
-    let mut found = false;
-    while let Some((&byte, after)) = rest.split_first() {
-        if text {
-            out.push(byte);
-            rest = after;
-            match byte {
-                b'"' => text = false,
-                b'\\' => {
-                    if let Some((&escaped, after)) = rest.split_first() {
-                        out.push(escaped);
-                        rest = after;
-                    }
-                }
-                _ => {}
-            }
-        } else if let Some(name) = NAMES.iter().find(|name| rest.starts_with(name)) {
-            out.extend_from_slice(b"null");
-            rest = rest.get(name.len()..).unwrap_or_default();
-            found = true;
-        } else {
-            text = byte == b'"';
-            out.push(byte);
-            rest = after;
-        }
-    }
-    found.then_some(out)
 }
 
 #[cfg(test)]
@@ -275,14 +192,14 @@ mod tests {
     #[test]
     fn nested_and_flat_arrays_give_the_same_values() {
         let nested = flat("[[1, 2], [3, 4]]").unwrap();
-        assert_eq!(nested, Flat { shape: vec![2, 2], cells: Cells::Integers(vec![1, 2, 3, 4]) });
+        assert_eq!(nested, Flat { shape: vec![2, 2], cells: Elements::Integers(vec![1, 2, 3, 4]) });
         let mixed = flat("[1, 2.5, null]").unwrap();
-        assert!(matches!(mixed.cells, Cells::Numbers(v) if v[..2] == [1.0, 2.5] && v[2].is_nan()));
-        assert_eq!(flat(r#"["a"]"#).unwrap().cells, Cells::Texts(vec!["a".into()]));
+        assert!(matches!(mixed.cells, Elements::Numbers(v) if v[..2] == [1.0, 2.5] && v[2].is_nan()));
+        assert_eq!(flat(r#"["a"]"#).unwrap().cells, Elements::Texts(vec!["a".into()]));
         assert_eq!(flat("[[], []]").unwrap().shape, [2, 0]);
         assert_eq!(
             flat("[18446744073709551615]").unwrap().cells,
-            Cells::Numbers(vec![18446744073709551615.0])
+            Elements::Numbers(vec![18446744073709551615.0])
         );
     }
 
@@ -307,7 +224,6 @@ mod tests {
         let json = br#"{"a\"NaN": "NaN \\", "b": [NaN, -Infinity, Infinity]}"#;
         let value: serde_json::Value = read(json, &mut repaired).unwrap();
         assert_eq!(value, serde_json::json!({"a\"NaN": "NaN \\", "b": [null, null, null]}));
-        assert!(without_nan(b"[1, 2").is_none());
     }
 
     proptest! {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gyre_runtime::{Column, Table};
+use gyre_wire::Elements;
 use serde::Deserialize;
 
-use crate::cells::{self, Cells, Flat, Tensor};
+use crate::cells::{self, Flat, Tensor};
 use crate::error::AnswerError;
 use crate::wire::{Outgoing, number};
 
@@ -121,7 +122,7 @@ fn joined(mut tensors: Vec<Tensor>, classes: &[String]) -> Vec<Tensor> {
     let shape = vec![rows, classes.len()];
     let names: Vec<Arc<str>> = classes.iter().map(|class| class.as_str().into()).collect();
     tensors.retain(|tensor| !names.iter().any(|name| **name == *tensor.name));
-    tensors.push(Tensor { name: "probabilities".into(), shape, cells: Cells::Numbers(cells) });
+    tensors.push(Tensor { name: "probabilities".into(), shape, cells: Elements::Numbers(cells) });
     tensors
 }
 
@@ -157,10 +158,10 @@ mod tests {
             &["a", "b"],
         );
         let frame = frame.unwrap();
-        assert_eq!(frame[0].cells, Cells::Texts(vec!["a".into(), "b".into()]));
+        assert_eq!(frame[0].cells, Elements::Texts(vec!["a".into(), "b".into()]));
         assert_eq!(
             (frame[1].shape.as_slice(), &frame[1].cells),
-            (&[2, 2][..], &Cells::Numbers(vec![0.75, 0.25, 0.0, 1.0]))
+            (&[2, 2][..], &Elements::Numbers(vec![0.75, 0.25, 0.0, 1.0]))
         );
         let dictionary = tensors(r#"{"predictions": {"y": [1.5, NaN]}}"#, &[]).unwrap();
         assert_eq!((dictionary[0].name.as_str(), dictionary[0].shape.as_slice()), ("y", &[2][..]));

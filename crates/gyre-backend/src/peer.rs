@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::dial::Dialer;
 use crate::error::{AnswerError, BackendError};
 use crate::pool::{Line, Pool};
-use crate::v2::HEADER_LENGTH;
 use crate::wire::Outgoing;
+use gyre_wire::HEADER_LENGTH;
 
 /// Headers that belong to one connection, not to what goes over it (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 8] = [

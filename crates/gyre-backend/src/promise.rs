@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use gyre_core::record::Signature;
 use gyre_runtime::Scores;
+use gyre_wire::Elements;
 
-use crate::cells::{Cells, Tensor};
+use crate::cells::Tensor;
 use crate::error::AnswerError;
 
 /// How far outside of 0 to 1 rounding may bring a probability.
@@ -62,7 +63,7 @@ impl Promise {
             })
         };
         if self.classes.is_empty() {
-            let numbers = || fitting(1).filter(|output| !matches!(output.cells, Cells::Texts(_)));
+            let numbers = || fitting(1).filter(|output| !matches!(output.cells, Elements::Texts(_)));
             let named = numbers().find(|output| output.name == self.output);
             let only = || numbers().next().filter(|_| numbers().nth(1).is_none());
             let values = named.or_else(only).and_then(|output| output.cells.numbers());
@@ -74,7 +75,7 @@ impl Promise {
         let probabilities = fitting(width)
             .filter(|output| output.shape.len() > 1 && width > 1)
             .find_map(|output| output.cells.numbers());
-        let labelling = |output: &&Tensor| !matches!(output.cells, Cells::Numbers(_));
+        let labelling = |output: &&Tensor| !matches!(output.cells, Elements::Numbers(_));
         let label = fitting(1).filter(labelling).find(|output| output.name == self.output);
         let label = label.or_else(|| fitting(1).find(labelling));
         let labels = label.map(|output| output.cells.classes());
@@ -92,7 +93,7 @@ impl Promise {
                         rows_of(None, second.iter().flat_map(|&value| [1.0 - value, value]).collect())
                     }
                     // Classes that the learner kept as floats.
-                    Some(numbers) => rows_of(Some(Cells::Numbers(numbers).classes()), Vec::new()),
+                    Some(numbers) => rows_of(Some(Elements::Numbers(numbers).classes()), Vec::new()),
                     None => Err(self.outputs(
                         outputs,
                         format!("a class a row, or {width} probabilities a row (shape [{rows}, {width}])"),
@@ -181,16 +182,16 @@ mod tests {
         Promise::new(&Signature { inputs: Vec::new(), output: "y".into(), classes })
     }
 
-    fn tensor(name: &str, shape: &[usize], cells: Cells) -> Tensor {
+    fn tensor(name: &str, shape: &[usize], cells: Elements) -> Tensor {
         Tensor { name: name.into(), shape: shape.to_vec(), cells }
     }
 
     fn numbers(name: &str, shape: &[usize], values: &[f64]) -> Tensor {
-        tensor(name, shape, Cells::Numbers(values.to_vec()))
+        tensor(name, shape, Elements::Numbers(values.to_vec()))
     }
 
     fn texts(name: &str, values: &[&str]) -> Tensor {
-        let cells = Cells::Texts(values.iter().map(|&value| value.into()).collect());
+        let cells = Elements::Texts(values.iter().map(|&value| value.into()).collect());
         tensor(name, &[values.len()], cells)
     }
 
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn integers_are_classes_and_probabilities_stay_within_bounds() {
         let digits = promise(&["0", "1", "2"]);
-        let labels = [tensor("y", &[2], Cells::Integers(vec![2, 0]))];
+        let labels = [tensor("y", &[2], Elements::Integers(vec![2, 0]))];
         let scores = digits.read(&labels, 2).unwrap().scores(0..2).unwrap();
         assert!(matches!(scores, Scores::Classification { labels, .. } if *labels[0] == *"2"));
         let floats = [numbers("y", &[1], &[2.0])];

@@ -4,21 +4,20 @@
 //! tensor of its own, or all as one matrix. Servers that say nothing get columns of shape `[rows, 1]`.
 
 mod binary;
-mod datatype;
+mod whole;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use gyre_core::record::{Field, Kind};
 use gyre_runtime::{Column, Table};
+use gyre_wire::{Datatype, Elements, HEADER_LENGTH};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::cells::{self, Cells, Flat, Tensor};
+use crate::cells::{self, Flat, Tensor};
 use crate::error::{AnswerError, BackendError};
 use crate::wire::{Outgoing, number};
-pub(crate) use binary::HEADER_LENGTH;
-pub(crate) use datatype::Datatype;
 
 /// The extension whose name in a server's metadata says that it takes and gives binary tensors.
 const BINARY: &str = "binary_tensor_data";
@@ -185,8 +184,7 @@ pub(crate) fn outputs(body: &[u8], header: Option<usize>) -> Result<Vec<Tensor>,
     let answer: Answer = cells::read(head, &mut repaired).map_err(|error| format(error.to_string()))?;
     let mut tensors = Vec::with_capacity(answer.outputs.len());
     for Output { name, datatype, shape, data, parameters } in answer.outputs {
-        let kind = Datatype::from_name(&datatype)
-            .ok_or_else(|| format(format!("output {name:?} has the datatype {datatype:?}, which is none")))?;
+        let kind = Datatype::named(&datatype).map_err(|error| format(format!("output {name:?}: {error}")))?;
         let cells = match (data, parameters.binary_data_size) {
             (Some(flat), _) => typed(flat.cells, kind).map_err(|found| {
                 format(format!("output {name:?} is declared {datatype}, but holds {found}"))
@@ -196,7 +194,7 @@ pub(crate) fn outputs(body: &[u8], header: Option<usize>) -> Result<Vec<Tensor>,
                     .split_at_checked(size)
                     .ok_or_else(|| format(format!("output {name:?} has fewer than its {size} bytes")))?;
                 tail = rest;
-                binary::read(bytes, kind)
+                gyre_wire::read(kind, bytes)
                     .map_err(|problem| format(format!("output {name:?} ({datatype}): {problem}")))?
             }
             (None, None) => return Err(format(format!("output {name:?} has no data"))),
@@ -207,27 +205,27 @@ pub(crate) fn outputs(body: &[u8], header: Option<usize>) -> Result<Vec<Tensor>,
 }
 
 /// JSON does not tell `1.0` from a probability of one, nor `1` from a class: the declared datatype does.
-fn typed(cells: Cells, datatype: Datatype) -> Result<Cells, &'static str> {
+fn typed(cells: Elements, datatype: Datatype) -> Result<Elements, &'static str> {
     match (cells, datatype) {
         (cells, _) if cells.len() == 0 => Ok(cells),
-        (Cells::Integers(values), kind) if kind.is_float() => {
-            Ok(Cells::Numbers(values.into_iter().map(|value| value as f64).collect()))
+        (Elements::Integers(values), kind) if kind.is_float() => {
+            Ok(Elements::Numbers(values.into_iter().map(|value| value as f64).collect()))
         }
-        (Cells::Numbers(values), kind) if kind.is_integer() => {
+        (Elements::Numbers(values), kind) if kind.is_integer() => {
             // What does not fit 64 bits is no class either; 2^53 bounds what a double holds exactly.
             let whole = |value: f64| {
                 (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i64)
             };
             let integers = values.iter().map(|&value| whole(value)).collect::<Option<Vec<_>>>();
-            Ok(integers.map_or(Cells::Numbers(values), Cells::Integers))
+            Ok(integers.map_or(Elements::Numbers(values), Elements::Integers))
         }
-        (cells @ Cells::Texts(_), Datatype::Bytes) => Ok(cells),
-        (cells @ Cells::Truths(_), Datatype::Bool) => Ok(cells),
-        (Cells::Integers(values), Datatype::Bool) if values.iter().all(|value| matches!(value, 0 | 1)) => {
-            Ok(Cells::Truths(values.into_iter().map(|value| value == 1).collect()))
+        (cells @ Elements::Texts(_), Datatype::Bytes) => Ok(cells),
+        (cells @ Elements::Truths(_), Datatype::Bool) => Ok(cells),
+        (Elements::Integers(values), Datatype::Bool) if values.iter().all(|value| matches!(value, 0 | 1)) => {
+            Ok(Elements::Truths(values.into_iter().map(|value| value == 1).collect()))
         }
-        (cells @ Cells::Integers(_), kind) if kind.is_integer() => Ok(cells),
-        (cells @ Cells::Numbers(_), kind) if kind.is_float() => Ok(cells),
+        (cells @ Elements::Integers(_), kind) if kind.is_integer() => Ok(cells),
+        (cells @ Elements::Numbers(_), kind) if kind.is_float() => Ok(cells),
         (cells, _) => Err(cells.kind()),
     }
 }
@@ -283,7 +281,7 @@ fn datatype(name: &str, input: Option<&TensorMetadata>, kind: Kind) -> Result<Da
             Kind::Text => Datatype::Bytes,
         });
     };
-    let datatype = Datatype::from_name(&input.datatype);
+    let datatype = Datatype::named(&input.datatype).ok();
     match (datatype, kind) {
         (Some(Datatype::Fp16 | Datatype::Bf16), _) => {
             Err(format!("input {name:?} takes {}, which cannot be sent; let it take FP32", input.datatype))
@@ -338,12 +336,12 @@ fn json(out: &mut String, datatype: Datatype, cell: Cell<'_>, place: Place<'_>) 
     match cell {
         Cell::Text(text) => out.push_str(&quoted(text)),
         Cell::Number(value) if datatype == Datatype::Fp32 => {
-            let single = datatype::single(value, place)?;
+            let single = whole::single(value, place)?;
             number(out, single.into(), Some(single));
         }
         Cell::Number(value) if datatype.is_float() => number(out, value, None),
         Cell::Number(value) => {
-            let whole = datatype::whole(value, datatype, place)?;
+            let whole = whole::whole(value, datatype, place)?;
             if datatype == Datatype::Bool {
                 out.push_str(if whole == 0 { "false" } else { "true" });
             } else {

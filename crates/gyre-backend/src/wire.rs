@@ -10,12 +10,14 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use gyre_wire::HEADER_LENGTH;
+
 use crate::cells::Tensor;
 use crate::error::{AnswerError, BackendError};
 use crate::mlflow;
 use crate::peer::{Peer, Reply};
 use crate::spec::Protocol;
-use crate::v2::{HEADER_LENGTH, V2, model_path};
+use crate::v2::{V2, model_path};
 
 /// The largest metadata that is read, in bytes.
 const METADATA: usize = 1 << 20;

@@ -15,7 +15,6 @@
 
 mod ask;
 mod binary;
-mod datatype;
 mod describe;
 pub(crate) mod grpc;
 mod reply;
@@ -37,6 +36,7 @@ use gyre_core::Version;
 use gyre_core::ids::nearest;
 use gyre_core::record::Signature;
 use gyre_gateway::{InferError, Status};
+use gyre_wire::HEADER_LENGTH;
 use serde_json::json;
 
 use crate::app::App;
@@ -186,7 +186,7 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
     let (json, raw) = match json {
         None => (&body[..], &[][..]),
         Some(length) => body.split_at_checked(length).ok_or_else(|| {
-            let told = format!("{} is {length}, and the body has {} bytes", binary::HEADER, body.len());
+            let told = format!("{} is {length}, and the body has {} bytes", HEADER_LENGTH, body.len());
             Refused::bad(told)
         })?,
     };
@@ -204,11 +204,11 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
 
 /// How many bytes of the body are JSON, when tensors stand behind it.
 fn binary_split(headers: &axum::http::HeaderMap) -> Result<Option<usize>, Refused> {
-    let Some(length) = headers.get(binary::HEADER) else { return Ok(None) };
+    let Some(length) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let parsed = length.to_str().ok().and_then(|length| length.parse().ok());
     parsed
         .map(Some)
-        .ok_or_else(|| Refused::bad(format!("the header {} is not a number of bytes", binary::HEADER)))
+        .ok_or_else(|| Refused::bad(format!("the header {} is not a number of bytes", HEADER_LENGTH)))
 }
 
 /// The signature that counts for a request: of the version that it names, otherwise of the champion.

@@ -9,19 +9,9 @@ import sys
 
 import numpy as np
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from serving_rows import FEATURES, passed
 
 ADDRESS = sys.argv[1]
-FEATURES = {
-    "shop": ("BYTES", np.array([["east"], ["west"]], dtype=object)),
-    "kind": ("BYTES", np.array([["b"], ["a"]], dtype=object)),
-    "price": ("FP64", np.array([[12.5], [8.0]])),
-    "weight": ("FP32", np.array([[-0.5], [1.0]], dtype=np.float32)),
-    "count": ("INT64", np.array([[4], [5]])),
-}
-
-
-def passed(name):
-    print(name, flush=True)
 
 
 async def kserve_checks():

@@ -9,20 +9,10 @@ import time
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from serving_rows import FEATURES, passed
 from tritonclient.utils import InferenceServerException
 
 ADDRESS = sys.argv[1]
-FEATURES = {
-    "shop": ("BYTES", np.array([["east"], ["west"]], dtype=object)),
-    "kind": ("BYTES", np.array([["b"], ["a"]], dtype=object)),
-    "price": ("FP64", np.array([[12.5], [8.0]])),
-    "weight": ("FP32", np.array([[-0.5], [1.0]], dtype=np.float32)),
-    "count": ("INT64", np.array([[4], [5]])),
-}
-
-
-def passed(name):
-    print(name, flush=True)
 
 
 def refused(call, *words):

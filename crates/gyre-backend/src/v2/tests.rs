@@ -113,13 +113,13 @@ fn a_fraction_is_no_integer() {
 fn answers_are_read_in_both_forms() {
     let json = br#"{"model_name": "m", "outputs": [{"name": "y", "shape": [2], "datatype": "FP32", "data": [1, NaN]}]}"#;
     let tensors = outputs(json, None).unwrap();
-    assert!(matches!(&tensors[0].cells, Cells::Numbers(v) if v[0] == 1.0 && v[1].is_nan()));
+    assert!(matches!(&tensors[0].cells, Elements::Numbers(v) if v[0] == 1.0 && v[1].is_nan()));
     let mut bytes = br#"{"outputs": [{"name": "l", "shape": [1], "datatype": "INT64", "parameters": {"binary_data_size": 8}}, {"name": "p", "shape": [1, 1], "datatype": "FP64", "data": [[0.5]]}]}"#.to_vec();
     let header = bytes.len();
     bytes.extend_from_slice(&7_i64.to_le_bytes());
     let tensors = outputs(&bytes, Some(header)).unwrap();
-    assert_eq!(tensors[0].cells, Cells::Integers(vec![7]));
-    assert_eq!(tensors[1].cells, Cells::Numbers(vec![0.5]));
+    assert_eq!(tensors[0].cells, Elements::Integers(vec![7]));
+    assert_eq!(tensors[1].cells, Elements::Numbers(vec![0.5]));
     for (body, header) in [
         (&b"{}"[..], None),
         (b"[1]", Some(9)),

@@ -18,16 +18,17 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use gyre_core::Version;
+use gyre_wire::Datatype;
 use tonic::server::Grpc;
 use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::ask::{AskError, Parts, Wanted};
-use super::datatype::Datatype;
 use super::tensor::{Tensor, TensorError, Values};
 use super::{EXTENSIONS, Refused, Target, binary, describe, reply, repository, signature_of, statistics};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::payload;
 use crate::routes::{Need, Routes};
 use messages::{
     ChangeRequest, Choice, ConfigPort, ConfigResponse, Contents, Empty, IndexRequest, IndexResponse,
@@ -35,6 +36,9 @@ use messages::{
     ModelStatistics, Parameter, Ready, ServerMetadata, Stat, StatisticsResponse, StreamResponse,
     TensorMetadata,
 };
+
+/// Bytes in front of a message, with its length.
+const PREFIX: usize = 5;
 
 /// Where the methods of the service lie.
 pub(crate) const SERVICE: &str = "/inference.GRPCInferenceService/";
@@ -70,6 +74,8 @@ pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
         StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
         status if status.is_server_error() => Code::Internal,
         _ => Code::InvalidArgument,
     };
@@ -97,13 +103,19 @@ fn invalid(error: impl ToString) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-/// Answers one message with one.
+/// Answers one message with one. The message is read as every other body is: within a limit of bytes and of time.
 async fn unary<M, N, F>(request: Request<Body>, answer: impl FnOnce(M) -> F) -> Response
 where
     M: prost::Message + Default + 'static,
     N: prost::Message + Default + 'static,
     F: Future<Output = Result<N, Status>>,
 {
+    let (head, body) = request.into_parts();
+    let body = match payload::whole(Request::new(body), super::LIMIT + PREFIX).await {
+        Ok(body) => body,
+        Err(error) => return refuse(error.status(), &error.to_string()),
+    };
+    let request = Request::from_parts(head, Body::from(body));
     let mut answer = Some(answer);
     let service = tower::service_fn(move |request: tonic::Request<M>| {
         let answer = answer.take();
@@ -355,7 +367,7 @@ fn tensor(input: messages::Tensor, raw: Option<bytes::Bytes>) -> Result<Tensor<'
                 "it has contents, and there are raw_input_contents too; send either".to_owned(),
             ));
         }
-        (None, Some(raw)) => binary::values(datatype, &raw),
+        (None, Some(raw)) => gyre_wire::read(datatype, &raw).map(Values::of),
         (contents, None) => elements(datatype, contents.unwrap_or_default()),
     };
     let values = values.map_err(problem)?;

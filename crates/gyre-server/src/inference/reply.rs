@@ -6,12 +6,12 @@ use axum::response::Response;
 use gyre_core::Value;
 use gyre_core::record::{Route, Signature};
 use gyre_gateway::Answer;
+use gyre_wire::{Datatype, HEADER_LENGTH};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::ask::Wanted;
 use super::binary;
-use super::datatype::Datatype;
 
 /// The output that holds a classifier's probabilities.
 pub(super) const PROBABILITIES: &str = "probabilities";
@@ -150,7 +150,7 @@ pub(super) fn render(
     let kind = if raw.is_empty() { "application/json" } else { "application/octet-stream" };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if !raw.is_empty() {
-        headers.insert(binary::HEADER, HeaderValue::from(json));
+        headers.insert(HEADER_LENGTH, HeaderValue::from(json));
     }
     name_who(headers, &version, answers);
     Ok(response)

@@ -9,7 +9,6 @@
 
 mod frame;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,9 +16,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use gyre_core::Value;
 use gyre_core::record::Signature;
 use gyre_gateway::{Answer, InferError};
+use gyre_wire::{MISSING, nulled};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -102,7 +103,9 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     };
     let frame = match format {
         Format::Json => {
-            let asked: frame::Invocation = payload::json(&without_nan(&body)).map_err(Refused::from)?;
+            // Python writes a bare NaN for a missing number.
+            let body = nulled(&body, MISSING).map_or(body, Bytes::from);
+            let asked: frame::Invocation = payload::json(&body).map_err(Refused::from)?;
             asked.into_frame(&signature)
         }
         Format::Csv => Frame::from_csv(&body, &signature),
@@ -121,33 +124,6 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
         response.headers_mut().insert("gyre-request-id", id);
     }
     Ok(response)
-}
-
-/// The JSON with `null` for each bare `NaN`: Python writes those for missing numbers, and JSON does not have them.
-fn without_nan(body: &[u8]) -> Cow<'_, [u8]> {
-    const NAN: &[u8] = b"NaN";
-    let mut found = Vec::new();
-    let (mut in_text, mut at) = (false, 0);
-    while let Some(rest) = body.get(at..).filter(|rest| !rest.is_empty()) {
-        match rest[0] {
-            b'\\' if in_text => at += 1,
-            b'"' => in_text = !in_text,
-            b'N' if !in_text && rest.starts_with(NAN) => found.push(at),
-            _ => {}
-        }
-        at += 1;
-    }
-    if found.is_empty() {
-        return Cow::Borrowed(body);
-    }
-    let (mut kept, mut from) = (Vec::with_capacity(body.len() + found.len()), 0);
-    for at in found {
-        kept.extend_from_slice(body.get(from..at).unwrap_or_default());
-        kept.extend_from_slice(b"null");
-        from = at + NAN.len();
-    }
-    kept.extend_from_slice(body.get(from..).unwrap_or_default());
-    Cow::Owned(kept)
 }
 
 fn refused(error: InferError) -> MlflowError {
@@ -196,18 +172,5 @@ impl Format {
                 Err(MlflowError::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, &told))
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_no_text_is_replaced() {
-        let written = br#"{"NaN": [NaN, "NaN\\", -1, "\"NaN", NaN]}"#;
-        let read = br#"{"NaN": [null, "NaN\\", -1, "\"NaN", null]}"#;
-        assert_eq!(&without_nan(written)[..], &read[..]);
-        assert!(matches!(without_nan(b"[1, null]"), Cow::Borrowed(_)));
     }
 }

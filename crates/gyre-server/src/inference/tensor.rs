@@ -10,7 +10,7 @@ use std::sync::Arc;
 use gyre_core::record::{Field, Signature};
 use gyre_gateway::{Column, Input};
 
-use super::datatype::{Datatype, UnknownDatatype};
+use gyre_wire::{Datatype, Elements, UnknownDatatype};
 
 /// An input tensor whose values are what its datatype says.
 #[derive(Debug)]
@@ -38,6 +38,16 @@ impl Values {
         let missing = numbers.iter().enumerate().filter(|(_, number)| number.is_nan());
         let nulls = missing.map(|(at, _)| at).collect();
         Self::Numbers(numbers, nulls)
+    }
+
+    /// Elements that came in binary.
+    pub(super) fn of(elements: Elements) -> Self {
+        match elements {
+            Elements::Texts(texts) => Self::Texts(texts.into_iter().map(Some).collect()),
+            Elements::Numbers(numbers) => Self::numbers(numbers),
+            // Beyond 2^53 it is rounded here, and refused when it is held against its datatype.
+            whole => Self::Numbers(whole.numbers().unwrap_or_default(), Vec::new()),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

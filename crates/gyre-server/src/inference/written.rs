@@ -2,15 +2,15 @@
 //!
 //! The datatype may stand before or after the data, so the data is read by what it holds, in one pass, and held against
 //! datatype and shape afterwards. Rows may be nested (`[[1, 2], [3, 4]]`) or flat (`[1, 2, 3, 4]`); `null` is a missing
-//! value. Instead of data a tensor may say how many bytes after the JSON are its own ([`super::binary`]).
+//! value. Instead of data a tensor may say how many bytes after the JSON are its own ([`gyre_wire`]).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use gyre_wire::Datatype;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
-use super::datatype::Datatype;
 use super::tensor::{Tensor, TensorError, Values};
 
 /// How deep arrays may be nested: a table has rows and columns.
@@ -58,7 +58,7 @@ impl<'a> Written<'a> {
                 let bytes = take(size).ok_or_else(|| {
                     raw(format!("binary_data_size is {size}, and fewer bytes are left in the body"))
                 })?;
-                super::binary::values(datatype, bytes).map_err(raw)?
+                Values::of(gyre_wire::read(datatype, bytes).map_err(raw)?)
             }
             (None, None) => {
                 return Err(raw("it has neither `data` nor `parameters.binary_data_size`".to_owned()));

@@ -3,7 +3,7 @@
 //! pandas does not know beforehand what a column holds; the signature does. So cells are kept as they are written until
 //! the signature says which feature each column is, and what is wrong is told with the row and the column.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// Rows in a request, as in the other protocol.
 const MOST_ROWS: usize = 20_000;
+
+/// Cells of rows that are written by name: a value that a row does not have takes room all the same.
+const MOST_CELLS: usize = 4_000_000;
 
 /// The body of `POST /invocations`: one of the four, and what a model may be told besides.
 #[derive(Debug, Deserialize)]
@@ -128,6 +131,10 @@ pub(super) enum FrameError {
     NotText { row: usize, column: String, found: f64 },
     #[error("row {row}: the id in column `{column}` is missing")]
     Id { row: usize, column: String },
+    #[error(
+        "{rows} rows with {columns} different columns between them; send rows that have the same columns"
+    )]
+    Cells { rows: usize, columns: usize },
     #[error("{0} rows; send at most {MOST_ROWS} in one request, so that the others need not wait for it")]
     Rows(usize),
     #[error("the CSV cannot be read: {0}")]
@@ -187,9 +194,16 @@ impl Frame {
     /// A value that a row does not have is missing, as pandas has it.
     fn of_records(records: Vec<Record>) -> Result<Self, FrameError> {
         let rows = records.len();
+        if rows > MOST_ROWS {
+            return Err(FrameError::Rows(rows));
+        }
         let mut columns: HashMap<String, Vec<Cell>> = HashMap::new();
         for (row, record) in records.into_iter().enumerate() {
             for (name, cell) in record {
+                // Before there is room for it: each new column takes room for all rows.
+                if !columns.contains_key(&name) && (columns.len() + 1).saturating_mul(rows) > MOST_CELLS {
+                    return Err(FrameError::Cells { rows, columns: columns.len() + 1 });
+                }
                 let column = columns.entry(name).or_default();
                 column.resize(row, Cell::Nothing);
                 column.push(cell);
@@ -257,7 +271,11 @@ impl Frame {
             return Err(FrameError::Rows(rows));
         }
         let (mut ids, mut inputs) = (None, Vec::with_capacity(columns.len()));
-        for (at, (name, cells)) in columns.into_iter().enumerate() {
+        let mut names = HashSet::with_capacity(columns.len());
+        for (name, cells) in columns {
+            if !names.insert(name.clone()) {
+                return Err(FrameError::Twice(name));
+            }
             let kind = kind(signature, &name);
             if ids.is_none() && kind.is_none() && Some(name.as_str()) == key {
                 ids = Some(into_ids(&name, cells)?);
@@ -266,9 +284,6 @@ impl Frame {
             let first = |cell: &Cell| matches!(cell, Cell::Text(_));
             let kind =
                 kind.unwrap_or_else(|| if cells.iter().any(first) { Kind::Text } else { Kind::Number });
-            if inputs.iter().take(at).any(|input: &Input| *input.name == *name) {
-                return Err(FrameError::Twice(name));
-            }
             inputs.push(into_input(name, kind, cells)?);
         }
         let ids = ids.unwrap_or_else(|| match rows {
@@ -419,6 +434,9 @@ mod tests {
             let told = json(text).unwrap_err();
             assert!(told.contains(expected), "{text}: {told}");
         }
+        let rows: Vec<String> = (0..3_000).map(|row| format!(r#"{{"c{row}": 1}}"#)).collect();
+        let told = json(&format!(r#"{{"instances": [{}]}}"#, rows.join(","))).unwrap_err();
+        assert!(told.contains("rows that have the same columns"), "{told}");
         let csv = |body: &[u8]| request(Frame::from_csv(body, &signature())).unwrap_err();
         assert!(csv(b"miles,carrier\ninf,UA\n").contains("inf is text"));
         assert!(csv(b"miles,carrier\n1\n").contains("cannot be read"));
