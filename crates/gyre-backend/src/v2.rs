@@ -207,7 +207,7 @@ pub(crate) fn outputs(body: &[u8], header: Option<usize>) -> Result<Vec<Tensor>,
 /// JSON does not tell `1.0` from a probability of one, nor `1` from a class: the declared datatype does.
 fn typed(cells: Elements, datatype: Datatype) -> Result<Elements, &'static str> {
     match (cells, datatype) {
-        (cells, _) if cells.len() == 0 => Ok(cells),
+        (cells, _) if cells.is_empty() => Ok(cells),
         (Elements::Integers(values), kind) if kind.is_float() => {
             Ok(Elements::Numbers(values.into_iter().map(|value| value as f64).collect()))
         }
