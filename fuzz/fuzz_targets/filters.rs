@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
         let _ = filter::parse(text, vocabulary);
         let _ = filter::parse_order(text, vocabulary);
     }
-    for entity in [Entity::Model, Entity::Version] {
+    for entity in [Entity::Models, Entity::Versions] {
         let _ = gyre_registry::filter::parse(entity, text);
     }
     let _ = gyre_traces::filter::parse(text);

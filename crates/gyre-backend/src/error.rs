@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// Why rows were not predicted, or a request was not passed on.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// The rows are not what the model takes. Asking again would not help.

@@ -101,6 +101,23 @@ impl fmt::Display for Failure {
     }
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Ready => f.write_str("ready"),
+            Self::Idle => f.write_str("idle"),
+            Self::Restarting { reason, .. } => write!(f, "restarting: {reason}"),
+            Self::CrashLoop { reason, failures, .. } => {
+                write!(f, "failed {failures} times in a row: {reason}")
+            }
+            Self::Unreachable { reason } => write!(f, "unreachable: {reason}"),
+            Self::Draining => f.write_str("draining"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
 /// What a backend is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {

@@ -6,6 +6,7 @@
 
 mod access;
 mod registry;
+mod rollout;
 mod tracking;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::expr::GateResult;
 use crate::record::Signature;
+use crate::runtime::Runtime;
 use crate::spec::Window;
 use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use registry::{RegistryChange, Text};
+pub use rollout::RolloutPlan;
 pub use tracking::TrackingChange;
 
 /// A fact with its place in the journal.
@@ -158,6 +161,21 @@ pub enum Fact {
         champion: Option<Version>,
         /// The shares of traffic to walk through, in hundredths of a percent.
         steps: Vec<u32>,
+        /// How it is walked and judged; none in entries of before plans were kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<RolloutPlan>,
+    },
+    /// A person asked for a version to be rolled out.
+    RolloutAsked {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// How; as the model's policy says, when there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<RolloutPlan>,
+        /// Why.
+        reason: String,
     },
     /// What a rollout's step showed.
     StepObserved {
@@ -332,16 +350,25 @@ pub struct ModelVersion {
     pub model: ModelName,
     /// Its number.
     pub version: Version,
-    /// The run that made it.
-    pub run: String,
-    /// SHA-256 of the model file.
+    /// The run that made it; none for a version that was made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// SHA-256 of the model file, or of the description of where the model runs.
     pub artifact: Digest,
-    /// The data version it was trained on.
-    pub data: Digest,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Runtime::is_native")]
+    pub runtime: Runtime,
+    /// Where it was taken from, in the words of whoever registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The data version it was trained on; none when that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Digest>,
     /// What it takes and gives.
     pub signature: Signature,
-    /// SHA-256 of the reference profile.
-    pub profile: Digest,
+    /// SHA-256 of the reference profile; none when there are no rows to make one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Digest>,
     /// The metric on rows withheld from training, by name.
     pub holdout: Numbers,
     /// The window of event time it was trained on.
@@ -495,6 +522,7 @@ impl Fact {
             | Self::VersionsCompared { model, .. }
             | Self::DecisionTaken { model, .. }
             | Self::RolloutStarted { model, .. }
+            | Self::RolloutAsked { model, .. }
             | Self::StepObserved { model, .. }
             | Self::TrafficShifted { model, .. }
             | Self::Promoted { model, .. }
@@ -524,6 +552,7 @@ impl Fact {
             Self::VersionsCompared { .. } => "versions_compared",
             Self::DecisionTaken { .. } => "decision_taken",
             Self::RolloutStarted { .. } => "rollout_started",
+            Self::RolloutAsked { .. } => "rollout_asked",
             Self::StepObserved { .. } => "step_observed",
             Self::TrafficShifted { .. } => "traffic_shifted",
             Self::Promoted { .. } => "promoted",

@@ -14,6 +14,7 @@ pub mod fact;
 pub mod ids;
 pub mod merkle;
 pub mod record;
+pub mod runtime;
 pub mod spec;
 pub mod time;
 

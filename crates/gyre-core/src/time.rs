@@ -68,6 +68,11 @@ impl Span {
         Self(days.saturating_mul(86_400_000))
     }
 
+    /// A span of whole minutes.
+    pub const fn minutes(minutes: i64) -> Self {
+        Self(minutes.saturating_mul(60_000))
+    }
+
     /// A span of whole hours.
     pub const fn hours(hours: i64) -> Self {
         Self(hours.saturating_mul(3_600_000))

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gyre_backend::BackendError;
 use gyre_core::record::Kind;
 use gyre_core::{ModelName, Version};
 use gyre_runtime::{ScoreError, SignatureError};
@@ -19,6 +20,10 @@ pub enum Status {
     Unavailable,
     /// The model failed (HTTP 500).
     Failed,
+    /// Too much is asked at once; later it will do (HTTP 429).
+    Busy,
+    /// There was no answer in time (HTTP 504).
+    Late,
 }
 
 /// Why a request was not answered.
@@ -65,9 +70,28 @@ pub enum InferError {
         /// How.
         error: ScoreError,
     },
+    /// A model that runs outside our process did not answer.
+    #[error("{model} (version {version}): {error}")]
+    Elsewhere {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Why not.
+        error: BackendError,
+    },
 }
 
 impl InferError {
+    /// Whether it speaks against the version, rather than against the request or its moment.
+    pub fn blames_the_model(&self) -> bool {
+        match self {
+            Self::Model { .. } => true,
+            Self::Elsewhere { error, .. } => blames_the_model(error),
+            _ => false,
+        }
+    }
+
     /// Whose fault it is.
     pub fn status(&self) -> Status {
         match self {
@@ -75,8 +99,27 @@ impl InferError {
             Self::NoTraffic(_) => Status::Unavailable,
             Self::Refused { .. } => Status::BadRequest,
             Self::Model { .. } => Status::Failed,
+            Self::Elsewhere { error, .. } => match error {
+                BackendError::Input(_) => Status::BadRequest,
+                BackendError::Refused { status: 400 | 422, .. } => Status::BadRequest,
+                BackendError::Overloaded { .. } => Status::Busy,
+                BackendError::Deadline { .. } => Status::Late,
+                BackendError::Unavailable { .. } | BackendError::Stopped => Status::Unavailable,
+                _ => Status::Failed,
+            },
         }
     }
+}
+
+/// A model that is too slow, gone or wrong is to blame; rows that it refuses and a queue that is full are not its fault.
+pub(crate) fn blames_the_model(error: &BackendError) -> bool {
+    !matches!(
+        error,
+        BackendError::Input(_)
+            | BackendError::Refused { status: 400 | 422, .. }
+            | BackendError::Overloaded { .. }
+            | BackendError::Stopped
+    )
 }
 
 /// What is wrong with a request.
@@ -193,6 +236,16 @@ pub enum LoadError {
         version: Version,
         /// How.
         error: ScoreError,
+    },
+    /// Its process does not come up, or its URL cannot be reached.
+    #[error("version {version} of {model} does not answer: {error}")]
+    Elsewhere {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Why not.
+        error: BackendError,
     },
     /// The version is loaded already, from other bytes.
     #[error(

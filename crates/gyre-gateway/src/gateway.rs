@@ -3,29 +3,32 @@
 //! The table is immutable and swapped as a whole: a request takes the table as it is, and finishes with it, while a
 //! change prepares the next one. What a change drops is freed when the last request that uses it is done.
 
+mod deployment;
 mod loaded;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use gyre_backend::Instant as Deadline;
 use gyre_core::ids::nearest;
 use gyre_core::record::{Label, Route, Signature};
 use gyre_core::time::Period;
-use gyre_core::{ModelName, Version};
-use gyre_runtime::Column;
+use gyre_core::{Digest, ModelName, Version};
 use gyre_store::Store;
 
-use crate::error::{InferError, LoadError, LogError, Refusal, TrafficError};
+use crate::engine::Remote;
+use crate::error::{InferError, LoadError, LogError, TrafficError};
 use crate::evidence::Evidence;
 use crate::log::{Found, InferenceLog, LogOptions, LogPosition, Scan};
 use crate::request::{Answer, Request};
-use crate::routing::{Split, WHOLE};
-use crate::shadow::{Shadow, ShadowFinding};
+use crate::routing::WHOLE;
+use crate::shadow::ShadowFinding;
 use crate::totals::Totals;
 use crate::trial::{ALPHA, Finding, Trial};
+use deployment::{Deployment, Group, on_trial};
 use loaded::{Loaded, Scored};
 
 /// Serves predictions of all models of a project.
@@ -36,20 +39,10 @@ pub struct Gateway {
     log: InferenceLog,
 }
 
-type Table = HashMap<Arc<str>, Arc<Deployment>>;
+/// How long a model may take, when nobody says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One model: its versions and how traffic is split between them.
-#[derive(Clone)]
-struct Deployment {
-    model: ModelName,
-    versions: BTreeMap<Version, Arc<Loaded>>,
-    traffic: Option<Traffic>,
-    split: Option<Split>,
-    /// While one candidate takes a part of the traffic.
-    trial: Option<Arc<Trial>>,
-    /// From when on one candidate has had a share of nothing, for as long as it is a candidate.
-    shadow: Option<Arc<Shadow>>,
-}
+type Table = HashMap<Arc<str>, Arc<Deployment>>;
 
 /// Who takes how much traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +51,6 @@ pub struct Traffic {
     pub weights: Vec<(Version, u32)>,
     /// The version in charge.
     pub champion: Version,
-}
-
-/// The rows of a request that one version answers.
-struct Group<'a> {
-    loaded: &'a Arc<Loaded>,
-    route: Route,
-    /// None: all of them.
-    rows: Option<Vec<usize>>,
 }
 
 impl Gateway {
@@ -97,20 +82,31 @@ impl Gateway {
         signature: Signature,
         artifact: &[u8],
     ) -> Result<(), LoadError> {
-        let loaded = Loaded::prepare(model, version, signature, artifact)?;
+        self.put(Loaded::prepare(model, version, signature, artifact)?)
+    }
+
+    /// Has a version answered by a process or URL; `artifact` is the digest of the description of where. Whoever gives it
+    /// traffic has waited until it answers ([`Remote::wait`]).
+    ///
+    /// # Errors
+    /// As [`Gateway::load`].
+    pub fn load_remote(
+        &self,
+        model: &ModelName,
+        version: Version,
+        artifact: Digest,
+        remote: Remote,
+    ) -> Result<(), LoadError> {
+        self.put(Loaded::elsewhere(model, version, artifact, remote))
+    }
+
+    fn put(&self, loaded: Loaded<()>) -> Result<(), LoadError> {
+        let (model, version) = (&loaded.model.clone(), loaded.version);
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let log = self.log.of(model)?;
-        let mut next = self.deployment(model.as_str()).map_or_else(
-            || Deployment {
-                model: model.clone(),
-                versions: BTreeMap::new(),
-                traffic: None,
-                split: None,
-                trial: None,
-                shadow: None,
-            },
-            |deployment| Deployment::clone(&deployment),
-        );
+        let mut next = self
+            .deployment(model.as_str())
+            .map_or_else(|| Deployment::new(model.clone()), |deployment| Deployment::clone(&deployment));
         match next.versions.get(&version) {
             Some(there) if there.same_as(&loaded) => return Ok(()),
             Some(_) => return Err(LoadError::Changed { model: model.clone(), version }),
@@ -196,6 +192,13 @@ impl Gateway {
         Some(trial.finding())
     }
 
+    /// The candidate that its trial has convicted, with the champion and what was shown; none when there is none.
+    pub fn convicted(&self, model: &ModelName) -> Option<(Version, Version, Finding)> {
+        let deployment = self.deployment(model.as_str())?;
+        let trial = deployment.trial.as_ref().filter(|trial| trial.is_convicted())?;
+        Some((trial.candidate(), deployment.traffic.as_ref()?.champion, trial.finding()))
+    }
+
     /// Forgets a version that takes no traffic. Its memory is freed when the last request that uses it is done.
     ///
     /// # Errors
@@ -226,22 +229,35 @@ impl Gateway {
         found
     }
 
-    /// Predicts every row of `request` by the version that its id is routed to, or by `pinned`, and logs the
-    /// predictions beside. Answers are in the order of the rows. When any row fails, nothing is answered or logged.
+    /// [`Gateway::ask`] for whoever may wait on its own thread, with the time that is given when none is.
     ///
     /// # Errors
-    /// [`InferError`]; its [`status`](InferError::status) says whose fault it is.
+    /// As [`Gateway::ask`].
     pub fn infer(
         &self,
         model: &str,
         pinned: Option<Version>,
         request: Request,
     ) -> Result<Vec<Answer>, InferError> {
-        let table = self.table.load();
-        let deployment = table.get(model).ok_or_else(|| InferError::UnknownModel {
-            model: model.to_owned(),
-            nearest: nearest(model, table.keys().map(|name| &**name)).map(str::to_owned),
-        })?;
+        pollster::block_on(self.ask(model, pinned, request, Deadline::now() + PATIENCE))
+    }
+
+    /// Predicts every row of `request` by the version that its id is routed to, or by `pinned`, and logs the
+    /// predictions beside. Answers are in the order of the rows. When any row fails, nothing is answered or logged.
+    ///
+    /// A native model is asked at once, on this thread; one that lives elsewhere is awaited, until `deadline`.
+    ///
+    /// # Errors
+    /// [`InferError`]; its [`status`](InferError::status) says whose fault it is.
+    pub async fn ask(
+        &self,
+        model: &str,
+        pinned: Option<Version>,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Vec<Answer>, InferError> {
+        let Some(deployment) = self.deployment(model) else { return Err(self.unknown(model)) };
+        let deployment = &*deployment;
         let groups = deployment.groups(pinned, &request.ids)?;
         let refused = |loaded: &Loaded, refusal| InferError::Refused {
             model: deployment.model.clone(),
@@ -266,7 +282,7 @@ impl Gateway {
             let shadow = deployment.shadow.as_ref().filter(|_| group.route != Route::Pinned);
             let shadow = shadow.filter(|_| deployment.trial.is_none());
             let copy = shadow.map(|shadow| (shadow, request.clone()));
-            let scored = group.loaded.score_all(group.route, request, places);
+            let scored = group.loaded.score_all(group.route, request, places, deadline).await;
             if let Some((id, started)) = tried {
                 self.try_out(deployment, group, &id, started, &scored);
             }
@@ -282,7 +298,7 @@ impl Gateway {
         let mut to_log: Vec<(&Loaded, Scored)> = Vec::with_capacity(groups.len());
         for (group, places) in groups.iter().zip(&bound) {
             let rows = group.rows.as_deref().unwrap_or_default();
-            let scored = group.loaded.score_rows(group.route, &request, places, rows)?;
+            let scored = group.loaded.score_rows(group.route, &request, places, rows, deadline).await?;
             for (row, answer) in rows.iter().zip(scored.answers()) {
                 if let Some(place) = answers.get_mut(*row) {
                     *place = Some(answer);
@@ -292,6 +308,12 @@ impl Gateway {
         }
         to_log.into_iter().for_each(|(loaded, scored)| loaded.submit(scored));
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn unknown(&self, model: &str) -> InferError {
+        let table = self.table.load();
+        let nearest = nearest(model, table.keys().map(|name| &**name)).map(str::to_owned);
+        InferError::UnknownModel { model: model.to_owned(), nearest }
     }
 
     /// What a candidate has shown in the shadow of the champion; none when it was never there in this rollout.
@@ -314,7 +336,7 @@ impl Gateway {
         // A request that was refused says nothing about the version.
         let answered = match scored {
             Ok(_) => true,
-            Err(InferError::Model { .. }) => false,
+            Err(error) if error.blames_the_model() => false,
             Err(_) => return,
         };
         if group.route == Route::Pinned {
@@ -369,6 +391,11 @@ impl Gateway {
         self.deployment(model)?.traffic.clone()
     }
 
+    /// The process or URL that answers for a loaded version; none for a native model.
+    pub fn remote(&self, model: &str, version: Version) -> Option<Remote> {
+        self.deployment(model)?.versions.get(&version)?.remote().cloned()
+    }
+
     /// The inference log.
     pub fn log(&self) -> &InferenceLog {
         &self.log
@@ -415,105 +442,5 @@ impl Gateway {
         let mut table = Table::clone(&self.table.load());
         table.insert(next.model.as_str().into(), Arc::new(next));
         self.table.store(Arc::new(table));
-    }
-}
-
-/// The one version beside the champion that has a share; none when there are several, or none.
-fn on_trial(weights: &[(Version, u32)], champion: Version) -> Option<Version> {
-    let mut candidates = weights.iter().filter(|(version, share)| *version != champion && *share > 0);
-    match (candidates.next(), candidates.next()) {
-        (Some((candidate, _)), None) => Some(*candidate),
-        _ => None,
-    }
-}
-
-impl Deployment {
-    /// The shadow that goes with these shares: one that is there while its candidate is one, a new one where a candidate
-    /// has a share of nothing.
-    fn shadowed(
-        &self,
-        weights: &[(Version, u32)],
-        champion: Version,
-    ) -> std::io::Result<Option<Arc<Shadow>>> {
-        let mut candidates = weights.iter().filter(|(version, _)| *version != champion);
-        let (Some((candidate, share)), None) = (candidates.next(), candidates.next()) else {
-            return Ok(None);
-        };
-        if let Some(there) = self.shadow.as_ref().filter(|there| there.is_of(*candidate, champion)) {
-            return Ok(Some(Arc::clone(there)));
-        }
-        let Some(loaded) = self.versions.get(candidate).filter(|_| *share == 0) else { return Ok(None) };
-        let loaded = Arc::clone(loaded);
-        let asked = move |request: Request| {
-            let places =
-                request.bind(&loaded.signature, |_| true).inspect_err(|_| loaded.failed(&request)).ok()?;
-            Some(loaded.score_all(Route::Candidate, request, &places).ok()?.answers().collect())
-        };
-        Shadow::start(*candidate, champion, Box::new(asked)).map(|shadow| Some(Arc::new(shadow)))
-    }
-
-    /// Sends all requests by these shares.
-    fn direct(&mut self, weights: &[(Version, u32)], champion: Version) {
-        self.split = Some(Split::new(self.model.as_str(), weights, champion));
-        self.traffic = Some(Traffic { weights: weights.to_vec(), champion });
-    }
-
-    fn loaded(&self, version: Version) -> Result<&Arc<Loaded>, InferError> {
-        self.versions.get(&version).ok_or_else(|| InferError::UnknownVersion {
-            model: self.model.clone(),
-            version,
-            loaded: self.versions.keys().copied().collect(),
-        })
-    }
-
-    /// Whether some loaded version has a feature of that name.
-    fn knows(&self, feature: &str) -> bool {
-        self.versions.values().any(|loaded| loaded.signature.inputs.iter().any(|field| field.name == feature))
-    }
-
-    fn no_rows(&self) -> InferError {
-        let version = self.split.as_ref().map_or(0, Split::champion);
-        InferError::Refused { model: self.model.clone(), version, refusal: Refusal::Empty }
-    }
-
-    /// Which version answers which rows.
-    fn groups(&self, pinned: Option<Version>, ids: &[Arc<str>]) -> Result<Vec<Group<'_>>, InferError> {
-        if let Some(version) = pinned {
-            return Ok(vec![Group { loaded: self.loaded(version)?, route: Route::Pinned, rows: None }]);
-        }
-        let split = self.split.as_ref().ok_or_else(|| InferError::NoTraffic(self.model.clone()))?;
-        let route = |version| if version == split.champion() { Route::Champion } else { Route::Candidate };
-        let whole = |version| -> Result<Vec<Group<'_>>, InferError> {
-            Ok(vec![Group { loaded: self.loaded(version)?, route: route(version), rows: None }])
-        };
-        if split.is_whole() {
-            return whole(split.champion());
-        }
-        let mut by_version: BTreeMap<Version, Vec<usize>> = BTreeMap::new();
-        match ids {
-            [id] => return whole(split.version_for(id)),
-            ids => ids.iter().enumerate().for_each(|(row, id)| {
-                by_version.entry(split.version_for(id)).or_default().push(row);
-            }),
-        }
-        if let (1, Some((version, _))) = (by_version.len(), by_version.first_key_value()) {
-            return whole(*version);
-        }
-        let group = |(version, rows)| {
-            Ok(Group { loaded: self.loaded(version)?, route: route(version), rows: Some(rows) })
-        };
-        by_version.into_iter().map(group).collect()
-    }
-}
-
-/// The values of `rows`, in their order.
-fn gather(column: &Column, rows: &[usize]) -> Column {
-    match column {
-        Column::Numeric(values) => {
-            Column::Numeric(rows.iter().map(|row| values.get(*row).copied().unwrap_or(f64::NAN)).collect())
-        }
-        Column::Text(values) => {
-            Column::Text(rows.iter().map(|row| values.get(*row).cloned().flatten()).collect())
-        }
     }
 }

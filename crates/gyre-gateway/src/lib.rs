@@ -14,6 +14,7 @@
 //! | `shadow` | a candidate that is asked beside the champion, and nobody waits |
 //! | [`trial`] | a candidate held against the champion after every request |
 //! | [`rollout`] | whether a rollout's step may go on: pure |
+//! | `engine` | what runs a model: in our process, or elsewhere |
 //! | [`gateway`] | the table of loaded versions, and the way of one prediction |
 //! | [`log`] | the inference log: write-ahead file, Parquet segments, scans |
 //!
@@ -27,6 +28,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod engine;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
@@ -38,6 +40,7 @@ mod shadow;
 pub mod totals;
 pub mod trial;
 
+pub use engine::Remote;
 pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
 pub use gateway::{Gateway, Traffic};

@@ -1,8 +1,7 @@
 //! Whether a step of a rollout may go on, must go back, or has not been seen enough: a pure function of the evidence.
 
 use gyre_core::expr::{Expression, Measured};
-use gyre_core::fact::{Numbers, Verdict};
-use gyre_core::spec::Model;
+use gyre_core::fact::{Numbers, RolloutPlan, Verdict};
 
 use crate::evidence::Evidence;
 use crate::shadow::ShadowFinding;
@@ -24,13 +23,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan that a model's `deploy` section gives.
-    pub fn of(model: &Model) -> Self {
-        Self {
-            steps: model.deploy.shares(),
-            min_requests: model.deploy.min_requests,
-            rollback_on: model.compiled_rollback(),
-        }
+    /// The same with its rules compiled.
+    pub fn of(plan: &RolloutPlan) -> Self {
+        Self { steps: plan.steps.clone(), min_requests: plan.min_requests, rollback_on: plan.rules() }
     }
 }
 
@@ -79,11 +74,7 @@ pub fn judge(
     }
     let judgement = |verdict, reason| Some(Judgement { verdict, reason, numbers: numbers.clone() });
     if let Some(trial) = convicted {
-        let reason = format!(
-            "it fails more often than the champion: {} of {} calls beside {} of {} (p = {:.2e}, valid whenever it is looked at)",
-            trial.failed.1, trial.calls.1, trial.failed.0, trial.calls.0, trial.errors_p
-        );
-        return judgement(Verdict::RollBack, reason);
+        return judgement(Verdict::RollBack, trial.charge());
     }
     for rule in &plan.rollback_on {
         match rule.holds(&measured) {

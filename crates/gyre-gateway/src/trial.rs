@@ -65,6 +65,14 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What a convicted candidate is convicted of, in words.
+    pub fn charge(&self) -> String {
+        format!(
+            "it fails more often than the champion: {} of {} calls beside {} of {} (p = {:.2e}, valid whenever it is looked at)",
+            self.failed.1, self.calls.1, self.failed.0, self.calls.0, self.errors_p
+        )
+    }
+
     /// By the names that `rollback_on` uses. `slowdown` is what is known for sure: the lower end, 0 when nothing is.
     pub fn numbers(&self) -> Numbers {
         let named = [

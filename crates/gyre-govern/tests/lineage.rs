@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gyre_core::fact::{CodeVersion, DataVersion, Decision, ModelVersion, Run, Score, Verdict, WindowSummary};
 use gyre_core::record::{Route, Signature};
+use gyre_core::runtime::Runtime;
 use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Digest, Fact, ModelName, Span, Timestamp, Version};
 use gyre_govern::lineage::{Answered, LineageError, NodeKind, Ref, Tree, back, forward};
@@ -124,11 +125,13 @@ fn registered(version: Version, run: &str, data: &str) -> ModelVersion {
     ModelVersion {
         model: model(),
         version,
-        run: run.into(),
+        run: Some(run.into()),
         artifact: digest("model"),
-        data: digest(data),
+        data: Some(digest(data)),
         signature: Signature { inputs: Vec::new(), output: "air_time".into(), classes: Vec::new() },
-        profile: digest("profile"),
+        profile: Some(digest("profile")),
+        runtime: Runtime::Native,
+        source: None,
         holdout: [].into(),
         trained_on: None,
     }
@@ -169,7 +172,7 @@ fn half_a_year() -> Journal {
     journal.tell(
         "controller",
         Some(judged),
-        Fact::RolloutStarted { model: model(), candidate: 2, champion: Some(1), steps },
+        Fact::RolloutStarted { model: model(), candidate: 2, champion: Some(1), steps, plan: None },
     );
     journal.shift(judged, &[(1, 9_500), (2, 500)]);
 

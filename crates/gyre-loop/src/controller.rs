@@ -11,7 +11,9 @@
 //! The controller's own facts come back to it through the journal and are passed over: what they say was put into the
 //! state when they were decided, in the same transaction.
 
-use gyre_core::fact::{Alarm, Decision, Entry, Fact, Numbers, Score, Verdict, WindowSummary};
+use gyre_core::fact::{
+    Alarm, Decision, Entry, Fact, ModelVersion, Numbers, RolloutPlan, Score, Verdict, WindowSummary,
+};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_stats::performance::p_above_reference;
@@ -22,6 +24,9 @@ use crate::state::{Known, ModelState, Repair, State};
 
 /// The name under which the controller writes.
 pub const ACTOR: &str = "controller";
+
+/// The name under which the gateway says what it has seen and done.
+pub const GATEWAY: &str = "gateway";
 
 /// After how many failures in a row the loop stops trying.
 pub const MAX_FAILURES: u32 = 3;
@@ -45,20 +50,37 @@ pub struct Step {
 pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
     let mut follows = Step::default();
     let Some(name) = entry.fact.model() else { return follows };
-    let Some(policy) = policies.get(name).filter(|_| entry.actor != ACTOR) else { return follows };
+    if entry.actor == ACTOR {
+        return follows;
+    }
+    // A model that nobody declared is rolled out all the same.
+    let undeclared;
+    let policy = match policies.get(name) {
+        Some(policy) => policy,
+        None => {
+            undeclared = Policy::undeclared();
+            &undeclared
+        }
+    };
     let model = state.models.entry(name.clone()).or_default();
     let mut turn = Turn { name, policy, model, now: entry.at, seq: entry.seq, follows: &mut follows };
     match &entry.fact {
         Fact::WindowClosed(window) => turn.window_closed(window),
         Fact::VersionsCompared { scores, .. } => turn.compared(scores),
-        Fact::VersionRegistered(version) => turn.registered(version.version, &version.holdout),
+        Fact::VersionRegistered(version) => turn.registered(version),
         Fact::GatesJudged { version, passed, .. } => turn.judged(*version, *passed),
         Fact::StepObserved { candidate, step, verdict, reason, .. } => {
             turn.observed(*candidate, *step, *verdict, reason);
         }
         Fact::DecisionTaken { decision: Decision::Retrain { window }, .. } => turn.asked_to_train(*window),
+        Fact::RolloutAsked { version, plan, reason, .. } => turn.asked_to_roll_out(*version, plan, reason),
         Fact::Promoted { version, .. } => turn.promoted_by_hand(*version),
-        Fact::RolledBack { from, to, .. } => turn.rolled_back_by_hand(*from, *to),
+        Fact::RolledBack { from, to, .. } => {
+            turn.rolled_back_by_hand(*from, *to);
+            if entry.actor == GATEWAY {
+                turn.follows.actions.push(Action::Route { model: name.clone() });
+            }
+        }
         Fact::ActionFailed { action, reason, .. } if action == ROUTE => turn.route_failed(reason),
         Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => {
             turn.end_repair();
@@ -275,17 +297,23 @@ impl Turn<'_> {
         self.follows.actions.push(Action::Train { model: self.name.clone(), window, as_of: self.now });
     }
 
-    fn registered(&mut self, version: Version, holdout: &Numbers) {
+    fn registered(&mut self, registered: &ModelVersion) {
+        let (version, holdout) = (registered.version, &registered.holdout);
         let promised = holdout.get(self.policy.metric).copied();
         let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
         self.model
             .versions
             .insert(version, Known { promised, promised_error, passed: None, withdrawn: false });
-        if matches!(self.model.repair, Some(Repair::Training { .. })) {
+        // What a person brings meanwhile is not what the training made.
+        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.run.is_some() {
             self.model.failures = 0;
-            self.model.repair = Some(Repair::Judging { version });
-            self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of: self.now });
+            self.judge(version);
         }
+    }
+
+    fn judge(&mut self, version: Version) {
+        self.model.repair = Some(Repair::Judging { version });
+        self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of: self.now });
     }
 
     fn judged(&mut self, version: Version, passed: bool) {
@@ -308,29 +336,61 @@ impl Turn<'_> {
         }
     }
 
+    /// A person asked for it; whoever took the wish down has looked that nothing stands against it, but time has passed.
+    fn asked_to_roll_out(&mut self, version: Version, plan: &Option<RolloutPlan>, reason: &str) {
+        let obstacle = match (self.model.versions.get_mut(&version), self.model.repair) {
+            _ if self.model.champion == Some(version) => "it is the champion already".to_owned(),
+            (_, Some(repair)) => format!("other work is under way ({repair:?})"),
+            (None, _) => "it is not known".to_owned(),
+            (Some(Known { passed: Some(false), .. }), _) => "it has not passed its gates".to_owned(),
+            (Some(known), None) => {
+                known.withdrawn = false;
+                let passed = known.passed == Some(true);
+                self.model.plan.clone_from(plan);
+                return if passed { self.roll_out(version, reason.to_owned()) } else { self.judge(version) };
+            }
+        };
+        self.keep(
+            format!("version {version} is not rolled out, although asked to: {obstacle}"),
+            Numbers::new(),
+        );
+    }
+
+    fn plan(&self) -> &RolloutPlan {
+        self.model.plan.as_ref().unwrap_or(&self.policy.plan)
+    }
+
     fn roll_out(&mut self, version: Version, reason: String) {
         let Some(champion) = self.model.champion else {
             // Nothing serves yet, so there is nothing to go back to, and nobody to protect.
             return self.promote(version, reason);
         };
-        let steps = self.policy.steps.clone();
-        let first = steps.first().copied().unwrap_or(10_000);
+        let plan = self.plan().clone();
         let started = Fact::RolloutStarted {
             model: self.name.clone(),
             candidate: version,
             champion: Some(champion),
-            steps,
+            steps: plan.steps.clone(),
+            plan: Some(plan),
         };
         self.follows.facts.push(started);
-        if first >= 10_000 {
-            return self.promote(version, reason);
+        self.begin_step(version, 0, self.seq, reason);
+    }
+
+    /// Gives `version` the share of step `step`; promotes it where there is none left, or all at once where nothing bakes.
+    fn begin_step(&mut self, version: Version, step: u32, since: u64, reason: String) {
+        let plan = self.plan();
+        match plan.share(step) {
+            Some(share) if share < 10_000 || plan.bake.is_some() => {
+                self.model.repair = Some(Repair::RollingOut { version, step, since, begun: self.now });
+                self.shift(version, share, reason);
+            }
+            _ => self.promote(version, reason),
         }
-        self.model.repair = Some(Repair::RollingOut { version, step: 0, since: self.seq });
-        self.shift(version, first, reason);
     }
 
     fn observed(&mut self, candidate: Version, step: u32, verdict: Verdict, evidence: &str) {
-        let Some(Repair::RollingOut { version, step: at, since }) = self.model.repair else { return };
+        let Some(Repair::RollingOut { version, step: at, since, .. }) = self.model.repair else { return };
         if (version, at) != (candidate, step) {
             return;
         }
@@ -351,16 +411,14 @@ impl Turn<'_> {
                 self.route(vec![(to, 10_000)], reason);
             }
             Verdict::Continue => {
-                let next = step + 1;
-                match self.policy.steps.get(next as usize).copied() {
-                    Some(share) if share < 10_000 => {
-                        self.model.repair = Some(Repair::RollingOut { version, step: next, since });
-                        self.shift(version, share, evidence.to_owned());
-                    }
-                    _ => {
-                        self.promote(version, format!("all steps of the rollout went well; last: {evidence}"))
-                    }
-                }
+                let plan = self.plan();
+                let more = plan.share(step + 1).is_some_and(|share| share < 10_000 || plan.bake.is_some());
+                let reason = if more {
+                    evidence.to_owned()
+                } else {
+                    format!("all steps of the rollout went well; last: {evidence}")
+                };
+                self.begin_step(version, step + 1, since, reason);
             }
         }
     }
@@ -411,6 +469,7 @@ impl Turn<'_> {
     fn end_rollout(&mut self) {
         if matches!(self.model.repair, Some(Repair::RollingOut { .. })) {
             self.model.repair = None;
+            self.model.plan = None;
         }
         self.model.last_repair = Some(self.now);
     }
@@ -443,6 +502,7 @@ impl Turn<'_> {
 
     fn end_repair(&mut self) {
         self.model.repair = None;
+        self.model.plan = None;
         self.model.last_repair = Some(self.now);
     }
 

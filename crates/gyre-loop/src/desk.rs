@@ -4,8 +4,11 @@
 //! the loop where it stopped. What a person does (promote, roll back, train) is a fact like any other, under that person's
 //! name; the routing follows at once, without waiting for the loop.
 
+mod deploy;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use gyre_core::fact::{DataVersion, Decision, Fact, Numbers};
 use gyre_core::spec::{self, Project, Window};
@@ -17,8 +20,9 @@ use gyre_store::{Appended, NewFact, Room, Store, StoreError, StoreUrl, Tx, journ
 
 use crate::engine::{Failure, LoopError};
 use crate::policy::policies;
-use crate::workshop::{STATE_DIR, Workshop};
+use crate::workshop::{Abroad, STATE_DIR, Workshop};
 use crate::{Driver, State};
+pub use deploy::NewVersion;
 
 /// The rooms whose tables a project's store holds.
 static ROOMS: [&Room; 7] = [
@@ -54,6 +58,8 @@ pub struct Desk {
     gateway: Arc<Gateway>,
     workshop: Arc<Workshop>,
     driver: Driver,
+    /// Models with versions, declared or not.
+    deployed: RwLock<BTreeSet<ModelName>>,
     clock: Arc<dyn Clock>,
     time: TimeSource,
     /// Models that could not be served when the project was opened.
@@ -100,6 +106,20 @@ impl Desk {
         clock: Arc<dyn Clock>,
         time: TimeSource,
     ) -> Result<Self, DeskError> {
+        Self::open_in(root, url, clock, time, None)
+    }
+
+    /// The same with models that run outside of this process.
+    ///
+    /// # Errors
+    /// As [`Desk::open`].
+    pub fn open_in(
+        root: &Path,
+        url: Option<&StoreUrl>,
+        clock: Arc<dyn Clock>,
+        time: TimeSource,
+        abroad: Option<Abroad>,
+    ) -> Result<Self, DeskError> {
         let (project, text) = project_in(root)?;
         let state = root.join(STATE_DIR);
         let store = Arc::new(open_store(root, url, Arc::clone(&clock))?);
@@ -110,11 +130,20 @@ impl Desk {
             Arc::clone(&project),
             Arc::clone(&store),
             Arc::clone(&gateway),
+            abroad,
         ));
+        let deployed: BTreeSet<ModelName> = store
+            .read(gyre_registry::models)?
+            .into_iter()
+            .filter(|model| model.versions > 0)
+            .map(|model| model.name)
+            .collect();
         // One model that does not load must not take the others down with it.
         let mut broken = Vec::new();
-        for model in project.models.keys() {
-            if let Err(Failure { reason, .. }) = workshop.route(model) {
+        for model in
+            project.models.keys().chain(deployed.difference(&project.models.keys().cloned().collect()))
+        {
+            if let Err(Failure { reason, .. }) = workshop.route_at_start(model) {
                 broken.push(format!("{model} is not served: {reason}"));
             }
         }
@@ -140,7 +169,18 @@ impl Desk {
             Arc::clone(&workshop) as Arc<_>,
             watermark,
         )?;
-        Ok(Self { root: root.to_owned(), project, store, gateway, workshop, driver, clock, time, broken })
+        Ok(Self {
+            root: root.to_owned(),
+            project,
+            store,
+            gateway,
+            workshop,
+            driver,
+            deployed: RwLock::new(deployed),
+            clock,
+            time,
+            broken,
+        })
     }
 
     /// The project's folder.
@@ -223,8 +263,14 @@ impl Desk {
         actor: &str,
         reason: &str,
     ) -> Result<Appended, DeskError> {
-        self.known(model)?;
+        self.served(model)?;
         let (name, reason) = (model.clone(), reason.to_owned());
+        let (record, _) = self.version_and_champion(model, version)?;
+        if record.gates.as_ref().is_some_and(|gates| gates.passed) {
+            self.workshop
+                .ready(&record.registered)
+                .map_err(|Failure { reason, .. }| DeskError::Refused(reason))?;
+        }
         self.move_traffic(model, actor, move |tx| {
             let record = gyre_registry::version(tx, &name, version)?;
             let previous = gyre_registry::champion(tx, &name)?;
@@ -245,7 +291,7 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Refused`] when there is nothing to go back to.
     pub fn roll_back(&self, model: &ModelName, actor: &str, reason: &str) -> Result<Appended, DeskError> {
-        self.known(model)?;
+        self.served(model)?;
         let (name, reason) = (model.clone(), reason.to_owned());
         self.move_traffic(model, actor, move |tx| {
             let nothing = || StoreError::Conflict(format!("`{name}` has no version to go back to"));
@@ -377,7 +423,7 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Refused`] for an unknown model, one without a champion, or one that cannot be loaded.
     pub fn load(&self, model: &ModelName, actor: &str) -> Result<(), DeskError> {
-        self.known(model)?;
+        self.served(model)?;
         if !self.gateway().versions(model.as_str()).is_empty() {
             return Ok(());
         }
@@ -390,6 +436,12 @@ impl Desk {
         let (at, actor, fact) = (self.now(), actor.to_owned(), Fact::ModelLoaded { model: model.clone() });
         self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
         Ok(())
+    }
+
+    /// Whether there is such a model, declared or deployed without.
+    fn served(&self, model: &ModelName) -> Result<(), DeskError> {
+        let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner).contains(model);
+        if deployed { Ok(()) } else { self.known(model).map(drop) }
     }
 
     fn known(&self, model: &ModelName) -> Result<&spec::Model, DeskError> {

@@ -125,6 +125,14 @@ impl Driver {
         }
     }
 
+    /// Waits until `seen` is so, looking whenever the loop has done something; not longer than `patience`.
+    pub fn wait_for(&self, patience: Duration, seen: impl Fn() -> bool) {
+        let waited = self.shared.bell.wait_timeout_while(self.shared.desk(), patience, |desk| {
+            !desk.stop && desk.trouble.is_none() && !seen()
+        });
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Waits until everything that follows from event time having come to `moment` is done.
     ///
     /// # Errors

@@ -22,9 +22,9 @@ pub mod state;
 mod workshop;
 
 pub use action::Action;
-pub use desk::{Desk, DeskError, TimeSource, open_store, project_in, read_project, rooms};
+pub use desk::{Desk, DeskError, NewVersion, TimeSource, open_store, project_in, read_project, rooms};
 pub use driver::Driver;
 pub use engine::{Engine, Failure, Hands, LoopError, Pending, ROOM};
 pub use policy::{Policies, Policy};
 pub use state::State;
-pub use workshop::{STATE_DIR, Workshop};
+pub use workshop::{Abroad, STATE_DIR, Workshop};

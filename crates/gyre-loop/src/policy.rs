@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gyre_core::spec::{Limit, Project, Trigger, Window};
+use gyre_core::fact::RolloutPlan;
+use gyre_core::spec::{Deploy, Limit, Project, Trigger, Window};
 use gyre_core::{ModelName, Span};
 
 /// The policy of each model.
@@ -33,8 +34,28 @@ pub struct Policy {
     pub cooldown: Span,
     /// The most trainings in a time.
     pub limit: Limit,
-    /// The shares of traffic of a rollout, in hundredths of a percent, the last one 10,000.
-    pub steps: Vec<u32>,
+    /// How a version is rolled out, when nobody says otherwise.
+    pub plan: RolloutPlan,
+}
+
+impl Policy {
+    /// For a model that the project file does not declare: rolled out as always, repaired by nobody.
+    pub fn undeclared() -> Self {
+        Self {
+            metric: "",
+            unit: String::new(),
+            on_decay: false,
+            on_drift: false,
+            recall: false,
+            windows: Vec::new(),
+            patience: f64::INFINITY,
+            significance: 0.0,
+            tolerance: f64::INFINITY,
+            cooldown: Span::default(),
+            limit: Limit { count: 0, per: Span::days(1) },
+            plan: Deploy::default().plan(),
+        }
+    }
 }
 
 /// The policies that a project declares.
@@ -51,7 +72,7 @@ pub fn policies(project: &Project) -> Policies {
         tolerance: model.monitor.tolerance,
         cooldown: model.retrain.cooldown,
         limit: model.retrain.limit,
-        steps: model.deploy.shares(),
+        plan: model.deploy.plan(),
     };
     project.models.iter().map(|(name, model)| (name.clone(), policy(model))).collect()
 }

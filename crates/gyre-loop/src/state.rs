@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gyre_core::fact::Alarm;
+use gyre_core::fact::{Alarm, RolloutPlan};
 use gyre_core::spec::Window;
 use gyre_core::{ModelName, Timestamp, Version};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct ModelState {
     pub alarms: BTreeSet<Alarm>,
     /// For how many of the last windows features have drifted.
     pub drifted_windows: u32,
+    /// How the rollout under way was asked to be walked; otherwise it goes by the model's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RolloutPlan>,
     /// What is under way.
     pub repair: Option<Repair>,
     /// When the last repair ended.
@@ -93,5 +96,8 @@ pub enum Repair {
         step: u32,
         /// The entry that began it: names its steps.
         since: u64,
+        /// When the step began, in event time.
+        #[serde(default)]
+        begun: Timestamp,
     },
 }

@@ -8,8 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use gyre_core::fact::{Decision, Fact, ModelVersion, Numbers, Realised, Score, Verdict, WindowSummary};
+use gyre_core::fact::{
+    Decision, Fact, ModelVersion, Numbers, Realised, RolloutPlan, Score, Verdict, WindowSummary,
+};
 use gyre_core::record::Signature;
+use gyre_core::runtime::Runtime;
 use gyre_core::spec::{Limit, Window};
 use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Digest, ModelName, Span, Timestamp, Version};
@@ -104,11 +107,13 @@ fn version(model: &ModelName, version: Version) -> ModelVersion {
     ModelVersion {
         model: model.clone(),
         version,
-        run: format!("run-{version}"),
+        run: Some(format!("run-{version}")),
         artifact: Digest::of(b"model"),
-        data: Digest::of(b"data"),
+        data: Some(Digest::of(b"data")),
         signature: Signature { inputs: Vec::new(), output: "y".to_owned(), classes: Vec::new() },
-        profile: Digest::of(b"profile"),
+        profile: Some(Digest::of(b"profile")),
+        runtime: Runtime::Native,
+        source: None,
         holdout: Numbers::from([("mae".to_owned(), 8.0), ("standard_error".to_owned(), 0.3)]),
         trained_on: None,
     }
@@ -127,7 +132,7 @@ fn policy() -> Policy {
         tolerance: 0.1,
         cooldown: Span::days(3),
         limit: Limit { count: 2, per: Span::days(21) },
-        steps: vec![500, 2500, 10_000],
+        plan: RolloutPlan { steps: vec![500, 2500, 10_000], ..Policy::undeclared().plan },
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn registered_by_the_loop(
     entry: &Entry,
 ) -> Result<(), StoreError> {
     let (name, number, at) = (version.model.as_str(), version.version, entry.at.as_millis().into());
-    numbers::take(tx, name, number, Some(&version.run))?;
+    numbers::take(tx, name, number, version.run.as_deref())?;
     insert_model(tx, name, None, &at)?;
     let source = format!("mlflow-artifacts:/{LOOP_FOLDER}/{name}/{number}");
     let row = Row {
@@ -119,7 +119,7 @@ pub(crate) fn registered_by_the_loop(
         version: number,
         source: &source,
         location: None,
-        run: Some(&version.run),
+        run: version.run.as_deref(),
         run_link: None,
         logged_model: None,
         description: None,

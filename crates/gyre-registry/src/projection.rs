@@ -71,6 +71,7 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::VersionsCompared { .. }
         | Fact::DecisionTaken { .. }
         | Fact::StepObserved { .. }
+        | Fact::RolloutAsked { .. }
         | Fact::SegmentClosed { .. }
         | Fact::ActionFailed { .. }
         | Fact::LoopPaused { .. }
@@ -112,8 +113,9 @@ fn version_registered(tx: &mut Tx<'_>, version: &ModelVersion, moment: Moment) -
         version.model.as_str().into(),
         version.version.into(),
         VersionStatus::Registered.name().into(),
-        version.run.as_str().into(),
-        (&version.data).into(),
+        // Empty where a version was made elsewhere.
+        version.run.as_deref().unwrap_or_default().into(),
+        version.data.map(|data| data.to_hex()).unwrap_or_default().into(),
         to_json(table, version)?,
         to_json(table, &moment)?,
     ];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gyre_core::fact::{ModelVersion, RegistryChange};
 use gyre_core::record::Signature;
+use gyre_core::runtime::Runtime;
 use gyre_core::time::ManualClock;
 use gyre_core::{Digest, Fact, Timestamp, Version};
 use gyre_registry::source::{self, Claim, LoggedModel, Tracked};
@@ -88,10 +89,12 @@ impl Scene {
             model: "air-time".parse().unwrap(),
             version,
             artifact: Digest::of(run.as_bytes()),
-            data: Digest::of(b"data"),
-            run,
+            data: Some(Digest::of(b"data")),
+            run: Some(run),
             signature: Signature { inputs: Vec::new(), output: "prediction".to_owned(), classes: Vec::new() },
-            profile: Digest::of(b"profile"),
+            profile: Some(Digest::of(b"profile")),
+            runtime: Runtime::Native,
+            source: None,
             holdout: [].into(),
             trained_on: None,
         });

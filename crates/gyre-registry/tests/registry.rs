@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gyre_core::expr::GateResult;
 use gyre_core::fact::{CodeVersion, Decision, ModelVersion, Run};
 use gyre_core::record::{Field, Kind, Signature};
+use gyre_core::runtime::Runtime;
 use gyre_core::time::ManualClock;
 use gyre_core::{Digest, Fact, ModelName, Timestamp, Version};
 use gyre_registry::{Author, NewVersion, ROOM, RunStatus, Stage, VersionStatus};
@@ -120,7 +121,7 @@ impl Scene {
 
     fn roll_out(&self, candidate: Version, champion: Option<Version>) {
         let (model, steps) = (model(), vec![500, 10_000]);
-        self.tell(Fact::RolloutStarted { model, candidate, champion, steps }).unwrap();
+        self.tell(Fact::RolloutStarted { model, candidate, champion, steps, plan: None }).unwrap();
         if let Some(champion) = champion {
             self.shift(&[(champion, 9_500), (candidate, 500)]);
         }
@@ -179,15 +180,17 @@ fn registered(version: Version) -> ModelVersion {
     ModelVersion {
         model: model(),
         version,
-        data: Digest::of(run.as_bytes()),
-        run,
+        data: Some(Digest::of(run.as_bytes())),
+        run: Some(run),
         artifact: Digest::of(b"model"),
         signature: Signature {
             inputs: vec![Field { name: "distance".into(), kind: Kind::Number }],
             output: "air_time".into(),
             classes: Vec::new(),
         },
-        profile: Digest::of(b"profile"),
+        profile: Some(Digest::of(b"profile")),
+        runtime: Runtime::Native,
+        source: None,
         holdout: [("mae".to_owned(), 7.5)].into(),
         trained_on: None,
     }

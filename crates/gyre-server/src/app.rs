@@ -62,6 +62,8 @@ pub struct App {
     pub(crate) front: Front,
     /// Whether requests have to bring credentials.
     pub(crate) asks: bool,
+    /// Whether requests may bring commands to run, also where nobody has to log in.
+    pub(crate) commands: bool,
     /// Finds out where runs come from, unless that is switched off.
     pub(crate) watch: Option<Watch>,
     readers: Semaphore,
@@ -99,6 +101,7 @@ impl App {
             front: Front::default(),
             // Until it is known how the server is reached, nobody comes in unknown.
             asks: true,
+            commands: false,
             watch: None,
             readers: Semaphore::new(READERS),
             operations: Semaphore::new(OPERATIONS),
@@ -119,8 +122,13 @@ impl App {
     }
 
     /// The same with a door to the outside that opens to more than public `https` addresses.
-    pub fn with_egress(self, egress: Egress) -> Self {
-        Self { egress: Arc::new(egress), ..self }
+    pub fn with_egress(self, egress: impl Into<Arc<Egress>>) -> Self {
+        Self { egress: egress.into(), ..self }
+    }
+
+    /// The same, running the commands that versions bring, also where nobody has to log in.
+    pub fn with_commands(self) -> Self {
+        Self { commands: true, ..self }
     }
 
     /// The same with webhooks tried again at another pace.

@@ -1,7 +1,7 @@
 //! A model at a glance: how it is, who serves, what the loop is doing. The same facts for the API and the control room.
 
 use gyre_core::fact::{Alarm, Fact, Realised};
-use gyre_core::spec::{Metric, Task, Window};
+use gyre_core::spec::{Deploy, Metric, Model, Task, Window};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_gateway::Evidence;
@@ -16,8 +16,9 @@ use crate::pages::{Direction, Filter};
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Glance {
     pub(crate) name: ModelName,
-    pub(crate) task: Task,
-    pub(crate) metric: Metric,
+    /// None for a model that the project file does not declare.
+    pub(crate) task: Option<Task>,
+    pub(crate) metric: Option<Metric>,
     pub(crate) unit: String,
     /// Who is in charge.
     pub(crate) champion: Option<Version>,
@@ -83,9 +84,10 @@ pub(crate) struct Serving {
 /// All models of the project, by name.
 pub(crate) fn all(app: &App) -> Result<Vec<Glance>, StoreError> {
     let state = app.desk.state();
-    let models = app.desk.project().models.keys();
+    let models = app.desk.models();
     app.store.read(|tx| {
-        models.map(|name| one(app, tx, name, &state.models.get(name).cloned().unwrap_or_default())).collect()
+        let one = |name| one(app, tx, name, &state.models.get(name).cloned().unwrap_or_default());
+        models.iter().map(one).collect()
     })
 }
 
@@ -96,8 +98,7 @@ pub(crate) fn of(app: &App, name: &ModelName) -> Result<Glance, StoreError> {
 }
 
 fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Result<Glance, StoreError> {
-    let spec =
-        app.desk.project().models.get(name).ok_or_else(|| StoreError::not_found("model", name.as_str()))?;
+    let spec = app.desk.project().models.get(name);
     let traffic = app.gateway.traffic(name.as_str());
     let champion = gyre_registry::champion(tx, name)?;
     let serving = traffic.iter().flat_map(|traffic| &traffic.weights).filter(|(_, share)| *share > 0);
@@ -117,19 +118,28 @@ fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Resu
     };
     Ok(Glance {
         name: name.clone(),
-        task: spec.task,
-        metric: spec.metric,
-        unit: spec.unit.clone(),
+        task: spec.map(|spec| spec.task),
+        metric: spec.map(|spec| spec.metric),
+        unit: spec.map(|spec| spec.unit.clone()).unwrap_or_default(),
         champion,
         health,
         alarms,
-        doing: doing(state, spec.deploy.steps.len()),
+        doing: doing(state, steps(state, spec)),
         window: last_window(tx, name)?,
         promised: champion.and_then(|version| state.versions.get(&version)?.promised),
         serving: serving.collect(),
         // A model that was never loaded has no log, and has dropped nothing.
         dropped: app.gateway.log().dropped(name.as_str()).unwrap_or_default(),
     })
+}
+
+/// How many steps the rollout under way has.
+fn steps(state: &ModelState, spec: Option<&Model>) -> usize {
+    match (&state.plan, spec) {
+        (Some(plan), _) => plan.steps.len(),
+        (None, Some(spec)) => spec.deploy.shares().len(),
+        (None, None) => Deploy::default().shares().len(),
+    }
 }
 
 /// The alarms that stand, each with the entry that raised it last.

@@ -15,6 +15,7 @@
 
 mod ask;
 mod binary;
+mod deadline;
 mod describe;
 pub(crate) mod grpc;
 mod reply;
@@ -92,7 +93,7 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -106,6 +107,8 @@ impl From<InferError> for Refused {
             Status::BadRequest => StatusCode::BAD_REQUEST,
             Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Status::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Status::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Status::Late => StatusCode::GATEWAY_TIMEOUT,
         };
         Self::new(status, error.to_string())
     }
@@ -175,9 +178,10 @@ pub(crate) async fn infer_version(
     answer(&app, &versioned(path)?, request).await
 }
 
-/// The way of one prediction, all on the thread that read it: a model of this kind takes microseconds, less than handing it
-/// to another thread would.
+/// The way of one prediction. A native model is asked on the thread that read the request: it takes microseconds, less than
+/// handing it to another thread would.
 async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered {
+    let deadline = deadline::of(request.headers()).map_err(Refused::bad)?;
     let json = binary_split(request.headers())?;
     let body = match json {
         None => payload::read(request, LIMIT).await?,
@@ -194,7 +198,7 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
     let parts = ask.into_parts(raw).map_err(Refused::bad)?;
     let asked = parts.prepare(|| app.clock.now(), || signature_of(app, target)).map_err(Refused::bad)?;
     check_outputs(app, &target.model, &asked.wanted)?;
-    let answers = app.gateway.infer(&target.model, target.version, asked.request)?;
+    let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline).await?;
     let version = answers.first().map_or(0, |answer| answer.version);
     let signature = app.gateway.signature(&target.model, version);
     let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);

@@ -40,7 +40,13 @@ fn tell(fact: &Fact) -> Option<News> {
         Fact::VersionRegistered(made) => {
             let holdout: Vec<String> =
                 made.holdout.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
-            let reason = format!("by run {}; on withheld rows: {}", made.run, holdout.join(", "));
+            let reason = match &made.run {
+                Some(run) => format!("by run {run}; on withheld rows: {}", holdout.join(", ")),
+                None => match &made.source {
+                    Some(source) => format!("from {source}; runs as {}", made.runtime),
+                    None => format!("brought by hand; runs as {}", made.runtime),
+                },
+            };
             (EventKind::Note, format!("version {} registered", made.version), reason, Some(made.version))
         }
         Fact::GatesJudged { version, passed, results, .. } => {
@@ -85,6 +91,10 @@ fn tell(fact: &Fact) -> Option<News> {
             let steps: Vec<String> = steps.iter().map(|step| share(*step)).collect();
             let reason = format!("by the steps {}", steps.join(", "));
             (EventKind::Rollout, format!("rollout of version {candidate} begins"), reason, Some(*candidate))
+        }
+        Fact::RolloutAsked { version, reason, .. } => {
+            let title = format!("version {version} is to be rolled out");
+            (EventKind::Rollout, title, reason.clone(), Some(*version))
         }
         Fact::StepObserved { candidate, step, verdict, reason, .. } => {
             let verdict = match verdict {

@@ -25,8 +25,9 @@ pub struct About<'a> {
     pub title: String,
     /// The project's name.
     pub project: &'a str,
-    /// What `gyre.yaml` says of the model: the metric, its unit, the drift that counts.
-    pub spec: &'a Model,
+    /// What `gyre.yaml` says of the model: the metric, its unit, the drift that counts; none for one that it does not
+    /// declare, whose losses nobody measures.
+    pub spec: Option<&'a Model>,
     /// How long a row of the table of periods is, in days; 14 is two weeks.
     pub period_days: u32,
     /// The losses of a model that was never retrained, by window; empty when nobody scored one.
@@ -35,6 +36,13 @@ pub struct About<'a> {
     pub failed_requests: u64,
     /// Whether the journal was recomputed and agreed.
     pub verified: Option<bool>,
+}
+
+impl About<'_> {
+    /// The metric; of a model without one no loss is known, so that any will do.
+    fn metric(&self) -> Metric {
+        self.spec.map_or(Metric::Mae, |spec| spec.metric)
+    }
 }
 
 /// A loss over the rows of a period.
@@ -85,14 +93,14 @@ pub fn build(store: &Store, model: &ModelName, about: &About<'_>) -> Result<Loop
         project: about.project.to_owned(),
         model: model.to_string(),
         metric: page::Metric {
-            name: metric_name(about.spec.metric).to_owned(),
-            unit: about.spec.unit.clone(),
+            name: metric_name(about.spec.map(|spec| spec.metric)).to_owned(),
+            unit: about.spec.map(|spec| spec.unit.clone()).unwrap_or_default(),
         },
         from_ms: from.as_millis(),
         to_ms: to.as_millis(),
         figures: page::Figures {
-            static_error: mean(about.spec.metric, about.never_retrained),
-            managed_error: mean(about.spec.metric, &whole),
+            static_error: mean(about.metric(), about.never_retrained),
+            managed_error: mean(about.metric(), &whole),
             predictions: closed.iter().map(|window| window.predictions).sum(),
             labels: closed.iter().map(|window| window.labels).sum(),
             failed_requests: about.failed_requests,
@@ -114,9 +122,9 @@ pub fn build(store: &Store, model: &ModelName, about: &About<'_>) -> Result<Loop
         },
         windows,
         served,
-        drift: drift(&closed, about.spec.monitor.drift_effect),
+        drift: drift(&closed, about.spec.map_or(f64::INFINITY, |spec| spec.monitor.drift_effect)),
         periods,
-        versions: versions.iter().map(|version| describe(version, about.spec.metric, &rows)).collect(),
+        versions: versions.iter().map(|version| describe(version, about.metric(), &rows)).collect(),
         events,
     })
 }
@@ -142,12 +150,13 @@ fn everything(tx: &mut gyre_store::Tx<'_>, model: &ModelName) -> Result<Vec<Entr
 }
 
 /// A metric's name as headings have it.
-pub(crate) const fn metric_name(metric: Metric) -> &'static str {
+pub(crate) const fn metric_name(metric: Option<Metric>) -> &'static str {
     match metric {
-        Metric::Mae => "MAE",
-        Metric::Rmse => "RMSE",
-        Metric::LogLoss => "log loss",
-        Metric::ErrorRate => "error rate",
+        Some(Metric::Mae) => "MAE",
+        Some(Metric::Rmse) => "RMSE",
+        Some(Metric::LogLoss) => "log loss",
+        Some(Metric::ErrorRate) => "error rate",
+        None => "loss",
     }
 }
 
@@ -177,8 +186,8 @@ fn windows(closed: &[&WindowSummary], about: &About<'_>) -> Vec<page::ErrorWindo
             from_ms: window.period.from.as_millis(),
             to_ms: window.period.to.as_millis(),
             n: window.labels,
-            static_error: mean(about.spec.metric, beside),
-            managed_error: mean(about.spec.metric, &managed),
+            static_error: mean(about.metric(), beside),
+            managed_error: mean(about.metric(), &managed),
         }
     };
     closed.iter().map(window).collect()
@@ -268,8 +277,8 @@ fn periods(
             from_ms: period.from.as_millis(),
             to_ms: period.to.min(to).as_millis(),
             n: managed.iter().map(|loss| loss.rows).sum(),
-            static_error: mean(about.spec.metric, beside),
-            managed_error: mean(about.spec.metric, &managed),
+            static_error: mean(about.metric(), beside),
+            managed_error: mean(about.metric(), &managed),
             serving,
             happened: events
                 .iter()
@@ -313,8 +322,8 @@ fn describe(
     page::Version {
         version: news::version_name(made.version),
         trained_on: made.trained_on.map(|period| (period.from.as_millis(), period.to.as_millis())),
-        rows: rows.get(&made.data).copied(),
-        data_digest: made.data.to_string(),
+        rows: made.data.and_then(|data| rows.get(&data).copied()),
+        data_digest: made.data.map(|data| data.to_string()).unwrap_or_default(),
         holdout_error: made.holdout.get(metric.name()).copied(),
         gates_passed: gates.map(|gates| gates.passed),
         gate_detail: told.join("; "),

@@ -4,6 +4,7 @@
 //! What changes state answers once it is durable.
 
 mod access;
+mod deploy;
 pub(crate) mod journal;
 pub(crate) mod labels;
 pub(crate) mod lineage;
@@ -36,6 +37,11 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/v1/models/{model}", models::show)
         .post("/v1/models/{model}/promote", Need::Approve, operations::promote)
         .post("/v1/models/{model}/rollback", Need::Approve, operations::roll_back)
+        .post("/v1/blobs", Need::Approve, deploy::put_blob)
+        .post("/v1/models/{model}/versions", Need::Approve, deploy::register)
+        .post("/v1/models/{model}/deploy", Need::Approve, deploy::deploy)
+        .post("/v1/models/{model}/traffic", Need::Approve, deploy::split)
+        .get("/v1/models/{model}/runtimes", deploy::runtimes)
         .post("/v1/models/{model}/train", Need::Write, operations::train)
         .post("/v1/models/{model}/resume", Need::Approve, operations::resume)
         .post("/v1/models/{model}/flush", Need::Write, operations::flush)
@@ -172,14 +178,14 @@ pub(crate) fn known(app: &App, path: Result<Path<String>, PathRejection>) -> Res
     model(app, &name)
 }
 
-/// The project's model of that name.
+/// The project's model of that name, declared or deployed.
 pub(crate) fn model(app: &App, name: &str) -> Result<ModelName, Refused> {
-    let models = &app.desk.project().models;
-    if let Some((model, _)) = models.iter().find(|(model, _)| model.as_str() == name) {
+    let models = app.desk.models();
+    if let Some(model) = models.iter().find(|model| model.as_str() == name) {
         return Ok(model.clone());
     }
     let shown: String = name.chars().take(100).collect();
-    let names: Vec<&str> = models.keys().map(ModelName::as_str).collect();
+    let names: Vec<&str> = models.iter().map(ModelName::as_str).collect();
     let refused = Refused::new(StatusCode::NOT_FOUND, format!("there is no model `{shown}`"))
         .expecting(format!("one of {}", names.join(", ")));
     Err(match nearest(&shown, names) {

@@ -39,6 +39,12 @@ enum Command {
     /// Look at models and their versions, and move their traffic.
     #[command(subcommand)]
     Model(commands::model::ModelCommand),
+    /// Put a version behind the gateway: a file, a command in any language, a URL; by a rollout that judges itself.
+    Deploy(Box<commands::deploy::DeployArgs>),
+    /// Split the traffic of a model by hand, or show who takes how much.
+    Traffic(commands::split::TrafficArgs),
+    /// Make a version champion, at once.
+    Promote(commands::traffic::PromoteArgs),
     /// Send all traffic of a model back to the champion before, at once.
     Rollback(commands::traffic::RollbackArgs),
     /// Ask the running server to train a version.
@@ -110,6 +116,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Up(args) => commands::up::run(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Model(command) => commands::model::run(&command),
+        Command::Deploy(args) => commands::deploy::run(&args),
+        Command::Traffic(args) => commands::split::run(&args),
+        Command::Promote(args) => commands::traffic::promote(&args),
         Command::Rollback(args) => commands::traffic::roll_back(&args),
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),

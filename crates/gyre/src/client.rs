@@ -21,6 +21,8 @@ use crate::commands::up::ANNOUNCEMENT;
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long it may take where a model's process is started, or a file taken in.
+const PATIENT: Duration = Duration::from_secs(900);
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 64 << 20;
 
@@ -95,15 +97,34 @@ impl Server {
         self.ask(Method::POST, path, Some(body))
     }
 
+    /// Sends `body` to `path`, where the answer may take as long as the start of a model's process.
+    pub(crate) fn post_patiently(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.send(Method::POST, path, body.to_string().into(), PATIENT)
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value, ClientError> {
+        self.send(Method::POST, path, bytes.into(), PATIENT)
+    }
+
     /// Removes what is at `path`.
     pub(crate) fn delete(&self, path: &str) -> Result<Value, ClientError> {
         self.ask(Method::DELETE, path, None)
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+        self.send(method, path, body.map(Value::to_string).unwrap_or_default().into(), ANSWER)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Value, ClientError> {
         let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
         let address = address.ok_or_else(|| self.silent("its address cannot be read"))?;
-        let body = Bytes::from(body.map(Value::to_string).unwrap_or_default());
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -117,7 +138,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ClientError::Unable(error.to_string()))?;
         let (status, bytes) =
-            runtime.block_on(exchange(address, request)).map_err(|why| self.silent(&why))?;
+            runtime.block_on(exchange(address, request, patience)).map_err(|why| self.silent(&why))?;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|_| self.garbled(status, &bytes));
         }
@@ -142,7 +163,11 @@ impl Server {
 }
 
 /// One request and its answer; or why there is none.
-async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+async fn exchange(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+    patience: Duration,
+) -> Result<(StatusCode, Bytes), String> {
     let late = |limit: Duration| move |_| format!("nothing came within {} s", limit.as_secs());
     let stream = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address));
     let stream = stream.await.map_err(late(CONNECT))?.map_err(|error| error.to_string())?;
@@ -156,7 +181,7 @@ async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
     };
-    tokio::time::timeout(ANSWER, answer).await.map_err(late(ANSWER))?
+    tokio::time::timeout(patience, answer).await.map_err(late(patience))?
 }
 
 /// `text` as one segment of a path.

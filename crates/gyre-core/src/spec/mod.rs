@@ -16,6 +16,7 @@ pub use check::{KNOWN_MEASURES, check};
 pub use words::{Limit, Percent, Trigger, Window};
 
 use crate::expr::Expression;
+use crate::fact::RolloutPlan;
 use crate::record::Value;
 use crate::{Diagnostic, ModelName, Span};
 
@@ -290,6 +291,8 @@ pub struct Deploy {
     /// What sends all traffic back besides: CEL over `errors` (share), `latency_p50_ms`, `latency_p99_ms`, `requests`, and
     /// over `errors_p`, `champion_errors`, `champion_requests`, `slowdown` of the comparison with the champion.
     pub rollback_on: Vec<Spanned<String>>,
+    /// How long a new version takes all traffic, with the champion kept warm beside it, before it is promoted.
+    pub bake: Option<Span>,
 }
 
 impl Default for Deploy {
@@ -300,6 +303,7 @@ impl Default for Deploy {
             min_requests: 30,
             alpha: unplaced(0.01),
             rollback_on: Vec::new(),
+            bake: None,
         }
     }
 }
@@ -309,11 +313,31 @@ impl Deploy {
     /// beside the champion.
     pub fn shares(&self) -> Vec<u32> {
         match self.strategy.value {
-            Strategy::Replace => vec![10_000],
+            Strategy::Replace | Strategy::BlueGreen => vec![10_000],
             Strategy::Canary => self.steps.iter().map(|step| step.basis_points()).collect(),
             Strategy::Shadow => vec![0, 10_000],
         }
     }
+}
+
+impl Deploy {
+    /// The same as a plan of a rollout.
+    pub fn plan(&self) -> RolloutPlan {
+        let bake = match self.strategy.value {
+            Strategy::BlueGreen => Some(self.bake.unwrap_or(Self::BAKE)),
+            _ => self.bake,
+        };
+        RolloutPlan {
+            steps: self.shares(),
+            min_requests: self.min_requests,
+            alpha: self.alpha.value,
+            rollback_on: self.rollback_on.iter().map(|rule| rule.value.clone()).collect(),
+            bake,
+        }
+    }
+
+    /// How long a version bakes in blue/green when nothing else is said.
+    pub const BAKE: Span = Span::minutes(15);
 }
 
 fn unplaced<T>(value: T) -> Spanned<T> {
@@ -328,6 +352,8 @@ pub enum Strategy {
     Replace,
     /// By the steps.
     Canary,
+    /// All at once, with the champion kept warm until the new version has baked.
+    BlueGreen,
     /// First asked beside the champion, without an effect on anybody; then all at once.
     Shadow,
 }
@@ -428,11 +454,6 @@ impl Model {
     pub fn compiled_gates(&self) -> Vec<Expression> {
         // Those that do not compile were refused by `check`.
         self.gates.iter().filter_map(|gate| Expression::compile(&gate.value).ok()).collect()
-    }
-
-    /// The compiled conditions that send a rollout back.
-    pub fn compiled_rollback(&self) -> Vec<Expression> {
-        self.deploy.rollback_on.iter().filter_map(|rule| Expression::compile(&rule.value).ok()).collect()
     }
 
     /// The windows that may be trained on.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use gyre_backend::Instant as Deadline;
 use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_runtime::{Column, FeatureKind, Hints, RunError, ScoreError, Scorer, Table, Task};
 
-use super::gather;
-use crate::error::{InferError, LoadError, Refusal};
+use super::deployment::gather;
+use crate::engine::{Engine, EngineError, Remote};
+use crate::error::{InferError, LoadError, Refusal, blames_the_model};
 use crate::evidence::Counters;
 use crate::log::{Batch, ModelLog};
 use crate::request::{Answer, Request, prediction};
@@ -17,12 +19,12 @@ use crate::totals::Tally;
 
 /// A version that has been checked and run once; `L` is its log, once it has one.
 pub(super) struct Loaded<L = Arc<ModelLog>> {
-    model: ModelName,
+    pub(super) model: ModelName,
     pub(super) version: Version,
     pub(super) signature: Arc<Signature>,
     names: Vec<Arc<str>>,
     artifact: Digest,
-    scorer: Scorer,
+    engine: Engine,
     pub(super) counters: ArcSwap<Counters>,
     pub(super) tally: Tally,
     log: L,
@@ -53,24 +55,42 @@ impl Loaded<()> {
             version,
             problem,
         })?;
-        let loaded = Self {
-            model: model.clone(),
-            version,
-            names: signature.inputs.iter().map(|field| field.name.as_str().into()).collect(),
-            signature: Arc::new(signature),
-            artifact: Digest::of(artifact),
-            scorer,
-            counters: ArcSwap::default(),
-            tally: Tally::default(),
-            log: (),
-        };
+        let loaded =
+            Self::with(model, version, signature, Digest::of(artifact), Engine::Native(Box::new(scorer)));
         loaded.warm_up().map_err(|error| LoadError::Warmup { model: model.clone(), version, error })?;
         Ok(loaded)
     }
 
+    /// A version that runs elsewhere; `artifact` is the digest of the description of where.
+    pub(super) fn elsewhere(model: &ModelName, version: Version, artifact: Digest, remote: Remote) -> Self {
+        let signature = remote.backend().signature().clone();
+        Self::with(model, version, signature, artifact, Engine::Remote(remote))
+    }
+
+    fn with(
+        model: &ModelName,
+        version: Version,
+        signature: Signature,
+        artifact: Digest,
+        engine: Engine,
+    ) -> Self {
+        Self {
+            model: model.clone(),
+            version,
+            names: signature.inputs.iter().map(|field| field.name.as_str().into()).collect(),
+            signature: Arc::new(signature),
+            artifact,
+            engine,
+            counters: ArcSwap::default(),
+            tally: Tally::default(),
+            log: (),
+        }
+    }
+
     /// Runs one made-up row. What only says that the model does not like that row is no reason to refuse the model;
-    /// what says that no row could go well is.
+    /// what says that no row could go well is. A model elsewhere was asked a first row by whoever started it.
     fn warm_up(&self) -> Result<(), ScoreError> {
+        let Engine::Native(scorer) = &self.engine else { return Ok(()) };
         let column = |kind| match kind {
             Kind::Number => Column::Numeric(vec![0.0]),
             Kind::Text => Column::Text(vec![Some("".into())]),
@@ -78,7 +98,7 @@ impl Loaded<()> {
         let columns = self.names.iter().zip(&self.signature.inputs);
         let columns = columns.map(|(name, field)| (Arc::clone(name), column(field.kind)));
         let Ok(table) = Table::new(columns) else { return Ok(()) };
-        match self.scorer.score(&table) {
+        match scorer.score(&table) {
             Ok(_) | Err(ScoreError::Value { .. } | ScoreError::NonFinite { .. } | ScoreError::Run(_)) => {
                 Ok(())
             }
@@ -88,8 +108,8 @@ impl Loaded<()> {
 
     /// The same, with the log that its predictions go to.
     pub(super) fn logging_to(self, log: Arc<ModelLog>) -> Loaded {
-        let Self { model, version, signature, names, artifact, scorer, counters, tally, log: () } = self;
-        Loaded { model, version, signature, names, artifact, scorer, counters, tally, log }
+        let Self { model, version, signature, names, artifact, engine, counters, tally, log: () } = self;
+        Loaded { model, version, signature, names, artifact, engine, counters, tally, log }
     }
 }
 
@@ -99,47 +119,58 @@ impl Loaded {
         self.artifact == other.artifact && self.signature == other.signature
     }
 
+    /// Its process or URL, when it has one.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        match &self.engine {
+            Engine::Native(_) => None,
+            Engine::Remote(remote) => Some(remote),
+        }
+    }
+
     /// Predicts all rows of a request whose inputs were bound to `places`.
-    pub(super) fn score_all(
+    pub(super) async fn score_all(
         &self,
         route: Route,
         request: Request,
         places: &[usize],
+        deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let mut inputs: Vec<Option<Column>> =
             request.inputs.into_iter().map(|input| Some(input.values)).collect();
         let columns = places.iter().filter_map(|place| inputs.get_mut(*place)?.take()).collect();
-        self.score(route, request.ids, request.time, columns)
+        self.score(route, request.ids, request.time, columns, deadline).await
     }
 
     /// Predicts some rows of a request whose inputs were bound to `places`.
-    pub(super) fn score_rows(
+    pub(super) async fn score_rows(
         &self,
         route: Route,
         request: &Request,
         places: &[usize],
         rows: &[usize],
+        deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let columns = places.iter().filter_map(|place| request.inputs.get(*place));
         let columns = columns.map(|input| gather(&input.values, rows)).collect();
         let ids = rows.iter().filter_map(|row| request.ids.get(*row).cloned()).collect();
-        self.score(route, ids, request.time, columns)
+        self.score(route, ids, request.time, columns, deadline).await
     }
 
     /// Predicts rows whose `columns` are in the signature's order, and counts.
-    fn score(
+    async fn score(
         &self,
         route: Route,
         ids: Vec<Arc<str>>,
         time: Timestamp,
         columns: Vec<Column>,
+        deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
         let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
             .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
         let started = Instant::now();
-        let outcome = self.scorer.score(&table);
+        let outcome = self.engine.score(&table, deadline).await;
         let latency = started.elapsed();
         match outcome {
             Ok(scores) => {
@@ -149,15 +180,21 @@ impl Loaded {
                 Ok(Scored(Batch { ids, time, version, signature, route, table, scores, latency_us }))
             }
             // The request's fault, found only by the model.
-            Err(
+            Err(EngineError::Native(
                 error @ (ScoreError::Value { .. }
                 | ScoreError::MissingFeature(_)
                 | ScoreError::FeatureType { .. }
                 | ScoreError::Run(RunError::TooLarge { .. })),
-            ) => Err(refused(Refusal::Value(error))),
-            Err(error) => {
+            )) => Err(refused(Refusal::Value(error))),
+            Err(EngineError::Native(error)) => {
                 self.count(&ids, ids.len(), latency, time);
                 Err(InferError::Model { model: self.model.clone(), version: self.version, error })
+            }
+            Err(EngineError::Remote(error)) => {
+                if blames_the_model(&error) {
+                    self.count(&ids, ids.len(), latency, time);
+                }
+                Err(InferError::Elsewhere { model: self.model.clone(), version: self.version, error })
             }
         }
     }

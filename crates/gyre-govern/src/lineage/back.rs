@@ -106,13 +106,15 @@ fn of_version(tx: &mut Tx<'_>, model: &ModelName, version: Version) -> Result<Tr
     };
     let mut tree = Tree::new(describe::node(entry));
     if let Fact::VersionRegistered(of) = &entry.fact {
-        match of_run(tx, &of.run) {
-            Ok(run) => tree.children.push(run.related("made by")),
+        let run = match of.run.as_deref().map(|run| of_run(tx, run)) {
             // A version may come from elsewhere, without a run here; its data is named all the same.
-            Err(LineageError::Unknown { .. }) => {
-                tree.children.extend(trained_on(tx, &of.data)?);
-            }
-            Err(error) => return Err(error),
+            None | Some(Err(LineageError::Unknown { .. })) => None,
+            Some(run) => Some(run?),
+        };
+        match (run, &of.data) {
+            (Some(run), _) => tree.children.push(run.related("made by")),
+            (None, Some(data)) => tree.children.extend(trained_on(tx, data)?),
+            (None, None) => {}
         }
     }
     Ok(tree)

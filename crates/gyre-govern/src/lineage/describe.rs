@@ -47,6 +47,10 @@ pub(super) fn node(entry: &Entry) -> Node {
         Fact::RolloutStarted { candidate, .. } => {
             (NodeKind::Rollout, by_entry, format!("rollout of version {candidate} began"))
         }
+        Fact::RolloutAsked { version, reason, .. } => {
+            let text = format!("{} asked to roll version {version} out: {reason}", entry.actor);
+            (NodeKind::Rollout, by_entry, text)
+        }
         Fact::StepObserved { step, reason, .. } => {
             (NodeKind::Rollout, by_entry, format!("step {} of the rollout: {reason}", step + 1))
         }
@@ -129,7 +133,8 @@ fn version_ref(version: &ModelVersion) -> String {
 }
 
 fn version_text(version: &ModelVersion) -> String {
-    format!("model version {}, SHA-256 {}", version_ref(version), version.artifact.short())
+    let place = if version.runtime.is_native() { String::new() } else { format!(", {}", version.runtime) };
+    format!("model version {}, SHA-256 {}{place}", version_ref(version), version.artifact.short())
 }
 
 fn decided(decision: &Decision) -> String {

@@ -76,16 +76,16 @@ impl Known {
             };
             if on == Some(data.digest) {
                 let mut of_run = Tree::new(describe::node(run)).related("trained");
-                of_run.children = self.versions_of(|version| version.run == *id, found);
+                of_run.children = self.versions_of(|version| version.run.as_ref() == Some(id), found);
                 tree.children.push(of_run);
             }
         }
         // Versions from elsewhere name their data without a run here.
         let without_run = |version: &ModelVersion| {
             let has_run = self.runs.iter().any(
-                |entry| matches!(&entry.fact, Fact::RunFinished(run) if run.run == version.run && run.data == data.digest),
+                |entry| matches!(&entry.fact, Fact::RunFinished(run) if version.run.as_ref() == Some(&run.run) && run.data == data.digest),
             );
-            version.data == data.digest && !has_run
+            version.data == Some(data.digest) && !has_run
         };
         tree.children.extend(self.versions_of(without_run, found));
         tree

@@ -6,7 +6,6 @@ use gyre_core::time::Period;
 use gyre_registry::VersionRecord;
 use gyre_runtime::Table;
 
-use super::versions::predict;
 use super::{Workshop, frame};
 use crate::engine::Failure;
 
@@ -34,7 +33,7 @@ pub(super) fn compare(workshop: &Workshop, model: &ModelName, period: Period) ->
     for version in own.into_iter().chain(others).take(MOST) {
         // A version that reads a feature which is no longer sent cannot be brought back; the others can.
         let Ok(predicted) =
-            workshop.scorer(&version.registered).and_then(|scorer| predict(&scorer, &features))
+            workshop.answerer(&version.registered).and_then(|answerer| answerer.predict(&features))
         else {
             continue;
         };

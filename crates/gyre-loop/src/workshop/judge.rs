@@ -11,14 +11,14 @@ use gyre_core::fact::{Fact, ModelVersion, Score};
 use gyre_core::record::{Field, Kind};
 use gyre_core::spec::{Model, Task};
 use gyre_core::{ModelName, Timestamp, Version};
-use gyre_runtime::{Column, Scorer, Table};
+use gyre_runtime::{Column, Table};
 use gyre_store::journal;
 use serde_json::json;
 
+use super::Workshop;
 use super::frame::{self, Frame};
 use super::train::file_of;
-use super::versions::{Predicted, predict};
-use super::{Workshop, versions};
+use super::versions::{Answerer, Predicted, slice};
 use crate::engine::Failure;
 
 /// How many single rows are timed.
@@ -38,7 +38,7 @@ pub(super) fn judge(
         let champion = champion.map(|champion| gyre_registry::version(tx, &named, champion)).transpose()?;
         Ok((candidate, champion.map(|champion| champion.registered)))
     })?;
-    let rows = withheld(workshop, model, &candidate, as_of)?;
+    let rows = withheld(workshop, model, &candidate, champion.as_ref(), as_of)?;
     let own = Contender::measure(workshop, model, &candidate, &rows.frame)?;
     // The champion may read other features than the candidate does.
     let champion = champion.map(|champion| {
@@ -86,14 +86,21 @@ struct Rows<'a> {
     protected: Vec<(String, Column)>,
 }
 
-/// The withheld rows of the run that made `candidate`, as far back as the policy looks.
+/// The withheld rows of the run that made `candidate`, or else of the one that made the champion, as far back as the
+/// policy looks.
 fn withheld<'a>(
     workshop: &'a Workshop,
     model: &Model,
     candidate: &ModelVersion,
+    champion: Option<&ModelVersion>,
     as_of: Timestamp,
 ) -> Result<Rows<'a>, Failure> {
-    let run = candidate.run.clone();
+    let run = candidate.run.clone().or_else(|| champion?.run.clone());
+    let run = run.ok_or_else(|| {
+        Failure::because(
+            "there are no withheld rows to judge it on: neither it nor the champion was trained here",
+        )
+    })?;
     let run = workshop.store.read(move |tx| gyre_registry::run(tx, &run))?;
     let holdout = run.params.get("holdout").cloned().unwrap_or_default();
     let recorded = workshop.store.read(|tx| journal::of_kind(tx, "data_recorded", None))?;
@@ -102,7 +109,7 @@ fn withheld<'a>(
         _ => None,
     });
     let data = data.ok_or_else(|| {
-        Failure::because(format!("the withheld rows of run {} are not recorded", candidate.run))
+        Failure::because(format!("the withheld rows of run {} are not recorded", run.run_id))
     })?;
     let path = file_of(workshop, &data)?;
     let dataset = workshop.project.data.get(&model.train.data.value);
@@ -153,12 +160,12 @@ impl Contender {
         version: &ModelVersion,
         rows: &Frame,
     ) -> Result<Self, Failure> {
-        let scorer = workshop.scorer(version)?;
-        let predicted = predict(&scorer, &rows.features)?;
+        let answerer = workshop.answerer(version)?;
+        let predicted = answerer.predict(&rows.features)?;
         let losses = predicted.losses(model.metric, frame::values(&rows.target))?;
         let path = workshop.store.blobs().path(&version.artifact);
         let size = std::fs::metadata(&path).map_or(0, |file| file.len());
-        let latency_ms = time_single_rows(&scorer, &rows.features)?;
+        let latency_ms = time_single_rows(&answerer, &rows.features)?;
         Ok(Self { version: version.version, size, predicted, losses, latency_ms })
     }
 
@@ -197,15 +204,15 @@ impl Contender {
 }
 
 /// The median and the 99th percentile of the time that one row takes, in milliseconds.
-fn time_single_rows(scorer: &Scorer, features: &Table) -> Result<(f64, f64), Failure> {
+fn time_single_rows(answerer: &Answerer, features: &Table) -> Result<(f64, f64), Failure> {
     let rows = features.rows().min(TIMED_ROWS);
     let mut times = Vec::with_capacity(rows);
     for row in 0..rows {
         let single =
-            features.columns().iter().map(|(name, column)| (name.clone(), versions::row_of(column, row)));
+            features.columns().iter().map(|(name, column)| (name.clone(), slice(column, row..row + 1)));
         let single = Table::new(single)?;
         let begun = Instant::now();
-        scorer.score(&single)?;
+        answerer.predict(&single)?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);

@@ -6,6 +6,7 @@
 
 mod checkout;
 mod compare;
+mod elsewhere;
 mod frame;
 mod judge;
 mod observe;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gyre_core::fact::Fact;
+use gyre_core::fact::{Fact, ModelVersion};
 use gyre_core::spec::{Model, Project};
 use gyre_core::{ModelName, Timestamp};
 use gyre_gateway::Gateway;
@@ -26,7 +27,10 @@ use gyre_store::{NewFact, Store};
 use crate::action::Action;
 use crate::engine::{Failure, Hands};
 use crate::state::State;
+pub use elsewhere::Abroad;
+use route::Waiting;
 use versions::Scorers;
+pub(crate) use versions::signature;
 
 /// The folder inside a project that is gyre's own.
 pub const STATE_DIR: &str = ".gyre";
@@ -38,6 +42,8 @@ pub struct Workshop {
     store: Arc<Store>,
     gateway: Arc<Gateway>,
     scorers: Scorers,
+    /// What models outside our process need; without it there are none.
+    abroad: Option<Abroad>,
     /// Held from reading the registry until the gateway follows, so that the last one to read is the last one to act.
     routing: Mutex<()>,
     /// Whether commands that run are to end.
@@ -46,13 +52,20 @@ pub struct Workshop {
 
 impl Workshop {
     /// A workshop for the project in the folder `root`.
-    pub fn new(root: PathBuf, project: Arc<Project>, store: Arc<Store>, gateway: Arc<Gateway>) -> Self {
+    pub fn new(
+        root: PathBuf,
+        project: Arc<Project>,
+        store: Arc<Store>,
+        gateway: Arc<Gateway>,
+        abroad: Option<Abroad>,
+    ) -> Self {
         Self {
             root,
             project,
             store,
             gateway,
             scorers: Scorers::default(),
+            abroad,
             routing: Mutex::default(),
             stop: Arc::default(),
         }
@@ -77,7 +90,25 @@ impl Workshop {
     /// Why it cannot: a version that does not load, a store that does not answer.
     pub fn route(&self, model: &ModelName) -> Result<(), Failure> {
         let _routing = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
-        route::follow(self, model)
+        route::follow(self, model, Waiting::UntilReady)
+    }
+
+    /// The same for the start of a server: models that run elsewhere come up by and by, and whoever asks them meanwhile
+    /// waits for them.
+    ///
+    /// # Errors
+    /// As [`Workshop::route`].
+    pub fn route_at_start(&self, model: &ModelName) -> Result<(), Failure> {
+        let _routing = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
+        route::follow(self, model, Waiting::Never)
+    }
+
+    /// Has the gateway hold a version ready, without traffic.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded or does not answer.
+    pub fn ready(&self, version: &ModelVersion) -> Result<(), Failure> {
+        route::load(self, version, Waiting::UntilReady)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Observing: windows of the inference log that close, and steps of rollouts that have shown enough.
 
-use gyre_core::fact::{Fact, WindowSummary};
-use gyre_core::spec::Model;
+use gyre_core::fact::{Fact, RolloutPlan, Verdict, WindowSummary};
+use gyre_core::spec::{Deploy, Model};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_gateway::rollout::{Plan, judge};
@@ -9,6 +9,7 @@ use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInpu
 use gyre_store::{NewFact, journal};
 
 use super::{Workshop, frame};
+use crate::controller::GATEWAY;
 use crate::engine::Failure;
 use crate::state::{ModelState, Repair, State};
 
@@ -19,10 +20,13 @@ pub(super) fn observe(
     watermark: Timestamp,
 ) -> Result<Vec<NewFact>, Failure> {
     let mut facts = Vec::new();
-    for (name, spec) in &workshop.project.models {
-        let Some(model) = state.models.get(name) else { continue };
+    for (name, model) in &state.models {
+        let spec = workshop.project.models.get(name);
         facts.extend(rollout_step(workshop, name, spec, model, watermark));
-        if let Some(champion) = model.champion {
+        if !matches!(model.repair, Some(Repair::RollingOut { .. })) {
+            facts.extend(braked(workshop, name, watermark)?);
+        }
+        if let (Some(champion), Some(spec)) = (model.champion, spec) {
             close_windows(workshop, name, spec, champion, watermark, &mut facts)?;
         }
     }
@@ -32,15 +36,22 @@ pub(super) fn observe(
 fn rollout_step(
     workshop: &Workshop,
     name: &ModelName,
-    spec: &Model,
+    spec: Option<&Model>,
     state: &ModelState,
     watermark: Timestamp,
 ) -> Option<NewFact> {
-    let Some(Repair::RollingOut { version, step, since }) = state.repair else { return None };
+    let Some(Repair::RollingOut { version, step, since, begun }) = state.repair else { return None };
+    let plan = state.plan.clone().unwrap_or_else(|| policy_of(spec));
     let evidence = workshop.gateway.evidence(name, version)?;
     let trial = workshop.gateway.finding(name, version);
     let shadow = workshop.gateway.shadow(name, version);
-    let judgement = judge(&Plan::of(spec), step, &evidence, trial.as_ref(), shadow.as_ref())?;
+    let judgement = judge(&Plan::of(&plan), step, &evidence, trial.as_ref(), shadow.as_ref())?;
+    // What takes all traffic goes back at once when it is found wanting, and is promoted only when it has baked.
+    let baking =
+        plan.share(step) == Some(10_000) && plan.bake.is_some_and(|bake| watermark.since(begun) < bake);
+    if baking && judgement.verdict == Verdict::Continue {
+        return None;
+    }
     let fact = Fact::StepObserved {
         model: name.clone(),
         candidate: version,
@@ -49,11 +60,33 @@ fn rollout_step(
         reason: judgement.reason,
         numbers: judgement.numbers,
     };
-    Some(
-        NewFact::new(watermark, "gateway", fact)
-            .because_of(since)
-            .once(format!("step/{name}/{since}/{step}")),
-    )
+    Some(NewFact::new(watermark, GATEWAY, fact).because_of(since).once(format!("step/{name}/{since}/{step}")))
+}
+
+/// A version that had a share by hand, and that the gateway took out of traffic: the journal hears of it.
+fn braked(workshop: &Workshop, name: &ModelName, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
+    let Some((from, to, finding)) = workshop.gateway.convicted(name) else { return Ok(Vec::new()) };
+    let named = name.clone();
+    let (shares, shifted) = workshop.store.read(move |tx| {
+        let shifted = journal::latest_of_kind(tx, "traffic_shifted", named.as_str())?;
+        Ok((gyre_registry::traffic(tx, &named)?, shifted))
+    })?;
+    let (Some(shifted), true) =
+        (shifted, shares.iter().any(|(version, share)| *version == from && *share > 0))
+    else {
+        return Ok(Vec::new());
+    };
+    let (model, reason, since) = (name.clone(), finding.charge(), shifted.seq);
+    let back = Fact::RolledBack { model: model.clone(), from, to, reason: reason.clone() };
+    let shares = Fact::TrafficShifted { model, weights: vec![(to, 10_000)], reason };
+    let fact = |kind: &str, fact| {
+        NewFact::new(watermark, GATEWAY, fact).because_of(since).once(format!("{kind}/{name}/{since}"))
+    };
+    Ok(vec![fact("brake", back), fact("braked", shares)])
+}
+
+fn policy_of(spec: Option<&Model>) -> RolloutPlan {
+    spec.map_or_else(|| Deploy::default().plan(), |spec| spec.deploy.plan())
 }
 
 fn close_windows(
@@ -79,7 +112,7 @@ fn close_windows(
     });
     let calendar = Calendar::new(first.at, spec.monitor.window);
     for period in calendar.due(last.or(Some(first.at)), watermark, spec.labels.expected_delay) {
-        let summary = close(workshop, name, spec, champion, period)?;
+        let Some(summary) = close(workshop, name, spec, champion, period)? else { break };
         let key = format!("window/{name}/{}", period.from.as_millis());
         facts.push(NewFact::new(watermark, "monitor", Fact::WindowClosed(summary)).once(key));
     }
@@ -92,10 +125,12 @@ fn close(
     spec: &Model,
     champion: Version,
     period: Period,
-) -> Result<WindowSummary, Failure> {
+) -> Result<Option<WindowSummary>, Failure> {
     let named = name.clone();
     let registered = workshop.store.read(move |tx| gyre_registry::version(tx, &named, champion))?.registered;
-    let reference = ReferenceProfile::from_json(&workshop.store.blobs().get(&registered.profile)?)?;
+    // A version that was made elsewhere brings nothing to hold a window against.
+    let Some(profile) = registered.profile else { return Ok(None) };
+    let reference = ReferenceProfile::from_json(&workshop.store.blobs().get(&profile)?)?;
     // What is flushed is on disk, and what is on disk is what a window is made of.
     workshop.gateway.flush(name.as_str())?;
     let scan = workshop.gateway.scan(name.as_str(), period)?;
@@ -120,5 +155,5 @@ fn close(
         features: &features,
         errors: 0,
     };
-    Ok(summarise(&input, &reference, &Settings::of(spec))?)
+    Ok(Some(summarise(&input, &reference, &Settings::of(spec))?))
 }

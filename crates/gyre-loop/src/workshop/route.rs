@@ -2,22 +2,34 @@
 
 use std::collections::BTreeSet;
 
+use gyre_core::fact::{Fact, ModelVersion};
 use gyre_core::{ModelName, Version};
 use gyre_gateway::trial::ALPHA;
+use gyre_store::journal;
 
-use super::Workshop;
+use super::{Workshop, elsewhere};
 use crate::engine::Failure;
+
+/// Whether a model that runs elsewhere must answer before anything goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Traffic follows at once.
+    UntilReady,
+    /// It comes up while the rest goes on.
+    Never,
+}
 
 /// Loads what takes traffic, and the champion before it so that going back takes no time; then moves the traffic; then
 /// lets go of what is no longer needed.
-pub(super) fn follow(workshop: &Workshop, model: &ModelName) -> Result<(), Failure> {
+pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -> Result<(), Failure> {
     let named = model.clone();
-    let (champion, previous, weights, versions) = workshop.store.read(move |tx| {
+    let (champion, previous, weights, versions, rollout) = workshop.store.read(move |tx| {
         Ok((
             gyre_registry::champion(tx, &named)?,
             gyre_registry::previous_champion(tx, &named)?,
             gyre_registry::traffic(tx, &named)?,
             gyre_registry::versions(tx, &named)?,
+            journal::latest_of_kind(tx, "rollout_started", named.as_str())?,
         ))
     })?;
     let Some(champion) = champion else { return Ok(()) };
@@ -29,8 +41,7 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName) -> Result<(), Failu
         if !wanted.contains(&version.version) || there.contains(&version.version) {
             continue;
         }
-        let artifact = workshop.store.blobs().get(&version.artifact)?;
-        let loaded = gateway.load(model, version.version, version.signature.clone(), &artifact);
+        let loaded = load(workshop, version, waiting);
         // The champion before is a convenience; those that take traffic are not.
         if loaded.is_err() && !taking.contains(&version.version) && version.version != champion {
             continue;
@@ -38,7 +49,11 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName) -> Result<(), Failu
         loaded?;
     }
     let before = gateway.traffic(model.as_str());
-    let alpha = workshop.project.models.get(model).map_or(ALPHA, |spec| spec.deploy.alpha.value);
+    let asked = rollout.and_then(|entry| match entry.fact {
+        Fact::RolloutStarted { plan, .. } => plan,
+        _ => None,
+    });
+    let alpha = asked.map_or(ALPHA, |plan| plan.alpha);
     gateway.set_traffic_at(model, &weights, champion, alpha)?;
     if before.is_none_or(|before| before.weights != weights) {
         // What a step shows is counted from the moment that it began.
@@ -48,4 +63,21 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName) -> Result<(), Failu
         gateway.unload(model, version)?;
     }
     Ok(())
+}
+
+/// Loads a version, wherever it runs. What does not come up is let go of again.
+pub(super) fn load(workshop: &Workshop, version: &ModelVersion, waiting: Waiting) -> Result<(), Failure> {
+    let (gateway, model, number) = (&workshop.gateway, &version.model, version.version);
+    if version.runtime.is_native() {
+        let artifact = workshop.store.blobs().get(&version.artifact)?;
+        return Ok(gateway.load(model, number, version.signature.clone(), &artifact)?);
+    }
+    if gateway.remote(model.as_str(), number).is_some() {
+        return Ok(());
+    }
+    let remote = workshop.remote(version)?;
+    if waiting == Waiting::UntilReady {
+        elsewhere::wait(&remote, &version.runtime)?;
+    }
+    Ok(gateway.load_remote(model, number, version.artifact, remote)?)
 }

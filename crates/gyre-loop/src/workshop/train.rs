@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
+use gyre_core::runtime::Runtime;
 use gyre_core::spec::{Dataset, Model, Window};
 use gyre_core::{Digest, ModelName, Timestamp};
 use gyre_data::cut::{Cut, CutSpec, Part, cut};
@@ -209,11 +210,13 @@ impl Training<'_> {
         let registered = ModelVersion {
             model: self.name.clone(),
             version,
-            run: self.run.clone(),
+            run: Some(self.run.clone()),
+            runtime: Runtime::Native,
+            source: None,
             artifact: blobs.put(&artifact)?,
-            data: data.train_digest,
+            data: Some(data.train_digest),
             signature,
-            profile: blobs.put(&profile.to_json()?)?,
+            profile: Some(blobs.put(&profile.to_json()?)?),
             holdout: numbers,
             trained_on: data.train.period,
         };

@@ -1,16 +1,20 @@
 //! Registered versions as models that can be asked: loaded once, kept for the next comparison.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use gyre_backend::Instant;
 use gyre_core::Digest;
 use gyre_core::fact::ModelVersion;
 use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::spec::Metric;
+use gyre_gateway::Remote;
 use gyre_monitor::{Predictions, Values};
 use gyre_runtime::{Column, FeatureKind, Hints, Scorer, Scores, Table, Task};
 
-use super::{Workshop, frame};
+use super::{Workshop, elsewhere, frame};
 use crate::engine::Failure;
 
 /// How many loaded models are kept.
@@ -20,6 +24,17 @@ const KEPT: usize = 16;
 #[derive(Default)]
 pub(super) struct Scorers(Mutex<BTreeMap<Digest, Arc<Scorer>>>);
 
+/// A version that can be asked, wherever it runs.
+pub(super) enum Answerer {
+    Native(Arc<Scorer>),
+    Remote(Remote),
+}
+
+/// Rows that a model elsewhere is asked at a time.
+const CHUNK: usize = 1_024;
+/// How long it may take for them.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What a model said of each row.
 pub(super) struct Predicted {
     pub(super) outputs: Column,
@@ -27,7 +42,44 @@ pub(super) struct Predicted {
     classes: Vec<String>,
 }
 
+impl Answerer {
+    /// Asks about every row.
+    pub(super) fn predict(&self, features: &Table) -> Result<Predicted, Failure> {
+        match self {
+            Self::Native(scorer) => predict(scorer, features),
+            Self::Remote(remote) => {
+                let mut all = None;
+                for from in (0..features.rows()).step_by(CHUNK) {
+                    let rows = from..(from + CHUNK).min(features.rows());
+                    let columns = features.columns().iter();
+                    let part = Table::new(columns.map(|(name, of)| (name.clone(), slice(of, rows.clone()))))?;
+                    let scores = remote.score_blocking(part, Instant::now() + PATIENCE)?;
+                    let part = Predicted::of(scores);
+                    match &mut all {
+                        None => all = Some(part),
+                        Some(all) => all.extend(part),
+                    }
+                }
+                all.ok_or_else(|| Failure::because("there are no rows to ask the model about"))
+            }
+        }
+    }
+}
+
 impl Workshop {
+    /// A registered version, ready to be asked.
+    pub(super) fn answerer(&self, version: &ModelVersion) -> Result<Answerer, Failure> {
+        if version.runtime.is_native() {
+            return Ok(Answerer::Native(self.scorer(version)?));
+        }
+        if let Some(serving) = self.gateway.remote(version.model.as_str(), version.version) {
+            return Ok(Answerer::Remote(serving));
+        }
+        let remote = self.remote(version)?;
+        elsewhere::wait(&remote, &version.runtime)?;
+        Ok(Answerer::Remote(remote))
+    }
+
     /// The model of a registered version.
     pub(super) fn scorer(&self, version: &ModelVersion) -> Result<Arc<Scorer>, Failure> {
         let mut kept = self.scorers.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +101,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Scorer, Failure> {
 }
 
 /// What `scorer` takes and gives.
-pub(super) fn signature(scorer: &Scorer) -> Signature {
+pub(crate) fn signature(scorer: &Scorer) -> Signature {
     let field = |feature: &gyre_runtime::Feature| Field {
         name: feature.name.to_string(),
         kind: match feature.kind {
@@ -70,19 +122,34 @@ pub(super) fn signature(scorer: &Scorer) -> Signature {
 
 /// Asks `scorer` about every row.
 pub(super) fn predict(scorer: &Scorer, features: &Table) -> Result<Predicted, Failure> {
-    Ok(match scorer.score(features)? {
-        Scores::Regression(numbers) => {
-            Predicted { outputs: Column::Numeric(numbers), scores: Vec::new(), classes: Vec::new() }
-        }
-        Scores::Classification { labels, classes, probabilities } => Predicted {
-            outputs: Column::Text(labels.into_iter().map(Some).collect()),
-            scores: probabilities,
-            classes: classes.iter().map(ToString::to_string).collect(),
-        },
-    })
+    Ok(Predicted::of(scorer.score(features)?))
 }
 
 impl Predicted {
+    fn of(scores: Scores) -> Self {
+        match scores {
+            Scores::Regression(numbers) => {
+                Self { outputs: Column::Numeric(numbers), scores: Vec::new(), classes: Vec::new() }
+            }
+            Scores::Classification { labels, classes, probabilities } => Self {
+                outputs: Column::Text(labels.into_iter().map(Some).collect()),
+                scores: probabilities,
+                classes: classes.iter().map(ToString::to_string).collect(),
+            },
+        }
+    }
+
+    /// Rows of the same model that come after these.
+    fn extend(&mut self, more: Self) {
+        match (&mut self.outputs, more.outputs) {
+            (Column::Numeric(all), Column::Numeric(more)) => all.extend(more),
+            (Column::Text(all), Column::Text(more)) => all.extend(more),
+            // A model has one kind of output.
+            _ => {}
+        }
+        self.scores.extend(more.scores);
+    }
+
     /// The loss of each row against `target`; NaN where there is no label.
     pub(super) fn losses(&self, metric: Metric, target: Values<'_>) -> Result<Vec<f64>, Failure> {
         let predictions = Predictions {
@@ -99,10 +166,10 @@ impl Predicted {
     }
 }
 
-/// One row of a column.
-pub(super) fn row_of(column: &Column, row: usize) -> Column {
+/// Some rows of a column.
+pub(super) fn slice(column: &Column, rows: Range<usize>) -> Column {
     match column {
-        Column::Numeric(numbers) => Column::Numeric(numbers.get(row).copied().into_iter().collect()),
-        Column::Text(texts) => Column::Text(texts.get(row).cloned().into_iter().collect()),
+        Column::Numeric(numbers) => Column::Numeric(numbers.get(rows).unwrap_or_default().to_vec()),
+        Column::Text(texts) => Column::Text(texts.get(rows).unwrap_or_default().to_vec()),
     }
 }

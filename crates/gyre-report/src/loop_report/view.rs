@@ -191,7 +191,7 @@ fn version(version: &Version) -> Vec<Markup> {
         html! { strong { (version.version) } },
         html! { @if let Some((from, to)) = version.trained_on { (date(from)) " – " (date(to)) } @else { (UNDEFINED) } },
         html! { (version.rows.map_or_else(|| UNDEFINED.to_owned(), count)) },
-        html! { (digest(&version.data_digest)) },
+        html! { @if !version.data_digest.is_empty() { (digest(&version.data_digest)) } },
         html! { (measure(version.holdout_error, "")) },
         html! { (badge(gate_tone, gate)) " " span.muted { (version.gate_detail) } },
         badge(tone, status),

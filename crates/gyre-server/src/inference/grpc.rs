@@ -18,14 +18,18 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use gyre_core::Version;
+use gyre_gateway::gateway::PATIENCE;
 use gyre_wire::Datatype;
+use tokio::time::Instant;
 use tonic::server::Grpc;
 use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::ask::{AskError, Parts, Wanted};
 use super::tensor::{Tensor, TensorError, Values};
-use super::{EXTENSIONS, Refused, Target, binary, describe, reply, repository, signature_of, statistics};
+use super::{
+    EXTENSIONS, Refused, Target, binary, deadline, describe, reply, repository, signature_of, statistics,
+};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::payload;
@@ -69,15 +73,8 @@ pub(super) fn routes(routes: &mut Routes) {
 /// A refusal before any method has seen the request.
 pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
     let code = match status {
-        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
-        StatusCode::FORBIDDEN => Code::PermissionDenied,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
-        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
-        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
-        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
-        StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
-        status if status.is_server_error() => Code::Internal,
-        _ => Code::InvalidArgument,
+        status => code_of(status),
     };
     let mut response = Response::new(Body::empty());
     // A message that no header can bear is still a refusal.
@@ -88,14 +85,21 @@ pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
 
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
-        let code = match refused.status {
-            StatusCode::NOT_FOUND => Code::NotFound,
-            StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
-            StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
-            status if status.is_server_error() => Code::Internal,
-            _ => Code::InvalidArgument,
-        };
-        Self::new(code, refused.message)
+        Self::new(code_of(refused.status), refused.message)
+    }
+}
+
+/// What a status of HTTP is to gRPC.
+fn code_of(status: StatusCode) -> Code {
+    match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
+        status if status.is_server_error() => Code::Internal,
+        _ => Code::InvalidArgument,
     }
 }
 
@@ -277,23 +281,29 @@ async fn repository_unload(State(app): State<Arc<App>>, caller: Caller, request:
 }
 
 async fn model_infer(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    unary(request, async |asked: InferRequest| infer(&app, asked)).await
+    let deadline = deadline::of(request.headers()).map_err(invalid);
+    unary(request, async |asked: InferRequest| infer(&app, asked, deadline?).await).await
 }
 
 /// Answers every message of a stream with one, in their order; what is wrong with one of them is said in its answer.
 async fn model_stream_infer(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let service = tower::service_fn(move |request: tonic::Request<Streaming<InferRequest>>| {
         let app = Arc::clone(&app);
-        let one = move |asked: Result<InferRequest, Status>| match infer(&app, asked?) {
-            Ok(response) => {
-                Ok(StreamResponse { error_message: String::new(), infer_response: Some(response) })
-            }
-            Err(status) => {
-                Ok(StreamResponse { error_message: status.message().to_owned(), infer_response: None })
+        let one = move |asked: Result<InferRequest, Status>| {
+            let app = Arc::clone(&app);
+            async move {
+                Ok(match infer(&app, asked?, Instant::now() + PATIENCE).await {
+                    Ok(response) => {
+                        StreamResponse { error_message: String::new(), infer_response: Some(response) }
+                    }
+                    Err(status) => {
+                        StreamResponse { error_message: status.message().to_owned(), infer_response: None }
+                    }
+                })
             }
         };
         let answers: BoxStream<'static, Result<StreamResponse, Status>> =
-            request.into_inner().map(one).boxed();
+            request.into_inner().then(one).boxed();
         std::future::ready(Ok::<_, Status>(tonic::Response::new(answers)))
     });
     let codec = ProstCodec::<StreamResponse, InferRequest>::default();
@@ -301,7 +311,7 @@ async fn model_stream_infer(State(app): State<Arc<App>>, request: Request<Body>)
     grpc.streaming(service, request).await.map(Body::new)
 }
 
-fn infer(app: &App, asked: InferRequest) -> Result<InferResponse, Status> {
+async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<InferResponse, Status> {
     let target = target(asked.model_name, &asked.model_version)?;
     let raw = asked.raw_input_contents;
     if !raw.is_empty() && raw.len() != asked.inputs.len() {
@@ -328,8 +338,8 @@ fn infer(app: &App, asked: InferRequest) -> Result<InferResponse, Status> {
     };
     let prepared = parts.prepare(|| app.clock.now(), || signature_of(app, &target)).map_err(invalid)?;
     super::check_outputs(app, &target.model, &prepared.wanted)?;
-    let answers =
-        app.gateway.infer(&target.model, target.version, prepared.request).map_err(Refused::from)?;
+    let asked = app.gateway.ask(&target.model, target.version, prepared.request, deadline);
+    let answers = asked.await.map_err(Refused::from)?;
     let version = answers.first().map_or(0, |answer| answer.version);
     let signature = app.gateway.signature(&target.model, version);
     let (mut outputs, mut contents) = (Vec::new(), Vec::new());

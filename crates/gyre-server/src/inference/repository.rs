@@ -56,7 +56,7 @@ pub(super) fn list(app: &App, only_ready: bool) -> Vec<Indexed> {
         }
     }
     if !only_ready {
-        let others = app.desk.project().models.keys().filter(|model| !loaded.contains(model));
+        let others = app.desk.models().into_iter().filter(|model| !loaded.contains(model));
         list.extend(others.map(|model| Indexed {
             name: model.to_string(),
             version: None,

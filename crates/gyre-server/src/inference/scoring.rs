@@ -24,7 +24,7 @@ use gyre_wire::{MISSING, nulled};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{LIMIT, Named, Refused, Target, describe, named, reply, signature_of};
+use super::{LIMIT, Named, Refused, Target, deadline, describe, named, reply, signature_of};
 use crate::app::App;
 use crate::mlflow::MlflowError;
 use crate::payload;
@@ -94,6 +94,7 @@ pub(crate) async fn invoke(State(app): State<Arc<App>>, path: Named, request: Re
 
 async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let format = Format::of(request.headers())?;
+    let deadline = deadline::of(request.headers()).map_err(MlflowError::invalid)?;
     let body = payload::whole(request, LIMIT).await.map_err(Refused::from)?;
     describe::check_ready(app, &target)?;
     let Some(signature) = signature_of(app, &target) else {
@@ -116,7 +117,7 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let request = frame
         .and_then(|frame| frame.into_request(&signature, key, &id, app.clock.now()))
         .map_err(|error| MlflowError::invalid(error.to_string()))?;
-    let answers = app.gateway.infer(&target.model, None, request).map_err(refused)?;
+    let answers = app.gateway.ask(&target.model, None, request, deadline).await.map_err(refused)?;
     let predictions = predictions(&signature, &answers);
     let mut response = Json(json!({ "predictions": predictions })).into_response();
     reply::name_who(response.headers_mut(), &reply::versions(&answers), &answers);

@@ -21,11 +21,11 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::payload;
 
-const LIMIT: usize = 64 << 10;
+pub(super) const LIMIT: usize = 64 << 10;
 /// The longest reason, in bytes: it becomes part of a journal entry.
 const REASON: usize = 4_096;
 
-type Name = Result<Path<String>, PathRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +69,7 @@ async fn optional<T: DeserializeOwned + Default>(request: Request<Body>) -> Resu
     if body.is_empty() { Ok(T::default()) } else { Ok(payload::json(&body)?) }
 }
 
-fn reason(given: Option<String>) -> Result<String, Refused> {
+pub(super) fn reason(given: Option<String>) -> Result<String, Refused> {
     match given {
         Some(reason) if reason.len() > REASON => {
             let told = format!("the reason has {} bytes", reason.len());
@@ -81,7 +81,7 @@ fn reason(given: Option<String>) -> Result<String, Refused> {
 }
 
 /// Runs `job`, and answers with the entry that it left.
-async fn entry(
+pub(super) async fn entry(
     app: &Arc<App>,
     model: ModelName,
     job: impl FnOnce(&App, &ModelName) -> Result<Appended, DeskError> + Send + 'static,

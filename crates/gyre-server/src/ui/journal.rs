@@ -55,7 +55,8 @@ pub(crate) async fn page(State(app): State<Arc<App>>, query: Result<Query<Asked>
     };
     let view =
         if verify { app.operate(read).await? } else { app.read(read).await? }.map_err(Unshown::from)?;
-    let models: Vec<&str> = app.desk.project().models.keys().map(|model| model.as_str()).collect();
+    let models = app.desk.models();
+    let models: Vec<&str> = models.iter().map(|model| model.as_str()).collect();
     let body = html! {
         (lead(
             html! { (app.desk.project().project.as_str()) },

@@ -84,7 +84,7 @@ fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
     let glance = glance::of(app, model)?;
     let versions = app.store.read(|tx| gyre_registry::versions(tx, model))?;
     let project = app.desk.project();
-    let spec = project.models.get(model).ok_or_else(|| StoreError::not_found("model", model.as_str()))?;
+    let spec = project.models.get(model);
     let about = About {
         title: format!("{model}: what the loop did"),
         project: project.project.as_str(),
@@ -148,9 +148,9 @@ fn version_table(versions: &[VersionRecord], model: &Glance, metric: &str) -> Ma
                 Some(period) => { (date(period.from.as_millis())) " – " (date(period.to.as_millis())) },
                 None => (UNDEFINED),
             } },
-            html! { (measure(made.holdout.get(model.metric.name()).copied(), &model.unit)) },
+            html! { (measure(model.metric.and_then(|metric| made.holdout.get(metric.name()).copied()), &model.unit)) },
             gates(record),
-            digest(&made.data.to_string()),
+            html! { @if let Some(data) = &made.data { (digest(&data.to_string())) } },
             html! { (date(record.created.at.as_millis())) },
         ]
     };

@@ -333,7 +333,7 @@ fn the_report_is_what_the_journal_says() {
     let about = gyre_server::report::About {
         title: "Demand".to_owned(),
         project: "shop",
-        spec: &project.models[&demand],
+        spec: Some(&project.models[&demand]),
         period_days: 14,
         never_retrained: &never_retrained,
         failed_requests: 0,

@@ -53,7 +53,7 @@ pub(crate) fn run(command: &ModelCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
-    let project = args.project.read()?;
+    let project = args.project.read_if_any()?;
     let (mut models, mut registered) = match args.project.store_if_any()? {
         Some(store) => {
             store.read(|tx| Ok((gyre_registry::models(tx)?, gyre_registry::glances(tx, LISTED)?)))?
@@ -115,41 +115,54 @@ fn aliases(aliases: &std::collections::BTreeMap<String, Version>) -> String {
 }
 
 fn show_one(args: &ShowArgs) -> Result<(), Failure> {
-    let project = args.project.read()?;
+    let project = args.project.read_if_any()?;
     let store = args.project.store_if_any()?;
     let (name, text) = (args.model.parse::<ModelName>(), args.model.as_str());
     let registered = match &store {
         Some(store) => store.read(|tx| gyre_registry::registered_versions(tx, text))?,
         None => Vec::new(),
     };
-    let declared = name.as_ref().is_ok_and(|name| project.models.contains_key(name));
-    if !declared && !registered.is_empty() {
+    let spec = name.as_ref().ok().and_then(|name| project.models.get(name));
+    let versions = match (&store, &name) {
+        (Some(store), Ok(name)) => store.read(|tx| gyre_registry::versions(tx, name))?,
+        _ => Vec::new(),
+    };
+    if spec.is_none() && versions.is_empty() && !registered.is_empty() {
         return show_registered(args, &registered);
     }
     let name = name.map_err(Failure::because)?;
-    let spec = args.project.model(&project, &name)?;
-    let versions = match &store {
-        Some(store) => store.read(|tx| gyre_registry::versions(tx, &name))?,
-        None => Vec::new(),
-    };
+    if spec.is_none() && versions.is_empty() {
+        args.project.model(&project, &name)?;
+    }
     if args.output.json {
-        let model = json!({"name": name, "task": spec.task, "target": spec.target, "metric": spec.metric});
+        let model = match spec {
+            Some(spec) => {
+                json!({"name": name, "task": spec.task, "target": spec.target, "metric": spec.metric})
+            }
+            None => json!({"name": name, "task": null, "target": null, "metric": null}),
+        };
         return show::json(&json!({ "model": model, "versions": versions, "registered": registered }));
     }
-    let mut lines = vec![format!(
-        "{}: {} of `{}`, measured by {}{}",
-        show::strong(name.as_str()),
-        format!("{:?}", spec.task).to_lowercase(),
-        spec.target,
-        spec.metric.name(),
-        if spec.unit.is_empty() { String::new() } else { format!(" in {}", spec.unit) },
-    )];
+    let mut lines = vec![match spec {
+        Some(spec) => format!(
+            "{}: {} of `{}`, measured by {}{}",
+            show::strong(name.as_str()),
+            format!("{:?}", spec.task).to_lowercase(),
+            spec.target,
+            spec.metric.name(),
+            if spec.unit.is_empty() { String::new() } else { format!(" in {}", spec.unit) },
+        ),
+        None => format!(
+            "{}: deployed without a declaration in gyre.yaml; nobody measures or repairs it",
+            show::strong(name.as_str())
+        ),
+    }];
     lines.push(String::new());
     if versions.is_empty() {
         lines.push(format!("no version yet: `gyre train {name}` asks the running server for the first"));
         return show::say(lines.join("\n"));
     }
-    let metric = spec.metric.name();
+    let metric = spec.map_or("loss", |spec| spec.metric.name());
     let row = |version: &VersionRecord| {
         let holdout = version.registered.holdout.get(metric).copied();
         vec![
@@ -161,12 +174,13 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
                 .registered
                 .trained_on
                 .map_or_else(String::new, |period| format!("{} to {}", period.from.date(), period.to.date())),
-            version.registered.data.short(),
+            version.registered.data.map_or_else(|| "–".to_owned(), |data| data.short()),
+            version.registered.runtime.to_string(),
             show::minute(version.created.at),
         ]
     };
     let withheld = format!("{} (WITHHELD)", metric.to_uppercase());
-    let header = ["VERSION", "STATUS", "TRAFFIC", &withheld, "TRAINED ON", "DATA", "REGISTERED"];
+    let header = ["VERSION", "STATUS", "TRAFFIC", &withheld, "TRAINED ON", "DATA", "RUNS", "REGISTERED"];
     lines.push(show::table(&header, &[2, 3], versions.iter().map(row).collect()));
     for version in &versions {
         lines.extend(judgement(version));

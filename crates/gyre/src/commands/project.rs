@@ -19,6 +19,15 @@ impl ProjectArgs {
         }
     }
 
+    /// The project, which need not have a file: what is deployed and registered needs none.
+    pub(super) fn read_if_any(&self) -> Result<Project, Failure> {
+        match gyre_loop::project_in(&self.project) {
+            Ok((project, _)) => Ok(project),
+            Err(DeskError::Project(wrong)) => Err(Failure::Input(wrong)),
+            Err(other) => Err(other.into()),
+        }
+    }
+
     /// The store, for reading; none when the project has never been up.
     pub(super) fn store_if_any(&self) -> Result<Option<Store>, Failure> {
         let state = self.project.join(STATE_DIR);

@@ -3,6 +3,7 @@
 //! A running server knows most: the traffic that it serves, the window that just closed. Without one the store tells how
 //! things stood when the last server stopped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
@@ -82,7 +83,7 @@ struct Told {
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let project = args.project.read()?;
+    let project = args.project.read_if_any()?;
     let store = args.project.store_if_any()?.map(Arc::new);
     let journal = store.as_ref().map(|store| store.read(journal::head)).transpose()?;
     let running = Server::running(&args.project.project);
@@ -117,7 +118,10 @@ fn from_server(project: &Project, server: Server, journal: Option<Head>) -> Resu
 fn from_store(project: &Project, store: &Arc<Store>, journal: Option<Head>) -> Result<Status, Failure> {
     let engine = Engine::open(Arc::clone(store), gyre_loop::policy::policies(project))?;
     let waiting = engine.pending()?;
-    let models = project.models.keys().map(|name| {
+    let deployed = store.read(gyre_registry::models)?;
+    let deployed = deployed.into_iter().filter(|model| model.versions > 0).map(|model| model.name);
+    let names: BTreeSet<ModelName> = project.models.keys().cloned().chain(deployed).collect();
+    let models = names.iter().map(|name| {
         let waits = waiting.iter().filter(|pending| pending.action.model() == name);
         let waits: Vec<&str> = waits.map(|pending| pending.action.name()).collect();
         one(store, engine.state(), name, &waits)

@@ -53,7 +53,7 @@ struct HowArgs {
     output: OutputArgs,
 }
 
-fn version(text: &str) -> Result<Version, String> {
+pub(super) fn version(text: &str) -> Result<Version, String> {
     let number = text.strip_prefix('v').unwrap_or(text).parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "expected a version's number, such as 3".to_owned())
 }
@@ -64,9 +64,7 @@ struct Done {
     entry: u64,
 }
 
-pub(super) fn promote(args: &PromoteArgs) -> Result<(), Failure> {
-    let project = args.how.project.read()?;
-    args.how.project.model(&project, &args.model)?;
+pub(crate) fn promote(args: &PromoteArgs) -> Result<(), Failure> {
     if args.how.dry_run {
         let plan = args.how.project.store()?.read(|tx| promotion(tx, &args.model, args.version))?;
         return args.how.tell_plan(&args.model, plan);
@@ -76,8 +74,6 @@ pub(super) fn promote(args: &PromoteArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn roll_back(args: &RollbackArgs) -> Result<(), Failure> {
-    let project = args.how.project.read()?;
-    args.how.project.model(&project, &args.model)?;
     if args.how.dry_run {
         let plan = args.how.project.store()?.read(|tx| rollback(tx, &args.model))?;
         return args.how.tell_plan(&args.model, plan);

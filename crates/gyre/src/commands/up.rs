@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use gyre_access::egress::Egress;
 use gyre_artifacts::{Artifacts, Location};
+use gyre_backend::Door;
 use gyre_core::time::SystemClock;
-use gyre_loop::{Desk, DeskError, STATE_DIR, TimeSource};
+use gyre_loop::{Abroad, Desk, DeskError, STATE_DIR, TimeSource};
 use gyre_server::{App, Server};
 use gyre_store::StoreUrl;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +40,10 @@ pub(crate) struct UpArgs {
     /// credentials in the environment. Without it they lie in the project's state folder.
     #[arg(long, value_name = "URL")]
     artifacts: Option<Location>,
+    /// Let requests bring commands that serve models (`gyre deploy --command`) although nobody has to log in here: everybody
+    /// on this machine can then run programs in your name.
+    #[arg(long)]
+    allow_commands: bool,
     #[command(flatten)]
     front: FrontArgs,
     /// Do not look into the processes of MLflow clients to find out where their runs come from.
@@ -51,12 +57,14 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;
     let server = Server::bind_as(args.listen, args.front.front()?)?;
     let address = server.local_addr();
-    let desk = open(&args.project.project, args.project.store.url.as_ref(), time)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let egress = Arc::new(args.front.egress());
+    let abroad = Abroad { runtime: runtime.handle().clone(), door: door(&egress) };
+    let desk = open(&args.project.project, args.project.store.url.as_ref(), time, Some(abroad))?;
     if let Some(backup) = desk.store().backup_made() {
         anstream::eprintln!("the store was brought up to date; as it was before: {}", backup.display());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock)).with_egress(args.front.egress());
+    let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock)).with_egress(egress);
     if let Some(location) = &args.artifacts {
         let (store, handle) = (Arc::clone(desk.store()), runtime.handle().clone());
         let artifacts = Artifacts::at(store, Arc::new(SystemClock), location, handle);
@@ -64,6 +72,9 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     }
     if let Some(folder) = pages {
         app = app.with_pages(folder);
+    }
+    if args.allow_commands {
+        app = app.with_commands();
     }
     if !args.no_provenance {
         app = app.with_provenance()?;
@@ -90,12 +101,24 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
 }
 
 /// Opens the project in `root`; a wrong project file is wrong input.
-pub(crate) fn open(root: &Path, store: Option<&StoreUrl>, time: TimeSource) -> Result<Arc<Desk>, Failure> {
-    let desk = Desk::open_with(root, store, Arc::new(SystemClock), time).map_err(|error| match error {
-        DeskError::Project(wrong) => Failure::Input(wrong),
-        other => Failure::because(other),
-    })?;
+pub(crate) fn open(
+    root: &Path,
+    store: Option<&StoreUrl>,
+    time: TimeSource,
+    abroad: Option<Abroad>,
+) -> Result<Arc<Desk>, Failure> {
+    let desk =
+        Desk::open_in(root, store, Arc::new(SystemClock), time, abroad).map_err(|error| match error {
+            DeskError::Project(wrong) => Failure::Input(wrong),
+            other => Failure::because(other),
+        })?;
     Ok(Arc::new(desk))
+}
+
+/// The one way out, for models at URLs.
+fn door(egress: &Arc<Egress>) -> Door {
+    let egress = Arc::clone(egress);
+    Door::new(move |uri, address| egress.permit(uri, address).map_err(|error| error.to_string()))
 }
 
 /// Resolves when the process is asked to end.

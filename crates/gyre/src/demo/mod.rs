@@ -75,7 +75,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let port = if args.keep { 4973 } else { 0 };
     let server = Server::bind(args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port))))?;
     let address = server.local_addr();
-    let desk = open(site.dir(), None, TimeSource::Replay)?;
+    let desk = open(site.dir(), None, TimeSource::Replay, None)?;
     let models = Models { managed: "air-time".parse()?, unmanaged: "air-time-static".parse()? };
     let announcement = Announcement::write(site.dir(), address)?;
 

@@ -136,7 +136,7 @@ impl Outcome {
         let about = About {
             title: "A year of flights, kept right".to_owned(),
             project: desk.project().project.as_str(),
-            spec,
+            spec: Some(spec),
             period_days: 14,
             never_retrained: &unmanaged.weeks,
             failed_requests: cursor.failed,

@@ -70,11 +70,11 @@ signature:
   params: null
 utc_time_created: '{created}'
 ",
-            data = Value::from(data.to_hex()),
+            data = data.map_or(Value::Null, |data| data.to_hex().into()),
             name = Value::from(model.as_str()),
             size = self.size,
             uuid = Value::from(&hex[..32]),
-            run = Value::from(run.as_str()),
+            run = run.as_deref().map_or(Value::Null, Value::from),
             hex = Value::from(hex.as_str()),
             inputs = text(Some(inputs)),
             outputs = text(outputs),

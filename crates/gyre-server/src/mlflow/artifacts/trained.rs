@@ -10,7 +10,7 @@ use gyre_artifacts::index::Child;
 use gyre_artifacts::{ArtifactError, Download};
 use gyre_core::{Digest, ModelName, Version};
 use gyre_registry::{LOOP_FOLDER as FOLDER, VersionRecord};
-use gyre_runtime::{Model, Scorer};
+use gyre_runtime::{Format, Model, Scorer};
 use gyre_store::{Store, StoreError};
 
 use super::package::{MODEL, Package, TEXTS};
@@ -91,11 +91,12 @@ impl File {
 /// [`StoreError::NotFound`]; what the store said.
 pub(super) fn file(store: &Store, place: &Place) -> Result<File, StoreError> {
     let record = record(store, place)?;
-    if place.inner == MODEL {
+    let model = model_file(store, &record)?;
+    if place.inner == model {
         let (path, size) = blob(store, &record)?;
         return Ok(File { digest: record.registered.artifact, size, content: Content::Blob(path) });
     }
-    if !TEXTS.contains(&place.inner.as_str()) {
+    if model != MODEL || !TEXTS.contains(&place.inner.as_str()) {
         return Err(StoreError::not_found("artifact", path_of(place)));
     }
     let text = texts(store, &record, &[&place.inner])?.pop().unwrap_or_default();
@@ -117,6 +118,10 @@ pub(super) fn children(store: &Store, place: &Place) -> Result<Vec<Child>, Store
         return Ok(Vec::new());
     }
     let (_, size) = blob(store, &record)?;
+    let model = model_file(store, &record)?;
+    if model != MODEL {
+        return Ok(vec![Child { name: model.to_owned(), size: Some(size) }]);
+    }
     let texts = texts(store, &record, &TEXTS)?;
     let mut children: Vec<Child> = TEXTS
         .iter()
@@ -126,6 +131,19 @@ pub(super) fn children(store: &Store, place: &Place) -> Result<Vec<Child>, Store
     children.push(Child { name: MODEL.to_owned(), size: Some(size) });
     children.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(children)
+}
+
+/// The name of the model's own file: an ONNX graph is a package for MLflow's clients; of anything else there is what was
+/// deployed, as it is.
+fn model_file(store: &Store, record: &VersionRecord) -> Result<&'static str, StoreError> {
+    let version = &record.registered;
+    if !version.runtime.is_native() {
+        return Ok("runtime.json");
+    }
+    match Format::of(&store.blobs().get(&version.artifact)?) {
+        Ok(Format::Onnx) | Err(_) => Ok(MODEL),
+        Ok(_) => Ok("model"),
+    }
 }
 
 fn record(store: &Store, place: &Place) -> Result<VersionRecord, StoreError> {

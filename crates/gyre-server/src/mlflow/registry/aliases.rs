@@ -54,10 +54,10 @@ pub(super) async fn delete(call: Call<Alias>) -> Answer {
     done()
 }
 
-/// The model of gyre.yaml that bears the name, if one does.
+/// The model that gyre serves under the name, if it does.
 fn kept<T>(call: &Call<T>, name: &str) -> Option<ModelName> {
     let name = name.parse().ok()?;
-    call.app.desk.project().models.contains_key(&name).then_some(name)
+    call.app.desk.models().contains(&name).then_some(name)
 }
 
 /// Makes `version` champion, as a person would at the desk, for which it takes the same role. One that is champion already

@@ -14,6 +14,7 @@ use std::time::Duration;
 use gyre_core::expr::GateResult;
 use gyre_core::fact::ModelVersion;
 use gyre_core::record::{Field, Kind, Signature};
+use gyre_core::runtime::Runtime;
 use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Clock, Digest, Fact, ModelName, Timestamp, Version};
 use gyre_gateway::Gateway;
@@ -196,11 +197,13 @@ impl Scene {
         self.tell(Fact::VersionRegistered(ModelVersion {
             model: name(model),
             version,
-            run: format!("run-{version}"),
+            run: Some(format!("run-{version}")),
             artifact,
-            data: Digest::of(fixture.as_bytes()),
+            data: Some(Digest::of(fixture.as_bytes())),
             signature: signature(classes),
-            profile: Digest::of(b"profile"),
+            profile: Some(Digest::of(b"profile")),
+            runtime: Runtime::Native,
+            source: None,
             holdout: [("mae".to_owned(), 2.0), ("error_rate".to_owned(), 0.2)].into(),
             trained_on: Some(period),
         }));

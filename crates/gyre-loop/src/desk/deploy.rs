@@ -1,0 +1,260 @@
+//! Deploying by hand: versions that somebody brings, rollouts that somebody asks for, shares that somebody sets.
+//!
+//! What a person brings is held to what the loop is held to: it is loaded and asked once before it takes any traffic, a
+//! model's gates are asked where it has some, and the rollout judges itself.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use gyre_core::fact::{Fact, ModelVersion, Numbers, RolloutPlan};
+use gyre_core::record::Signature;
+use gyre_core::runtime::Runtime;
+use gyre_core::{Digest, ModelName, Version};
+use gyre_gateway::routing::WHOLE;
+use gyre_registry::VersionRecord;
+use gyre_runtime::{Hints, Scorer};
+use gyre_store::{Appended, NewFact, StoreError};
+
+use super::{Desk, DeskError};
+use crate::engine::Failure;
+use crate::state::Repair;
+use crate::workshop;
+
+/// How long a rollout that nothing stands against may take to begin, until nobody waits for it any longer.
+const BEGINNING: Duration = Duration::from_secs(10);
+
+/// A version that somebody brings.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// Of which model; it need not be declared.
+    pub model: ModelName,
+    /// Where it runs.
+    pub runtime: Runtime,
+    /// For a model that runs in process: its file, which lies among the blobs.
+    pub artifact: Option<Digest>,
+    /// What it takes and gives. Left out, it is read from the model's file, or taken over from the champion.
+    pub signature: Option<Signature>,
+    /// Where it comes from, for people.
+    pub source: Option<String>,
+}
+
+impl Desk {
+    /// Registers a version under the next number. Nothing serves it yet.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for a model file that cannot be run, and where nothing says what the model takes.
+    pub fn register(&self, new: NewVersion, actor: &str) -> Result<ModelVersion, DeskError> {
+        let NewVersion { model, runtime, artifact, signature, source } = new;
+        let refused = |reason: String| DeskError::Refused(reason);
+        let (signature, artifact) = if runtime.is_native() {
+            let artifact =
+                artifact.ok_or_else(|| refused("a model that runs in process needs its file".to_owned()))?;
+            let bytes = self.store.blobs().get(&artifact)?;
+            (of_file(&bytes, signature).map_err(refused)?, artifact)
+        } else {
+            let signature = match signature {
+                Some(signature) => signature,
+                None => self.signature_of_champion(&model)?,
+            };
+            let text = serde_json::to_vec(&runtime).map_err(|error| refused(error.to_string()))?;
+            (signature, self.store.blobs().put(&text)?)
+        };
+        let declared = self.project.models.contains_key(&model);
+        let (at, actor, named) = (self.now(), actor.to_owned(), model.clone());
+        let registered = self.store.write(move |tx| {
+            let registered = ModelVersion {
+                version: gyre_registry::next_version(tx, &model)?,
+                model,
+                run: None,
+                artifact,
+                runtime,
+                source,
+                data: None,
+                signature,
+                profile: None,
+                holdout: Numbers::new(),
+                trained_on: None,
+            };
+            let (model, version) = (registered.model.clone(), registered.version);
+            let fact = Fact::VersionRegistered(registered.clone());
+            let appended = tx.append(NewFact::new(at, actor.clone(), fact))?;
+            if !declared {
+                // It has no gates to pass, and the journal says so.
+                let fact =
+                    Fact::GatesJudged { model, version, passed: true, results: Vec::new(), comparison: None };
+                tx.append(NewFact::new(at, actor, fact).because_of(appended.seq))?;
+            }
+            Ok(registered)
+        })?;
+        self.deployed.write().unwrap_or_else(PoisonError::into_inner).insert(named);
+        Ok(registered)
+    }
+
+    /// Has the loop roll a version out, by `plan` or as the model's policy says. It is loaded, or started, before anything
+    /// moves; a version that was not held against the model's gates is, first.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`]: it did not pass its gates, it does not come up, it is the champion, other work is under way.
+    pub fn deploy(
+        &self,
+        model: &ModelName,
+        version: Version,
+        plan: Option<RolloutPlan>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Appended, DeskError> {
+        let record = self.deployable(model, version)?;
+        if let Some(plan) = &plan {
+            plan.check().map_err(DeskError::Refused)?;
+        }
+        self.workshop.ready(&record.registered).map_err(told)?;
+        let fact = Fact::RolloutAsked { model: model.clone(), version, plan, reason: reason.to_owned() };
+        let (at, actor) = (self.now(), actor.to_owned());
+        let appended = self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
+        if record.gates.is_some() {
+            self.driver.wait_for(BEGINNING, || self.share(model, version).is_some());
+        }
+        Ok(appended)
+    }
+
+    /// The share of traffic that the gateway gives a version, in hundredths of a percent; none when it is not in its table.
+    pub fn share(&self, model: &ModelName, version: Version) -> Option<u32> {
+        let traffic = self.gateway.traffic(model.as_str())?;
+        traffic.weights.iter().find(|(taking, _)| *taking == version).map(|(_, share)| *share)
+    }
+
+    /// The version, when nothing stands against rolling it out.
+    ///
+    /// # Errors
+    /// As [`Desk::deploy`].
+    pub fn deployable(&self, model: &ModelName, version: Version) -> Result<VersionRecord, DeskError> {
+        let (record, champion) = self.version_and_champion(model, version)?;
+        if champion == Some(version) {
+            return Err(DeskError::Refused(format!(
+                "version {version} of `{model}` is the champion already"
+            )));
+        }
+        if record.gates.as_ref().is_some_and(|gates| !gates.passed) {
+            return Err(DeskError::Refused(format!(
+                "version {version} of `{model}` did not pass its gates; see `gyre model show {model}`"
+            )));
+        }
+        match self.state().models.get(model).and_then(|state| state.repair) {
+            None => Ok(record),
+            Some(Repair::RollingOut { version: other, .. }) => Err(DeskError::Refused(format!(
+                "a rollout of version {other} of `{model}` is under way; wait for its end, or end it with `gyre rollback {model}` or `gyre promote {model} {other}`"
+            ))),
+            Some(_) => {
+                Err(DeskError::Refused(format!("a repair of `{model}` is under way; wait for its end")))
+            }
+        }
+    }
+
+    /// Splits the traffic by hand. The champion stays in charge: who fails more often beside it loses its share.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`]: shares that do not add up, versions that did not pass their gates or do not come up, a
+    /// rollout that is under way, a model without a champion.
+    pub fn split(
+        &self,
+        model: &ModelName,
+        weights: Vec<(Version, u32)>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Appended, DeskError> {
+        self.splittable(model, &weights)?;
+        for (version, _) in &weights {
+            let (record, _) = self.version_and_champion(model, *version)?;
+            self.workshop.ready(&record.registered).map_err(told)?;
+        }
+        let fact = Fact::TrafficShifted { model: model.clone(), weights, reason: reason.to_owned() };
+        let (at, actor) = (self.now(), actor.to_owned());
+        let appended = self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
+        self.workshop.route(model).map_err(told)?;
+        Ok(appended)
+    }
+
+    /// Whether nothing stands against these shares.
+    ///
+    /// # Errors
+    /// As [`Desk::split`].
+    pub fn splittable(&self, model: &ModelName, weights: &[(Version, u32)]) -> Result<(), DeskError> {
+        let refused = |reason: String| Err(DeskError::Refused(reason));
+        let sum: u64 = weights.iter().map(|(_, share)| u64::from(*share)).sum();
+        if sum != u64::from(WHOLE) {
+            return refused(format!(
+                "the shares add up to {} %; they must add up to 100 %",
+                sum as f64 / 100.0
+            ));
+        }
+        if let Some(Repair::RollingOut { version, .. }) =
+            self.state().models.get(model).and_then(|state| state.repair)
+        {
+            return refused(format!(
+                "a rollout of version {version} of `{model}` is under way, which moves traffic itself"
+            ));
+        }
+        for (at, (version, _)) in weights.iter().enumerate() {
+            if weights.iter().skip(at + 1).any(|(other, _)| other == version) {
+                return refused(format!("version {version} has two shares"));
+            }
+            let (record, champion) = self.version_and_champion(model, *version)?;
+            if champion.is_none() {
+                return refused(format!("`{model}` has no champion yet; deploy a version first"));
+            }
+            if !record.gates.as_ref().is_some_and(|gates| gates.passed) {
+                return refused(format!(
+                    "version {version} of `{model}` has not passed its gates, so it cannot take traffic"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// All models: those that the project file declares, and those that were deployed without.
+    pub fn models(&self) -> Vec<ModelName> {
+        let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<ModelName> = self.project.models.keys().chain(deployed.iter()).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    pub(super) fn version_and_champion(
+        &self,
+        model: &ModelName,
+        version: Version,
+    ) -> Result<(VersionRecord, Option<Version>), DeskError> {
+        let named = model.clone();
+        Ok(self.store.read(move |tx| {
+            Ok((gyre_registry::version(tx, &named, version)?, gyre_registry::champion(tx, &named)?))
+        })?)
+    }
+
+    fn signature_of_champion(&self, model: &ModelName) -> Result<Signature, DeskError> {
+        let named = model.clone();
+        let found = self.store.read(move |tx| {
+            let Some(champion) = gyre_registry::champion(tx, &named)? else { return Ok(None) };
+            Ok::<_, StoreError>(Some(gyre_registry::version(tx, &named, champion)?.registered.signature))
+        })?;
+        found.ok_or_else(|| {
+            DeskError::Refused(format!(
+                "nothing says what `{model}` takes and gives: it has no champion whose signature could be taken over; bring a signature"
+            ))
+        })
+    }
+}
+
+/// The signature of a model's file, which must run.
+fn of_file(bytes: &[u8], said: Option<Signature>) -> Result<Signature, String> {
+    let features: Vec<&str> =
+        said.iter().flat_map(|said| &said.inputs).map(|field| field.name.as_str()).collect();
+    let classes: Vec<&str> = said.iter().flat_map(|said| &said.classes).map(String::as_str).collect();
+    let scorer = Scorer::load(bytes, &Hints { features: &features, classes: &classes })
+        .map_err(|error| format!("the file is no model that can be run in process: {error}"))?;
+    Ok(said.unwrap_or_else(|| workshop::signature(&scorer)))
+}
+
+fn told(failure: Failure) -> DeskError {
+    DeskError::Refused(failure.reason)
+}
