@@ -70,6 +70,16 @@ pub enum InferError {
         /// How.
         error: ScoreError,
     },
+    /// The version's predictions cannot be taken apart.
+    #[error("{model} (version {version}) cannot be explained: {reason}")]
+    Unexplained {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Why not.
+        reason: String,
+    },
     /// A model that runs outside our process did not answer.
     #[error("{model} (version {version}): {error}")]
     Elsewhere {
@@ -97,7 +107,7 @@ impl InferError {
         match self {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Status::NotFound,
             Self::NoTraffic(_) => Status::Unavailable,
-            Self::Refused { .. } => Status::BadRequest,
+            Self::Refused { .. } | Self::Unexplained { .. } => Status::BadRequest,
             Self::Model { .. } => Status::Failed,
             Self::Elsewhere { error, .. } => match error {
                 BackendError::Input(_) => Status::BadRequest,
@@ -134,6 +144,14 @@ pub enum Refusal {
         /// The row, counted from 0.
         row: usize,
         /// The id's length.
+        found: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// A key that cannot assign anybody.
+    #[error("a key of {found} bytes; expected 1 to {limit}")]
+    Key {
+        /// The key's length.
         found: usize,
         /// The longest allowed.
         limit: usize,

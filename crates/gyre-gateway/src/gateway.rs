@@ -17,6 +17,7 @@ use gyre_core::ids::nearest;
 use gyre_core::record::{Label, Route, Signature};
 use gyre_core::time::Period;
 use gyre_core::{Digest, ModelName, Version};
+use gyre_runtime::Explanation;
 use gyre_store::Store;
 
 use crate::engine::Remote;
@@ -258,7 +259,7 @@ impl Gateway {
     ) -> Result<Vec<Answer>, InferError> {
         let Some(deployment) = self.deployment(model) else { return Err(self.unknown(model)) };
         let deployment = &*deployment;
-        let groups = deployment.groups(pinned, &request.ids)?;
+        let groups = deployment.groups(pinned, &request)?;
         let refused = |loaded: &Loaded, refusal| InferError::Refused {
             model: deployment.model.clone(),
             version: loaded.version,
@@ -276,7 +277,10 @@ impl Gateway {
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         if let ([group], [places]) = (&groups[..], &bound[..]) {
             let tried = match &request.ids[..] {
-                [id] if deployment.trial.is_some() => Some((Arc::clone(id), Instant::now())),
+                // Chance deals keys where there are keys, and ids where there are none.
+                [id] if deployment.trial.is_some() => {
+                    Some((Arc::clone(request.key.as_ref().unwrap_or(id)), Instant::now()))
+                }
                 _ => None,
             };
             let shadow = deployment.shadow.as_ref().filter(|_| group.route != Route::Pinned);
@@ -308,6 +312,27 @@ impl Gateway {
         }
         to_log.into_iter().for_each(|(loaded, scored)| loaded.submit(scored));
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Takes predictions apart: what each feature added to each row's score, by the version `pinned`, otherwise by the
+    /// champion. Nothing is logged, and nothing counts for a rollout.
+    ///
+    /// # Errors
+    /// [`InferError`]; [`InferError::Unexplained`] for models that cannot be explained.
+    pub fn explain(
+        &self,
+        model: &str,
+        pinned: Option<Version>,
+        request: Request,
+    ) -> Result<(Version, Explanation), InferError> {
+        let Some(deployment) = self.deployment(model) else { return Err(self.unknown(model)) };
+        let champion = deployment.traffic.as_ref().map(|traffic| traffic.champion);
+        let version = pinned.or(champion).ok_or_else(|| InferError::NoTraffic(deployment.model.clone()))?;
+        let loaded = deployment.loaded(version)?;
+        let refused = |refusal| InferError::Refused { model: deployment.model.clone(), version, refusal };
+        request.check_ids().map_err(refused)?;
+        let places = request.bind(&loaded.signature, |name| deployment.knows(name)).map_err(refused)?;
+        Ok((version, loaded.explain(request, &places)?))
     }
 
     fn unknown(&self, model: &str) -> InferError {

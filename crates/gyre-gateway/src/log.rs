@@ -11,6 +11,7 @@
 //! [`Gateway::infer`]: crate::Gateway::infer
 
 mod columns;
+mod policy;
 mod scan;
 mod segment;
 mod wal;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use gyre_core::ids::nearest;
 use gyre_core::record::{Label, Route, Signature, Value};
 use gyre_core::time::Period;
@@ -30,6 +32,8 @@ use gyre_core::{ModelName, Timestamp, Version};
 use gyre_runtime::{Scores, Table};
 use gyre_store::Store;
 
+pub use policy::Policy;
+pub(crate) use policy::gather;
 pub use scan::{Found, Scan};
 
 use crate::error::LogError;
@@ -108,6 +112,9 @@ pub(crate) struct ModelLog {
     queue_records: usize,
     queued: AtomicUsize,
     dropped: AtomicU64,
+    policy: ArcSwap<Policy>,
+    /// Predictions that the policy does not keep.
+    unkept: AtomicU64,
     shown: Mutex<Shown>,
 }
 
@@ -225,6 +232,23 @@ impl InferenceLog {
         scan::find(&*self.find_model(model)?, id)
     }
 
+    /// Says what of a model's predictions is kept from now on.
+    ///
+    /// # Errors
+    /// What the disk said, for a model that had no log yet.
+    pub fn set_policy(&self, model: &ModelName, policy: Policy) -> Result<(), LogError> {
+        self.of(model)?.policy.store(Arc::new(policy));
+        Ok(())
+    }
+
+    /// Predictions since the log was opened that its policy did not keep.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownModel`].
+    pub fn unkept(&self, model: &str) -> Result<u64, LogError> {
+        Ok(self.find_model(model)?.unkept.load(Relaxed))
+    }
+
     /// The log of `model`, made if there is none.
     pub(crate) fn of(&self, model: &ModelName) -> Result<Arc<ModelLog>, LogError> {
         let mut models = self.models();
@@ -247,6 +271,8 @@ impl InferenceLog {
             queue_records: self.options.queue_records,
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            policy: ArcSwap::default(),
+            unkept: AtomicU64::new(0),
             shown: Mutex::new(shown),
         });
         // Registered before anybody can name its slot, so the writer knows it by then.
@@ -308,6 +334,11 @@ impl Drop for InferenceLog {
 impl ModelLog {
     /// Hands predictions to the writer, or drops them when too many wait already; never waits itself.
     pub(crate) fn submit(&self, batch: Batch) {
+        let (batch, unkept) = self.policy.load().apply(batch);
+        if unkept > 0 {
+            self.unkept.fetch_add(unkept, Relaxed);
+        }
+        let Some(batch) = batch else { return };
         let rows = batch.ids.len();
         let waiting = self.queued.fetch_add(rows, Relaxed);
         let message = Message::Batch { slot: self.slot, batch };

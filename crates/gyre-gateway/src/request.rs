@@ -20,6 +20,8 @@ pub const MAX_ID: usize = 512;
 pub struct Request {
     /// One key a row: joins the label, and assigns the arm of a rollout.
     pub ids: Vec<Arc<str>>,
+    /// What assigns the arm of a rollout in place of the ids: a user, a device, whoever is to meet one version.
+    pub key: Option<Arc<str>>,
     /// When, in event time.
     pub time: Timestamp,
     /// The features, in any order.
@@ -76,6 +78,9 @@ impl Request {
     pub(crate) fn check_ids(&self) -> Result<(), Refusal> {
         if self.ids.is_empty() {
             return Err(Refusal::Empty);
+        }
+        if let Some(key) = self.key.as_ref().filter(|key| key.is_empty() || key.len() > MAX_ID) {
+            return Err(Refusal::Key { found: key.len(), limit: MAX_ID });
         }
         match self.ids.iter().position(|id| id.is_empty() || id.len() > MAX_ID) {
             Some(row) => Err(Refusal::Id { row, found: self.ids[row].len(), limit: MAX_ID }),
@@ -178,7 +183,7 @@ mod tests {
     }
 
     fn request(inputs: Vec<Input>) -> Request {
-        Request { ids: vec!["a".into(), "b".into()], time: Timestamp::default(), inputs }
+        Request { ids: vec!["a".into(), "b".into()], key: None, time: Timestamp::default(), inputs }
     }
 
     fn distance(values: Vec<f64>) -> Input {

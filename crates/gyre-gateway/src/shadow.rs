@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { ids: vec!["a".into()], time: Timestamp::default(), inputs: Vec::new() }
+        Request { ids: vec!["a".into()], key: None, time: Timestamp::default(), inputs: Vec::new() }
     }
 
     /// What is found once all that was mirrored has been compared.

@@ -194,7 +194,7 @@ fn a_missing_value_is_an_answerable_question() {
     gateway.load(&model, 1, classifier_signature(), &classifier()).unwrap();
     gateway.set_traffic(&model, &[(1, 10_000)], 1).unwrap();
     let inputs = vec![Input::optional_numbers("delay", &[Some(-2.0), Some(2.0)])];
-    let request = Request { ids: vec!["a".into(), "b".into()], time: at(0), inputs };
+    let request = Request { ids: vec!["a".into(), "b".into()], key: None, time: at(0), inputs };
     let answers = gateway.infer("late", None, request).unwrap();
     let classes: Vec<_> = answers.iter().map(|answer| answer.output.clone()).collect();
     assert_eq!(classes, [Value::Text("early".into()), Value::Text("late".into())]);
@@ -320,7 +320,12 @@ fn models_of_every_native_format_are_served_as_they_are() {
             Kind::Number => Input::numbers(field.name.as_str(), vec![1.0]),
             Kind::Text => Input::texts(field.name.as_str(), vec![None]),
         };
-        let row = Request { ids: vec!["a".into()], time: at(0), inputs: inputs.iter().map(input).collect() };
+        let row = Request {
+            ids: vec!["a".into()],
+            key: None,
+            time: at(0),
+            inputs: inputs.iter().map(input).collect(),
+        };
         let columns = row.inputs.iter().map(|input| (Arc::clone(&input.name), input.values.clone()));
         let scores = scorer.score(&Table::new(columns).unwrap()).unwrap();
         let answer = &gateway.infer(model, None, row).unwrap()[0];

@@ -17,7 +17,9 @@ mod ask;
 mod binary;
 mod deadline;
 mod describe;
+mod explain;
 pub(crate) mod grpc;
+mod openapi;
 mod reply;
 mod repository;
 mod scoring;
@@ -59,6 +61,9 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/v2/models/{model}/config", describe::config)
         .get("/v2/models/{model}/stats", statistics::of_model)
         .get("/v2/models/stats", statistics::of_all)
+        .get("/v2/models/{model}/openapi.json", describe::openapi)
+        .post("/v2/models/{model}/explain", Need::Read, explain::explain)
+        .post("/v2/models/{model}/versions/{version}/explain", Need::Read, explain::explain_version)
         .post("/v2/models/{model}/infer", Need::Read, infer)
         .get("/v2/models/{model}/versions/{version}", describe::metadata_version)
         .get("/v2/models/{model}/versions/{version}/ready", describe::ready_version)
@@ -182,6 +187,18 @@ pub(crate) async fn infer_version(
 /// handing it to another thread would.
 async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered {
     let deadline = deadline::of(request.headers()).map_err(Refused::bad)?;
+    let asked = asked(app, target, request).await?;
+    check_outputs(app, &target.model, &asked.wanted)?;
+    let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline).await?;
+    let version = answers.first().map_or(0, |answer| answer.version);
+    let signature = app.gateway.signature(&target.model, version);
+    let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);
+    reply::render(&target.model, &asked.id, outputs, &answers)
+        .map_err(|failure| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()))
+}
+
+/// What a request of the protocol asks, read from JSON with or without tensors behind it.
+async fn asked(app: &App, target: &Target, request: Request<Body>) -> Result<ask::Asked, Refused> {
     let json = binary_split(request.headers())?;
     let body = match json {
         None => payload::read(request, LIMIT).await?,
@@ -196,14 +213,7 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
     };
     let ask: ask::Ask<'_> = payload::json(json)?;
     let parts = ask.into_parts(raw).map_err(Refused::bad)?;
-    let asked = parts.prepare(|| app.clock.now(), || signature_of(app, target)).map_err(Refused::bad)?;
-    check_outputs(app, &target.model, &asked.wanted)?;
-    let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline).await?;
-    let version = answers.first().map_or(0, |answer| answer.version);
-    let signature = app.gateway.signature(&target.model, version);
-    let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);
-    reply::render(&target.model, &asked.id, outputs, &answers)
-        .map_err(|failure| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()))
+    parts.prepare(|| app.clock.now(), || signature_of(app, target)).map_err(Refused::bad)
 }
 
 /// How many bytes of the body are JSON, when tensors stand behind it.

@@ -251,6 +251,37 @@ fn commands_are_not_run_for_everybody_on_the_machine() {
     assert_eq!(kinds(&root).iter().filter(|kind| *kind == "version_registered").count(), 1);
 }
 
+#[test]
+fn a_deployment_describes_and_explains_itself() {
+    let (_dir, root) = place();
+    let up = Up::start_with(&root, &["--allow-commands"]);
+    deploy(&root, "--file model.txt", &[]).done();
+    let document = up.get("/v2/models/flat/openapi.json");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 2);
+    for (path, of) in paths {
+        let example = &of["post"]["requestBody"]["content"]["application/json"]["example"];
+        up.post(path, example);
+    }
+    let tensor =
+        |name: &str, data: [f64; 2]| json!({"name": name, "shape": [2], "datatype": "FP64", "data": data});
+    let body = json!({"id": "why", "inputs": [tensor("size", [30.0, 80.0]), tensor("rooms", [1.0, 3.0])]});
+    let answer = up.post("/v2/models/flat/explain", &body);
+    let base = answer["base"]["prediction"].as_f64().unwrap();
+    for (row, price) in [(0, 100.0), (1, 200.0)] {
+        let added = answer["rows"][row]["contributions"]["prediction"].as_object().unwrap();
+        let sum: f64 = added.values().map(|number| number.as_f64().unwrap()).sum();
+        assert!((base + sum - price).abs() < 1e-9, "{answer}");
+        assert_eq!(added["rooms"], 0.0, "no tree asks about rooms");
+    }
+    assert_eq!(answer["scale"], "output");
+    deploy(&root, "--protocol mlflow --strategy replace", &["node", &script("server.js")]).done();
+    let (status, told) = up.try_post("/v2/models/flat/explain", &body);
+    assert_eq!(status, 400);
+    assert!(told["error"].as_str().unwrap().contains("outside of gyre's process"), "{told}");
+    assert_eq!(up.post("/v2/models/flat/versions/1/explain", &body)["model_version"], "1");
+}
+
 /// A server on a port of its own, for as long as this lives.
 struct Elsewhere(Child, u16);
 
@@ -308,6 +339,19 @@ fn shares_by_hand_stand_until_they_are_moved() {
         let id = format!("id-{at}");
         assert_eq!(worth(&up, &id, 60.0).1, worth(&up, &id, 60.0).1);
     }
+    // A key is met by one version, whatever the ids are; by keys, too, traffic is split.
+    let keyed = |key: &str, at: usize| {
+        let input = |name: &str| json!({"name": name, "shape": [1], "datatype": "FP64", "data": [60.0]});
+        let body = json!({"id": format!("{key}-{at}"), "parameters": {"key": key}, "inputs": [input("size"), input("rooms")]});
+        up.post("/v2/models/flat/infer", &body)["model_version"].as_str().unwrap().to_owned()
+    };
+    let mut met = std::collections::BTreeSet::new();
+    for user in ["ada", "grace", "edsger", "barbara", "tony", "niklaus", "dana", "robin", "leslie", "fran"] {
+        let first = keyed(user, 0);
+        assert!((1..10).all(|at| keyed(user, at) == first), "{user}");
+        met.insert(first);
+    }
+    assert_eq!(met.len(), 2);
     gyre(&root, "promote flat 2").done();
     assert_eq!(worth(&up, "after", 60.0).1, "2");
 

@@ -157,6 +157,12 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("a length of time such as 7d"),
         );
     }
+    if let (Some(left), true) = (model.log.leave_out.first(), model.may_recall()) {
+        let told = format!("`{}` is left out of the log, on which a recall compares versions", left.value);
+        wrong.push(
+            say(told, left.referenced).help("take `recall` out of retrain.candidates, or keep the feature"),
+        );
+    }
     let versions = versions_measured(model);
     for gate in &model.gates {
         check_expression(file, &gate.value, gate.referenced, &versions, wrong);

@@ -148,6 +148,9 @@ pub struct Model {
     /// How traffic moves to a new version.
     #[serde(default)]
     pub deploy: Deploy,
+    /// What of its predictions is kept.
+    #[serde(default)]
+    pub log: Log,
     /// What is watched.
     #[serde(default)]
     pub monitor: Monitor,
@@ -356,6 +359,22 @@ pub enum Strategy {
     BlueGreen,
     /// First asked beside the champion, without an effect on anybody; then all at once.
     Shadow,
+}
+
+/// What of a model's predictions is kept in the inference log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The share of ids whose predictions are kept.
+    pub share: Percent,
+    /// Features whose values are not.
+    pub leave_out: Vec<Spanned<String>>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { share: Percent::new(100.0), leave_out: Vec::new() }
+    }
 }
 
 /// What is watched.

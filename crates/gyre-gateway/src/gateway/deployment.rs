@@ -6,7 +6,6 @@ use std::sync::Arc;
 use gyre_backend::Instant as Deadline;
 use gyre_core::record::Route;
 use gyre_core::{ModelName, Version};
-use gyre_runtime::Column;
 
 use super::loaded::Loaded;
 use super::{PATIENCE, Traffic};
@@ -106,7 +105,7 @@ impl Deployment {
     pub(super) fn groups(
         &self,
         pinned: Option<Version>,
-        ids: &[Arc<str>],
+        request: &Request,
     ) -> Result<Vec<Group<'_>>, InferError> {
         if let Some(version) = pinned {
             return Ok(vec![Group { loaded: self.loaded(version)?, route: Route::Pinned, rows: None }]);
@@ -119,8 +118,11 @@ impl Deployment {
         if split.is_whole() {
             return whole(split.champion());
         }
+        if let Some(key) = &request.key {
+            return whole(split.version_for(key));
+        }
         let mut by_version: BTreeMap<Version, Vec<usize>> = BTreeMap::new();
-        match ids {
+        match &request.ids[..] {
             [id] => return whole(split.version_for(id)),
             ids => ids.iter().enumerate().for_each(|(row, id)| {
                 by_version.entry(split.version_for(id)).or_default().push(row);
@@ -133,17 +135,5 @@ impl Deployment {
             Ok(Group { loaded: self.loaded(version)?, route: route(version), rows: Some(rows) })
         };
         by_version.into_iter().map(group).collect()
-    }
-}
-
-/// The values of `rows`, in their order.
-pub(super) fn gather(column: &Column, rows: &[usize]) -> Column {
-    match column {
-        Column::Numeric(values) => {
-            Column::Numeric(rows.iter().map(|row| values.get(*row).copied().unwrap_or(f64::NAN)).collect())
-        }
-        Column::Text(values) => {
-            Column::Text(rows.iter().map(|row| values.get(*row).cloned().flatten()).collect())
-        }
     }
 }

@@ -7,13 +7,14 @@ use arc_swap::ArcSwap;
 use gyre_backend::Instant as Deadline;
 use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
-use gyre_runtime::{Column, FeatureKind, Hints, RunError, ScoreError, Scorer, Table, Task};
+use gyre_runtime::{
+    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Scorer, Table, Task,
+};
 
-use super::deployment::gather;
 use crate::engine::{Engine, EngineError, Remote};
 use crate::error::{InferError, LoadError, Refusal, blames_the_model};
 use crate::evidence::Counters;
-use crate::log::{Batch, ModelLog};
+use crate::log::{Batch, ModelLog, gather};
 use crate::request::{Answer, Request, prediction};
 use crate::totals::Tally;
 
@@ -197,6 +198,26 @@ impl Loaded {
                 Err(InferError::Elsewhere { model: self.model.clone(), version: self.version, error })
             }
         }
+    }
+
+    /// Takes the predictions of a request apart whose inputs were bound to `places`.
+    pub(super) fn explain(&self, request: Request, places: &[usize]) -> Result<Explanation, InferError> {
+        let unexplained =
+            |reason| InferError::Unexplained { model: self.model.clone(), version: self.version, reason };
+        let Engine::Native(scorer) = &self.engine else {
+            return Err(unexplained("it runs outside of gyre's process".to_owned()));
+        };
+        let mut inputs: Vec<Option<Column>> =
+            request.inputs.into_iter().map(|input| Some(input.values)).collect();
+        let columns = places.iter().filter_map(|place| inputs.get_mut(*place)?.take());
+        let refused =
+            |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
+        let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
+            .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
+        scorer.explain(&table, None).map_err(|error| match error {
+            ExplainError::Unavailable(reason) => unexplained(reason),
+            ExplainError::Score(error) => refused(Refusal::Value(error)),
+        })
     }
 
     /// Counts a request that it cannot take, although the version in charge can.

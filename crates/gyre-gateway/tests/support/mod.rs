@@ -166,6 +166,7 @@ pub fn request(ids: &[&str], time: i64) -> Request {
     let rows = ids.len();
     Request {
         ids: ids.iter().map(|id| (*id).into()).collect(),
+        key: None,
         time: at(time),
         inputs: vec![
             Input::numbers("distance", (0..rows).map(|row| row as f64).collect()),

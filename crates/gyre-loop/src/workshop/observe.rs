@@ -63,6 +63,11 @@ fn rollout_step(
     Some(NewFact::new(watermark, GATEWAY, fact).because_of(since).once(format!("step/{name}/{since}/{step}")))
 }
 
+/// Whether a feature's values are in the log: of one that is left out there is nothing to watch.
+fn is_kept(spec: &Model, name: &str) -> bool {
+    !spec.log.leave_out.iter().any(|left| left.value == name)
+}
+
 /// A version that had a share by hand, and that the gateway took out of traffic: the journal hears of it.
 fn braked(workshop: &Workshop, name: &ModelName, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
     let Some((from, to, finding)) = workshop.gateway.convicted(name) else { return Ok(Vec::new()) };
@@ -136,8 +141,12 @@ fn close(
     let scan = workshop.gateway.scan(name.as_str(), period)?;
     let outputs = frame::labels(spec.task, scan.outputs.iter().cloned().map(Some));
     let labels = frame::labels(spec.task, scan.labels.iter().cloned());
-    let features: Vec<(&str, gyre_monitor::Values<'_>)> =
-        scan.features.iter().map(|(name, column)| (name.as_ref(), frame::values(column))).collect();
+    let features: Vec<(&str, gyre_monitor::Values<'_>)> = scan
+        .features
+        .iter()
+        .filter(|(name, _)| is_kept(spec, name))
+        .map(|(name, column)| (name.as_ref(), frame::values(column)))
+        .collect();
     let scores: Vec<f64> = scan.scores.iter().flatten().copied().collect();
     let input = WindowInput {
         model: name,

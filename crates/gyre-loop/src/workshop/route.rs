@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use gyre_core::fact::{Fact, ModelVersion};
 use gyre_core::{ModelName, Version};
+use gyre_gateway::Policy;
 use gyre_gateway::trial::ALPHA;
 use gyre_store::journal;
 
@@ -47,6 +48,10 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
             continue;
         }
         loaded?;
+    }
+    if let Some(spec) = workshop.project.models.get(model) {
+        let left = spec.log.leave_out.iter().map(|name| name.value.clone()).collect();
+        gateway.log().set_policy(model, Policy::new(spec.log.share.basis_points(), left))?;
     }
     let before = gateway.traffic(model.as_str());
     let asked = rollout.and_then(|entry| match entry.fact {

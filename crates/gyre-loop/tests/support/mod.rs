@@ -240,6 +240,7 @@ impl Plant {
     fn answer(&self, firing: &Firing) -> Option<(Version, f64)> {
         let request = Request {
             ids: vec![firing.id.to_string().into()],
+            key: None,
             time: firing.begun,
             inputs: vec![
                 Input::numbers("heat", vec![firing.heat]),

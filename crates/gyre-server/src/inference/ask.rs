@@ -41,6 +41,9 @@ pub(super) struct Ask<'a> {
 struct Parameters<'a> {
     #[serde(borrow, default)]
     event_time: Option<Cow<'a, str>>,
+    /// What decides the version while traffic is split, in place of the rows' ids.
+    #[serde(borrow, default)]
+    key: Option<Cow<'a, str>>,
     /// Whether outputs come as binary tensors that do not say it themselves.
     #[serde(default)]
     binary_data_output: bool,
@@ -68,6 +71,7 @@ struct OutputParameters {
 pub(super) struct Parts<'a> {
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) event_time: Option<Cow<'a, str>>,
+    pub(super) key: Option<Cow<'a, str>>,
     pub(super) tensors: Vec<Tensor<'a>>,
     pub(super) wanted: Wanted,
 }
@@ -150,7 +154,8 @@ impl<'a> Ask<'a> {
             _ => Ok((output.name.into_owned(), output.parameters.binary_data.unwrap_or(binary))),
         });
         let wanted = Wanted { named: named.collect::<Result<_, _>>()?, binary };
-        Ok(Parts { id: self.id, event_time: self.parameters.event_time, tensors, wanted })
+        let Parameters { event_time, key, .. } = self.parameters;
+        Ok(Parts { id: self.id, event_time, key, tensors, wanted })
     }
 }
 
@@ -199,6 +204,7 @@ impl Parts<'_> {
                 features.map(Tensor::into_input).collect::<Result<_, _>>()?
             }
         };
+        let key = self.key.map(|key| Arc::from(&*key));
         let id = match self.id {
             Some(id) => id.into_owned(),
             None => Uuid::new_v4().to_string(),
@@ -207,7 +213,7 @@ impl Parts<'_> {
             1 => vec![Arc::from(id.as_str())],
             rows => (0..rows).map(|row| format!("{id}.{row}").into()).collect(),
         });
-        Ok(Asked { id, wanted: self.wanted, request: Request { ids, time, inputs } })
+        Ok(Asked { id, wanted: self.wanted, request: Request { ids, key, time, inputs } })
     }
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use gyre_backend::State as Doing;
 use gyre_core::Version;
 use gyre_core::record::{Kind, Signature};
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ pub(crate) async fn ready_version(State(app): State<Arc<App>>, path: Versioned) 
 }
 
 fn readiness(app: &App, target: &Target) -> Answered {
-    check_ready(app, target)?;
+    check_up(app, target)?;
     Ok(Json(json!({ "name": target.model, "ready": true })).into_response())
 }
 
@@ -57,6 +58,30 @@ pub(super) fn check_ready(app: &App, target: &Target) -> Result<(), Refused> {
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, told));
     }
     Ok(())
+}
+
+/// Whether requests for `target` would be answered now: also a model that runs elsewhere is up, or comes up when asked.
+pub(super) fn check_up(app: &App, target: &Target) -> Result<(), Refused> {
+    check_ready(app, target)?;
+    let champion = || app.gateway.traffic(&target.model).map(|traffic| traffic.champion);
+    let Some(remote) =
+        target.version.or_else(champion).and_then(|version| app.gateway.remote(&target.model, version))
+    else {
+        return Ok(());
+    };
+    match remote.backend().state() {
+        Doing::Ready | Doing::Idle => Ok(()),
+        state => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: {state}", target.model))),
+    }
+}
+
+/// `GET /v2/models/{model}/openapi.json`
+pub(crate) async fn openapi(State(app): State<Arc<App>>, path: Named) -> Answered {
+    let target = named(path)?;
+    let Shown { versions, signature } = shown(&app, &target)?;
+    let champion = app.gateway.traffic(&target.model).map(|traffic| traffic.champion);
+    let version = champion.or(versions.last().copied()).unwrap_or(0);
+    Ok(Json(super::openapi::document(&target.model, version, &signature)).into_response())
 }
 
 /// A model as it is described: its loaded versions, and the signature of one of them.

@@ -164,7 +164,7 @@ fn target(model: String, version: &str) -> Result<Target, Status> {
 async fn ready_model(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     unary(request, async |asked: ModelName| {
         let target = target(asked.name, &asked.version)?;
-        Ok(Ready { ready: describe::check_ready(&app, &target).is_ok() })
+        Ok(Ready { ready: describe::check_up(&app, &target).is_ok() })
     })
     .await
 }
@@ -333,6 +333,7 @@ async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<Infe
         // A text that is not there is empty here.
         id: Some(asked.id).filter(|id| !id.is_empty()).map(Cow::Owned),
         event_time: text("event_time").map(Cow::Borrowed),
+        key: text("key").map(Cow::Borrowed),
         tensors: tensors.collect::<Result<_, _>>().map_err(invalid)?,
         wanted: Wanted { named: wanted.collect::<Result<_, _>>().map_err(invalid)?, binary: true },
     };

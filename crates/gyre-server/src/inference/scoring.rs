@@ -87,6 +87,9 @@ pub(crate) async fn invoke_only(State(app): State<Arc<App>>, request: Request<Bo
     answer(&app, Target { model, version: None }, request).await
 }
 
+/// The header that decides the version while traffic is split, for a protocol that has no place for it.
+const KEY: &str = "gyre-key";
+
 /// `POST /serve/{model}/invocations`
 pub(crate) async fn invoke(State(app): State<Arc<App>>, path: Named, request: Request<Body>) -> Answered {
     answer(&app, named(path)?, request).await
@@ -94,6 +97,7 @@ pub(crate) async fn invoke(State(app): State<Arc<App>>, path: Named, request: Re
 
 async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let format = Format::of(request.headers())?;
+    let who = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(Arc::from);
     let deadline = deadline::of(request.headers()).map_err(MlflowError::invalid)?;
     let body = payload::whole(request, LIMIT).await.map_err(Refused::from)?;
     describe::check_ready(app, &target)?;
@@ -114,9 +118,10 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let key = app.desk.project().models.iter().find(|(name, _)| name.as_str() == target.model);
     let key = key.and_then(|(_, spec)| spec.labels.join.as_deref());
     let id = Uuid::new_v4().to_string();
-    let request = frame
+    let mut request = frame
         .and_then(|frame| frame.into_request(&signature, key, &id, app.clock.now()))
         .map_err(|error| MlflowError::invalid(error.to_string()))?;
+    request.key = who;
     let answers = app.gateway.ask(&target.model, None, request, deadline).await.map_err(refused)?;
     let predictions = predictions(&signature, &answers);
     let mut response = Json(json!({ "predictions": predictions })).into_response();

@@ -96,12 +96,21 @@ fn rendered(counted: Vec<Counted>) -> Response {
 /// `GET /metrics`: what every loaded version has done, in the text format of Prometheus (version 0.0.4).
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let log = app.gateway.log();
-    let models = app.gateway.models().into_iter();
     // A model without a log has dropped nothing.
-    let dropped = models.filter_map(|model| Some((model.to_string(), log.dropped(model.as_str()).ok()?)));
-    let text = exposition(&all(&app), &dropped.collect::<Vec<_>>());
+    let logs = app.gateway.models().into_iter().filter_map(|model| {
+        let (dropped, unkept) = (log.dropped(model.as_str()).ok()?, log.unkept(model.as_str()).ok()?);
+        Some(Logged { model: model.to_string(), dropped, unkept })
+    });
+    let text = exposition(&all(&app), &logs.collect::<Vec<_>>());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// What became of a model's predictions on their way to the log.
+struct Logged {
+    model: String,
+    dropped: u64,
+    unkept: u64,
 }
 
 /// A counter: its name, what it is, and how it is read.
@@ -117,7 +126,7 @@ const COUNTERS: [Counter; 5] = [
     }),
 ];
 
-fn exposition(counted: &[Counted], dropped: &[(String, u64)]) -> String {
+fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail. Names of models hold nothing that a label would have to escape.
     for (name, help, read) in COUNTERS {
@@ -140,11 +149,23 @@ fn exposition(counted: &[Counted], dropped: &[(String, u64)]) -> String {
         let _ =
             writeln!(text, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {}", totals.calls());
     }
-    let name = "gyre_inference_log_dropped_total";
-    let help = "Predictions that were answered and not logged, for the log could not keep up.";
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
-    for (model, predictions) in dropped {
-        let _ = writeln!(text, "{name}{{model=\"{model}\"}} {predictions}");
+    let lost: [(&str, &str, fn(&Logged) -> u64); 2] = [
+        (
+            "gyre_inference_log_dropped_total",
+            "Predictions that were answered and not logged, for the log could not keep up.",
+            |log| log.dropped,
+        ),
+        (
+            "gyre_inference_log_unkept_total",
+            "Predictions that were answered and not logged, for `log.share` keeps a part.",
+            |log| log.unkept,
+        ),
+    ];
+    for (name, help, read) in lost {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        for log in logs {
+            let _ = writeln!(text, "{name}{{model=\"{}\"}} {}", log.model, read(log));
+        }
     }
     text
 }
@@ -160,7 +181,8 @@ mod tests {
         totals.buckets[0] = 1;
         totals.buckets[2] = 1;
         let counted = [Counted { model: "air-time".to_owned(), version: 3, totals }];
-        let text = exposition(&counted, &[("air-time".to_owned(), 9)]);
+        let log = Logged { model: "air-time".to_owned(), dropped: 9, unkept: 4 };
+        let text = exposition(&counted, &[log]);
         for line in [
             "nv_inference_request_success{model=\"air-time\",version=\"3\"} 2",
             "nv_inference_compute_infer_duration_us{model=\"air-time\",version=\"3\"} 30",
@@ -169,6 +191,7 @@ mod tests {
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"+Inf\"} 3",
             "request_predict_seconds_count{model=\"air-time\",version=\"3\"} 3",
             "gyre_inference_log_dropped_total{model=\"air-time\"} 9",
+            "gyre_inference_log_unkept_total{model=\"air-time\"} 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

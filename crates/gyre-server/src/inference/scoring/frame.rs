@@ -290,7 +290,7 @@ impl Frame {
             1 => vec![Arc::from(id)],
             rows => (0..rows).map(|row| format!("{id}.{row}").into()).collect(),
         });
-        Ok(Request { ids, time, inputs })
+        Ok(Request { ids, key: None, time, inputs })
     }
 }
 
