@@ -42,7 +42,7 @@ pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
 pub use gateway::{Gateway, Traffic};
 pub use gyre_runtime::Column;
-pub use log::{Found, InferenceLog, LogOptions, LogPosition, Recovery, Scan};
+pub use log::{Found, InferenceLog, LogOptions, LogPosition, LogView, Recovery, Row, Scan, Tail};
 pub use request::{Answer, Input, Request};
 pub use rollout::{Judgement, Plan, judge};
 pub use shadow::ShadowFinding;

@@ -13,6 +13,7 @@
 mod columns;
 mod scan;
 mod segment;
+mod view;
 mod wal;
 mod writer;
 
@@ -31,6 +32,7 @@ use gyre_runtime::{Scores, Table};
 use gyre_store::Store;
 
 pub use scan::{Found, Scan};
+pub use view::{LogView, Row, Tail};
 
 use crate::error::LogError;
 use segment::Segment;

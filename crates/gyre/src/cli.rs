@@ -41,6 +41,11 @@ enum Command {
     Model(commands::model::ModelCommand),
     /// Send all traffic of a model back to the champion before, at once.
     Rollback(commands::traffic::RollbackArgs),
+    /// Score files with a registered version, or with a model file: Parquet and CSV.
+    Predict(commands::predict::PredictArgs),
+    /// Look into a model's inference log: its end, all of it as a file, SQL.
+    #[command(subcommand)]
+    Log(commands::log::LogCommand),
     /// Ask the running server to train a version.
     Train(commands::training::TrainArgs),
     /// Let the loop repair a model again that it had given up on.
@@ -111,6 +116,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status(args) => commands::status::run(&args),
         Command::Model(command) => commands::model::run(&command),
         Command::Rollback(args) => commands::traffic::roll_back(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Log(command) => commands::log::run(&command),
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),

@@ -53,7 +53,7 @@ struct HowArgs {
     output: OutputArgs,
 }
 
-fn version(text: &str) -> Result<Version, String> {
+pub(super) fn version(text: &str) -> Result<Version, String> {
     let number = text.strip_prefix('v').unwrap_or(text).parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "expected a version's number, such as 3".to_owned())
 }
