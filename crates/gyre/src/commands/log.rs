@@ -5,7 +5,7 @@
 
 mod tail;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -206,15 +206,24 @@ fn as_table(book: &Book, sql: &str) -> Result<(), BookError> {
 /// An array, written as its rows come.
 fn as_json(book: &Book, sql: &str) -> Result<(), BookError> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut first = true;
-    let taken = |error: std::io::Error| BookError::Taker(error.to_string());
-    book.query(sql, |names, row| {
+    let (mut first, mut gone) = (true, false);
+    let mut taken = |written: std::io::Result<()>| {
+        written.map_err(|error| {
+            // Whoever closes the pipe has seen enough: that is no failure.
+            gone |= error.kind() == ErrorKind::BrokenPipe;
+            BookError::Taker(error.to_string())
+        })
+    };
+    let asked = book.query(sql, |names, row| {
         let before = if std::mem::take(&mut first) { "[\n" } else { ",\n" };
         let row = object(names.iter().map(String::as_str), &row);
-        write!(out, "{before}{row}").map_err(taken)
-    })?;
-    let end = if first { "[]" } else { "\n]" };
-    writeln!(out, "{end}").and_then(|()| out.flush()).map_err(taken)
+        taken(write!(out, "{before}{row}"))
+    });
+    let ended = asked.and_then(|_| {
+        let end = if first { "[]" } else { "\n]" };
+        taken(writeln!(out, "{end}").and_then(|()| out.flush()))
+    });
+    if gone { Ok(()) } else { ended }
 }
 
 fn say(text: String) -> Result<(), BookError> {
