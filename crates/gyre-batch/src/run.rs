@@ -75,7 +75,13 @@ impl Plan<'_> {
         if rows_before > 0 {
             watch(Progress::Before(rows_before));
         }
-        self.work_off(&work, &units, &left, watch)?;
+        if let Err(error) = self.work_off(&work, &units, &left, watch) {
+            // A folder that keeps nothing would only be in the way.
+            if work.keeps_nothing() {
+                work.remove()?;
+            }
+            return Err(error);
+        }
         work.remove()?;
         let written = |job: &Job| Written {
             input: job.input.path.clone(),

@@ -219,7 +219,19 @@ impl Work {
         Ok(())
     }
 
-    /// Removes the folder: all is done.
+    /// Whether no part and no output is done.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        let Ok(mut entries) = std::fs::read_dir(&self.dir) else { return false };
+        entries.all(|entry| {
+            let name = entry.map(|entry| PathBuf::from(entry.file_name()));
+            name.is_ok_and(|name| {
+                let unfinished = name.extension().is_some_and(|extension| extension == "tmp");
+                unfinished || name == Path::new("lock") || name == Path::new(STATE)
+            })
+        })
+    }
+
+    /// Removes the folder: all is done, or nothing.
     pub(crate) fn remove(self) -> Result<(), BatchError> {
         Ok(std::fs::remove_dir_all(&self.dir).map_err(FileError::on("remove", &self.dir))?)
     }

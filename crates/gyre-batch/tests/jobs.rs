@@ -224,10 +224,13 @@ fn the_first_bad_row_is_named_with_file_line_column_found_and_expected() {
     assert!(said.contains("bad.csv: line 1204, column `x`: found `soon`"), "{said}");
     assert!(said.contains("expected: a number, or nothing"), "{said}");
 
+    assert!(job.output.with_file_name(".out.csv.gyre-predict").exists(), "two parts were done");
     std::fs::write(&path, "who,city,x\n1,east,1\n").unwrap();
     let said = job.run().unwrap_err().to_string();
     assert!(said.contains("reads the column `town`") && said.contains("the file has who, city, x"), "{said}");
     std::fs::write(&path, "who,town,x\n1,east\n").unwrap();
     let said = job.run().unwrap_err().to_string();
     assert!(said.contains("line 2: 2 fields, and the first line names 3 columns"), "{said}");
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 1, "where nothing was done, nothing is left but the input");
 }
