@@ -45,7 +45,7 @@ pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
 pub use gateway::{Gateway, Traffic};
 pub use gyre_runtime::Column;
-pub use log::{Found, InferenceLog, LogOptions, LogPosition, Policy, Recovery, Scan};
+pub use log::{Found, InferenceLog, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail};
 pub use request::{Answer, Input, Request};
 pub use rollout::{Judgement, Plan, judge};
 pub use shadow::ShadowFinding;

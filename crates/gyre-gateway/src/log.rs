@@ -14,6 +14,7 @@ mod columns;
 mod policy;
 mod scan;
 mod segment;
+mod view;
 mod wal;
 mod writer;
 
@@ -35,6 +36,7 @@ use gyre_store::Store;
 pub use policy::Policy;
 pub(crate) use policy::gather;
 pub use scan::{Found, Scan};
+pub use view::{LogView, Row, Tail};
 
 use crate::error::LogError;
 use segment::Segment;

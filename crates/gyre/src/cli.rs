@@ -47,6 +47,11 @@ enum Command {
     Promote(commands::traffic::PromoteArgs),
     /// Send all traffic of a model back to the champion before, at once.
     Rollback(commands::traffic::RollbackArgs),
+    /// Score files with a registered version, or with a model file: Parquet and CSV.
+    Predict(commands::predict::PredictArgs),
+    /// Look into a model's inference log: its end, all of it as a file, SQL.
+    #[command(subcommand)]
+    Log(commands::log::LogCommand),
     /// Ask the running server to train a version.
     Train(commands::training::TrainArgs),
     /// Let the loop repair a model again that it had given up on.
@@ -120,6 +125,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Traffic(args) => commands::split::run(&args),
         Command::Promote(args) => commands::traffic::promote(&args),
         Command::Rollback(args) => commands::traffic::roll_back(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Log(command) => commands::log::run(&command),
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),

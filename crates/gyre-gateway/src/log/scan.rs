@@ -172,19 +172,28 @@ fn first_prediction(snapshot: &Snapshot, id: &str) -> Result<Option<Found>, LogE
 
 fn found_in(columns: &PredictionColumns<'_>, id: &str, segment: Option<&str>) -> Option<Found> {
     let row = (0..columns.ids.len()).find(|row| columns.ids.value(*row) == id)?;
-    let features = columns.features.iter();
-    Some(Found {
-        id: id.into(),
-        time: columns.time(row),
-        version: columns.versions.value(row),
-        route: columns.route(row),
-        features: features.map(|(name, array)| ((*name).to_owned(), columns::value(array, row))).collect(),
-        output: columns.output(row),
-        scores: columns.scores(row),
-        latency_us: columns.latency_us(row),
-        label: None,
-        segment: segment.map(str::to_owned),
-    })
+    Some(columns.found(row, segment))
+}
+
+impl PredictionColumns<'_> {
+    /// One row with all that the table knows of it; labels lie elsewhere.
+    pub(super) fn found(&self, row: usize, segment: Option<&str>) -> Found {
+        let features = self.features.iter();
+        Found {
+            id: self.ids.value(row).into(),
+            time: self.time(row),
+            version: self.versions.value(row),
+            route: self.route(row),
+            features: features
+                .map(|(name, array)| ((*name).to_owned(), columns::value(array, row)))
+                .collect(),
+            output: self.output(row),
+            scores: self.scores(row),
+            latency_us: self.latency_us(row),
+            label: None,
+            segment: segment.map(str::to_owned),
+        }
+    }
 }
 
 fn last_label(snapshot: &Snapshot, id: &str) -> Result<Option<Label>, LogError> {

@@ -277,9 +277,19 @@ pub(super) fn recover(model: &ModelName, dir: &Path, store: &Store) -> Result<(W
     Ok((wal, shown, contents.cut_bytes))
 }
 
+/// The number of the last segment that the journal knows; 0 without one.
+pub(super) fn last_recorded(model: &ModelName, store: &Store) -> Result<u64, LogError> {
+    let entry = store.read(|tx| journal::latest_of_kind(tx, "segment_closed", model.as_str()))?;
+    let number = entry.and_then(|entry| match entry.fact {
+        Fact::SegmentClosed { name, .. } => parse(&name).map(|(_, number)| number),
+        _ => None,
+    });
+    Ok(number.unwrap_or_default())
+}
+
 /// The segments that the journal knows, in order, each with its digest.
 #[expect(clippy::type_complexity, reason = "a map from place to what lies there")]
-fn recorded(
+pub(super) fn recorded(
     model: &ModelName,
     dir: &Path,
     store: &Store,

@@ -61,6 +61,32 @@ pub(super) struct Contents {
     pub(super) cut_bytes: u64,
 }
 
+impl Contents {
+    /// Adds a record; a signature is kept for the predictions after it.
+    fn take(
+        &mut self,
+        record: OwnedLine,
+        signatures: &mut HashMap<Version, Arc<Signature>>,
+        path: &Path,
+    ) -> Result<(), LogError> {
+        match record {
+            OwnedLine::Signature { version, signature } => {
+                signatures.insert(version, Arc::new(signature));
+            }
+            OwnedLine::Label(label) => self.labels.push(label),
+            OwnedLine::Prediction(prediction) => {
+                let signature = signatures.get(&prediction.version).cloned().ok_or_else(|| {
+                    let reason =
+                        format!("a prediction of version {} without its signature", prediction.version);
+                    LogError::damaged(path, reason)
+                })?;
+                self.predictions.push(Logged { prediction, signature });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The file's name.
 pub(super) fn file_name(number: u64) -> String {
     format!("wal-{number:08}.log")
@@ -97,20 +123,7 @@ impl Wal {
             };
             line.clear();
             wal.length += read as u64;
-            match record {
-                OwnedLine::Signature { version, signature } => {
-                    wal.signatures.insert(version, Arc::new(signature));
-                }
-                OwnedLine::Label(label) => contents.labels.push(label),
-                OwnedLine::Prediction(prediction) => {
-                    let signature = wal.signatures.get(&prediction.version).cloned().ok_or_else(|| {
-                        let reason =
-                            format!("a prediction of version {} without its signature", prediction.version);
-                        LogError::damaged(&path, reason)
-                    })?;
-                    contents.predictions.push(Logged { prediction, signature });
-                }
-            }
+            contents.take(record, &mut wal.signatures, &path)?;
         }
         contents.cut_bytes = line.len() as u64;
         if !line.is_empty() {
@@ -192,6 +205,59 @@ impl Wal {
     pub(super) fn remove(self) -> Result<(), LogError> {
         remove(&self.path)
     }
+}
+
+/// Reads a file beside whoever writes it, line by line, and goes on where it stopped.
+pub(super) struct Reader {
+    path: PathBuf,
+    file: File,
+    /// What was read, in bytes: whole lines that passed their check.
+    read: u64,
+    signatures: HashMap<Version, Arc<Signature>>,
+}
+
+impl Reader {
+    /// Opens a file; none when it is not there (any more).
+    pub(super) fn open(dir: &Path, number: u64) -> Result<Option<Self>, LogError> {
+        let path = dir.join(file_name(number));
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Self { path, file, read: 0, signatures: HashMap::new() })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LogError::io("read", &path, error)),
+        }
+    }
+
+    /// Adds the records after those that were read to `contents`. What is half written is left for the next time.
+    pub(super) fn read(&mut self, contents: &mut Contents) -> Result<(), LogError> {
+        let failed = |error| LogError::io("read", &self.path, error);
+        let length = self.file.metadata().map_err(failed)?.len();
+        // A group that was refused by the disk is cut off again.
+        self.read = self.read.min(length);
+        self.file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
+        let mut lines = BufReader::new(&self.file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line).map_err(failed)?;
+            let Some(record) = decode(&line) else { return Ok(()) };
+            contents.take(record, &mut self.signatures, &self.path)?;
+            self.read += read as u64;
+        }
+    }
+}
+
+/// The numbers of the write-ahead files in a folder, in order.
+pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, LogError> {
+    let failed = |error| LogError::io("read", dir, error);
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let number =
+            name.to_str().and_then(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok());
+        numbers.extend::<Option<u64>>(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Removes a file of the log.
