@@ -113,6 +113,9 @@ struct Logged {
     unkept: u64,
 }
 
+/// A counter of what a log does not have: its name, what it is, and how it is read.
+type Lost = (&'static str, &'static str, fn(&Logged) -> u64);
+
 /// A counter: its name, what it is, and how it is read.
 type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
@@ -149,7 +152,7 @@ fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
         let _ =
             writeln!(text, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {}", totals.calls());
     }
-    let lost: [(&str, &str, fn(&Logged) -> u64); 2] = [
+    let lost: [Lost; 2] = [
         (
             "gyre_inference_log_dropped_total",
             "Predictions that were answered and not logged, for the log could not keep up.",

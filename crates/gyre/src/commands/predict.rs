@@ -145,8 +145,17 @@ impl PredictArgs {
             }]));
         };
         let registered = record.registered;
+        if !registered.runtime.is_native() {
+            return Err(Failure::because(format!(
+                "version {} of {} runs as {}; whole files are scored by versions that run in process",
+                registered.version, registered.model, registered.runtime
+            )));
+        }
         let bytes = store.blobs().get(&registered.artifact)?;
-        let scorer = Scorer::load(&bytes, &Hints::default())
+        let inputs = &registered.signature.inputs;
+        let features: Vec<&str> = inputs.iter().map(|field| field.name.as_str()).collect();
+        let classes: Vec<&str> = registered.signature.classes.iter().map(String::as_str).collect();
+        let scorer = Scorer::load(&bytes, &Hints { features: &features, classes: &classes })
             .map_err(|error| Failure::because(format!("{name} v{}: {error}", registered.version)))?;
         let (version, digest) = (Some(registered.version), registered.artifact);
         Ok(Model { name: format!("{name} v{}", registered.version), version, digest, scorer })
