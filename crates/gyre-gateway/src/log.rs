@@ -41,7 +41,7 @@ pub use view::{LogView, Row, Tail};
 use crate::error::LogError;
 use segment::Segment;
 use wal::Logged;
-use writer::{Message, ModelWriter};
+use writer::{ENOUGH, Message, ModelWriter};
 
 /// Called after a group of records was written and before it is synced to disk. Tests stall or fail in it as a disk
 /// would; an error is treated as the disk's.
@@ -113,6 +113,8 @@ pub(crate) struct ModelLog {
     queue: Sender<Message>,
     queue_records: usize,
     queued: AtomicUsize,
+    /// Accepted, and not yet seen by the writer.
+    waiting: Mutex<Vec<Batch>>,
     dropped: AtomicU64,
     policy: ArcSwap<Policy>,
     /// Predictions that the policy does not keep.
@@ -272,6 +274,7 @@ impl InferenceLog {
             queue: self.queue.clone(),
             queue_records: self.options.queue_records,
             queued: AtomicUsize::new(0),
+            waiting: Mutex::default(),
             dropped: AtomicU64::new(0),
             policy: ArcSwap::default(),
             unkept: AtomicU64::new(0),
@@ -342,12 +345,28 @@ impl ModelLog {
         }
         let Some(batch) = batch else { return };
         let rows = batch.ids.len();
-        let waiting = self.queued.fetch_add(rows, Relaxed);
-        let message = Message::Batch { slot: self.slot, batch };
-        if waiting + rows > self.queue_records || self.queue.send(message).is_err() {
+        let before = self.queued.fetch_add(rows, Relaxed);
+        if before + rows > self.queue_records {
             self.queued.fetch_sub(rows, Relaxed);
             self.dropped.fetch_add(rows as u64, Relaxed);
+            return;
         }
+        let first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push(batch);
+            waiting.len() == 1
+        };
+        // Waking a thread costs many times what a prediction does, so the writer is woken once for all that wait, and
+        // again whenever there is enough for it to write at once.
+        if first || before / ENOUGH != (before + rows) / ENOUGH {
+            // A writer that is gone takes nothing any more; what waits for it is bounded.
+            let _ = self.queue.send(Message::Waiting { slot: self.slot });
+        }
+    }
+
+    /// What was accepted since this was last asked.
+    fn take_waiting(&self) -> Vec<Batch> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {

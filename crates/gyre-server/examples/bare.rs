@@ -1,5 +1,5 @@
 //! The least that a server in Rust can do for a prediction: read the request's JSON into its types and answer a constant.
-//! `bench/http.py` holds the gateway against it.
+//! `bench/gateway.py` holds the gateway against it.
 //!
 //! `bare ADDR:PORT`
 

@@ -16,7 +16,7 @@ use crate::error::LogError;
 /// Messages taken in before the disk is written.
 const GROUP: usize = 4_096;
 /// Records that are written without waiting for the time to be up.
-const ENOUGH: usize = 8_192;
+pub(super) const ENOUGH: usize = 8_192;
 /// How many times larger than asked the write-ahead file may become while segments cannot be closed.
 const OVERDUE: usize = 4;
 
@@ -25,10 +25,23 @@ type Reply<T> = SyncSender<Result<T, LogError>>;
 /// What the thread is told.
 pub(super) enum Message {
     Register(Box<ModelWriter>),
-    Batch { slot: usize, batch: Batch },
-    Labels { slot: usize, labels: Vec<Label>, reply: Reply<()> },
-    Flush { slot: usize, reply: Reply<LogPosition> },
-    Close { slot: usize, reply: Reply<()> },
+    /// Predictions wait in the model's log.
+    Waiting {
+        slot: usize,
+    },
+    Labels {
+        slot: usize,
+        labels: Vec<Label>,
+        reply: Reply<()>,
+    },
+    Flush {
+        slot: usize,
+        reply: Reply<LogPosition>,
+    },
+    Close {
+        slot: usize,
+        reply: Reply<()>,
+    },
     Stop,
 }
 
@@ -73,9 +86,8 @@ fn take(models: &mut Vec<ModelWriter>, message: Message, options: &LogOptions) -
     match message {
         Message::Register(model) => models.push(*model),
         Message::Stop => return true,
-        Message::Batch { slot, batch } => {
+        Message::Waiting { slot } => {
             if let Some(model) = models.get_mut(slot) {
-                model.pending.extend(batch.into_records());
                 model.due.get_or_insert_with(|| Instant::now() + options.sync_every);
             }
         }
@@ -108,10 +120,11 @@ impl ModelWriter {
     /// Writes if it is time to or somebody waits, and tells those who wait.
     fn settle(&mut self, now: Instant, last: bool, options: &LogOptions, store: &Store) {
         let asked = !(self.labels.is_empty() && self.flushes.is_empty() && self.closes.is_empty());
-        let time = self.due.is_some_and(|due| due <= now) || self.pending.len() >= ENOUGH;
+        let time = self.due.is_some_and(|due| due <= now) || self.log.queued.load(Relaxed) >= ENOUGH;
         if !(asked || time || last) {
             return;
         }
+        self.pending.extend(self.log.take_waiting().into_iter().flat_map(Batch::into_records));
         let committed = self.commit(options, store);
         self.due = (!self.pending.is_empty()).then(|| now + options.sync_every);
         // Those who asked may have gone away; nobody else needs the answer.

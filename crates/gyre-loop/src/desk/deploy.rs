@@ -250,8 +250,13 @@ fn of_file(bytes: &[u8], said: Option<Signature>) -> Result<Signature, String> {
     let features: Vec<&str> =
         said.iter().flat_map(|said| &said.inputs).map(|field| field.name.as_str()).collect();
     let classes: Vec<&str> = said.iter().flat_map(|said| &said.classes).map(String::as_str).collect();
-    let scorer = Scorer::load(bytes, &Hints { features: &features, classes: &classes })
-        .map_err(|error| format!("the file is no model that can be run in process: {error}"))?;
+    let scorer = Scorer::load(bytes, &Hints { features: &features, classes: &classes }).map_err(|error| {
+        let hint =
+            if said.is_none() { "; or bring a signature that names them (gyre deploy --inputs)" } else { "" };
+        let unnamed =
+            matches!(error, gyre_runtime::LoadError::Signature(gyre_runtime::SignatureError::Inputs(_)));
+        format!("the file is no model that can be run in process: {error}{}", if unnamed { hint } else { "" })
+    })?;
     Ok(said.unwrap_or_else(|| workshop::signature(&scorer)))
 }
 

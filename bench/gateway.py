@@ -7,7 +7,7 @@ FastAPI, uvicorn and mlflow (`--python`); LitServe, MLServer and BentoML are mea
 named `litserve`, `mlserver` and `bentoml`.
 
     cargo build --release -p gyre && cargo build --release -p gyre-server --example bare
-    python3 bench/http.py --python target/test-venv/bin/python [--peers DIR] [--seconds 5]
+    python3 bench/gateway.py --python target/test-venv/bin/python [--peers DIR] [--seconds 5]
 """
 
 import argparse
@@ -217,7 +217,8 @@ def main():
                     break
                 except (OSError, ValueError):
                     time.sleep(0.002)
-            subprocess.run([GYRE, "deploy", "m", "--file", folder / "model.onnx", "-C", folder / "gyre"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([GYRE, "deploy", "m", "--file", folder / "model.onnx", "-C", folder / "gyre",
+                 "--inputs", ",".join(f"f{at}:number" for at in range(FEATURES)), "--classes", "0,1"], check=True, stdout=subprocess.DEVNULL)
             return f"{url}/v2/models/m/infer"
 
         (folder / "gyre").mkdir()
