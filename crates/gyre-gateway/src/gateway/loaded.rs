@@ -51,6 +51,14 @@ impl Loaded<()> {
             }
             error => LoadError::Model { model: model.clone(), version, error },
         })?;
+        // Whoever builds tables of a request relies on it.
+        let names = || signature.inputs.iter().map(|field| &field.name);
+        if let Some((_, twice)) =
+            names().enumerate().find(|(at, name)| names().take(*at).any(|other| other == *name))
+        {
+            let problem = format!("two features are called `{twice}`");
+            return Err(LoadError::Signature { model: model.clone(), version, problem });
+        }
         agree(&scorer, &signature).map_err(|problem| LoadError::Signature {
             model: model.clone(),
             version,
@@ -168,7 +176,7 @@ impl Loaded {
     ) -> Result<Scored, InferError> {
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
-        let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
+        let table = Table::of_distinct(self.names.iter().map(Arc::clone).zip(columns))
             .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
         let started = Instant::now();
         let outcome = self.engine.score(&table, deadline).await;

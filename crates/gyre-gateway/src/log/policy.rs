@@ -66,7 +66,9 @@ impl Policy {
             (Arc::clone(name), values)
         };
         // Columns of one table, of one length.
-        let Ok(table) = Table::new(batch.table.columns().iter().map(column)) else { return (None, left) };
+        let Ok(table) = Table::of_distinct(batch.table.columns().iter().map(column)) else {
+            return (None, left);
+        };
         let ids = rows.iter().filter_map(|row| batch.ids.get(*row).cloned()).collect();
         let scores = if all { batch.scores } else { of_rows(&batch.scores, &rows) };
         (Some(Batch { ids, table, scores, ..batch }), left)
