@@ -186,7 +186,9 @@ fn what_is_not_there_is_said_with_the_nearest_name() {
         ("/v2/models/demand/versions/one/infer", 404, "`one` is not a version"),
         ("/v2/models/demand/versions/99999999999/infer", 404, "is not a version"),
         ("/v2/models/..%2f..%2fetc%2fpasswd/infer", 404, "there is no model"),
-        ("/v2/models/demand/explain", 404, "there is nothing at"),
+        ("/v2/models/demand/guess", 404, "there is nothing at"),
+        ("/v2/models/demnad/explain", 404, "did you mean `demand`?"),
+        ("/v2/models/demand/explain", 400, "cannot be explained"),
     ];
     for (path, status, told) in cases {
         let answer = scene.post(path, &good("x"));

@@ -21,6 +21,10 @@ impl ProjectArgs {
 
     /// The project, which need not have a file: what is deployed and registered needs none.
     pub(super) fn read_if_any(&self) -> Result<Project, Failure> {
+        // Where there is neither a file nor a state there is no project, and the remedy is told.
+        if !self.project.join(STATE_DIR).exists() {
+            return self.read();
+        }
         match gyre_loop::project_in(&self.project) {
             Ok((project, _)) => Ok(project),
             Err(DeskError::Project(wrong)) => Err(Failure::Input(wrong)),
