@@ -143,8 +143,9 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if "PYTHON" in os.environ and sys.executable != os.environ["PYTHON"]:
-        os.execv(os.environ["PYTHON"], [os.environ["PYTHON"], __file__])
+    # Taken out, so that the one that it names does not begin anew.
+    if python := os.environ.pop("PYTHON", None):
+        os.execv(python, [python, *sys.argv])
     if sys.argv[1:2] == ["--make"]:
         make(pathlib.Path(sys.argv[2]))
     elif "FOLDER" in os.environ:
