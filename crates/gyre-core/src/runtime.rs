@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Span;
 
+/// How the names of variables begin that may be sent to a URL. Whoever deploys names variable and URL alike, so that without
+/// a rule every secret of the server's environment could be sent anywhere.
+pub const SECRETS: &str = "GYRE_MODEL_";
+
 /// Where a version's model runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -64,7 +68,8 @@ pub struct Endpoint {
     pub url: String,
     /// What it speaks.
     pub protocol: Protocol,
-    /// Headers of every request whose values are variables of the server's environment: header by variable.
+    /// Headers of every request whose values are variables of the server's environment: header by variable. The variables'
+    /// names begin with [`SECRETS`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers_from_env: BTreeMap<String, String>,
     /// How much is asked of it at once.
@@ -112,6 +117,21 @@ impl Limits {
     }
 }
 
+impl Endpoint {
+    /// What is wrong with it, in words.
+    ///
+    /// # Errors
+    /// A variable that is not for models.
+    pub fn check(&self) -> Result<(), String> {
+        match self.headers_from_env.iter().find(|(_, variable)| !variable.starts_with(SECRETS)) {
+            Some((header, variable)) => Err(format!(
+                "the header {header} is to hold the variable {variable}; only variables whose names begin with {SECRETS} are sent to models"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Runtime {
     /// Whether the model runs in our process.
     pub fn is_native(&self) -> bool {
@@ -143,6 +163,11 @@ mod tests {
         let runtime: Runtime = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&runtime).unwrap(), text);
         assert!(!runtime.is_native() && Runtime::default().is_native());
+        let Runtime::Endpoint(mut endpoint) = runtime.clone() else { panic!() };
+        endpoint.headers_from_env.insert("Authorization".to_owned(), "GYRE_MODEL_TOKEN".to_owned());
+        assert_eq!(endpoint.check(), Ok(()));
+        endpoint.headers_from_env.insert("X".to_owned(), "AWS_SECRET_ACCESS_KEY".to_owned());
+        assert!(endpoint.check().unwrap_err().contains("AWS_SECRET_ACCESS_KEY"));
         let wrong = r#"{"kind":"process","command":["a"],"protocol":"mlflow","memory":3}"#;
         assert!(serde_json::from_str::<Runtime>(wrong).unwrap_err().to_string().contains("memory"));
     }

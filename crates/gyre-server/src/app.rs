@@ -17,7 +17,7 @@ use gyre_gateway::Gateway;
 use gyre_loop::Desk;
 use gyre_registry::deliveries::Pace;
 use gyre_store::{Store, StoreError, Tx};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::front::Front;
 use crate::provenance::watch::Watch;
@@ -30,6 +30,8 @@ const TRANSFERS: usize = 128;
 const TURN: Duration = Duration::from_secs(30);
 /// Chunks of artifacts that are read or written at a time.
 const CHUNKS: usize = 16;
+/// Files of models that are taken in at a time: each is held in memory whole.
+const UPLOADS: usize = 2;
 /// Operations that run at a time.
 const OPERATIONS: usize = 32;
 
@@ -66,6 +68,7 @@ pub struct App {
     pub(crate) commands: bool,
     /// Finds out where runs come from, unless that is switched off.
     pub(crate) watch: Option<Watch>,
+    uploads: Semaphore,
     readers: Semaphore,
     operations: Semaphore,
     hashing: Semaphore,
@@ -103,6 +106,7 @@ impl App {
             asks: true,
             commands: false,
             watch: None,
+            uploads: Semaphore::new(UPLOADS),
             readers: Semaphore::new(READERS),
             operations: Semaphore::new(OPERATIONS),
             hashing: Semaphore::new(HASHING),
@@ -199,6 +203,11 @@ impl App {
         // A client that has gone away does not need the answer.
         self.store.submit(job, move |result| drop(answer.send(result)))?;
         outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// A place among the files of models that are taken in, for as long as it is held.
+    pub(crate) fn upload(&self) -> Result<SemaphorePermit<'_>, Aside> {
+        self.uploads.try_acquire().map_err(|_| Aside::Busy)
     }
 
     /// A place among the artifacts that are on their way, for as long as it is held.

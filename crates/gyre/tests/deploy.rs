@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Said, Up, command, gyre};
+use support::{Said, Up, change, command, gyre, project};
 
 /// A flat is worth 100 below 50 square metres, and 200 from there: in LightGBM's own format.
 const LIGHTGBM: &str = "tree
@@ -280,6 +280,78 @@ fn a_deployment_describes_and_explains_itself() {
     assert_eq!(status, 400);
     assert!(told["error"].as_str().unwrap().contains("outside of gyre's process"), "{told}");
     assert_eq!(up.post("/v2/models/flat/versions/1/explain", &body)["model_version"], "1");
+}
+
+#[test]
+fn blue_and_green_change_places_when_the_new_one_has_baked() {
+    let (_dir, root) = place();
+    let up = Up::start_with(&root, &["--allow-commands"]);
+    up.come_to("2030-01-01T00:00:00Z");
+    deploy(&root, "--file model.txt", &[]).done();
+    let words = "--protocol mlflow --strategy blue-green --bake 1h --min-requests 5";
+    deploy(&root, words, &["node", &script("server.js")]).done();
+    let champion = || gyre(&root, "traffic flat --json").done().json()["champion"].clone();
+    for at in 0..20 {
+        assert_eq!(worth(&up, &format!("green-{at}"), 60.0).1, "2", "it takes all traffic");
+    }
+    up.come_to("2030-01-01T00:30:00Z");
+    assert_eq!(
+        (champion(), worth(&up, "half", 60.0).1),
+        (json!(1), "2".to_owned()),
+        "and is no champion yet"
+    );
+    up.come_to("2030-01-01T01:30:00Z");
+    assert_eq!((champion(), worth(&up, "whole", 60.0).1), (json!(2), "2".to_owned()));
+
+    // One that breaks a rule while it bakes goes back.
+    let words = "--protocol mlflow --strategy blue-green --bake 1h --min-requests 5 --env SPOIL=fails";
+    let words = format!("{words} --rollback-on errors>0.5");
+    deploy(&root, &words, &["node", &script("server.js")]).done();
+    (0..10).for_each(|at| assert_eq!(ask(&up, &format!("broken-{at}"), 60.0).0, 500));
+    up.come_to("2030-01-01T01:31:00Z");
+    assert_eq!((champion(), worth(&up, "back", 60.0).1), (json!(2), "2".to_owned()));
+}
+
+#[test]
+fn a_version_of_a_declared_model_meets_its_gates_wherever_it_runs() {
+    let (_dir, root) = project();
+    change(&root.join("gyre.yaml"), "      - candidate.mae <= champion.mae\n", "");
+    change(&root.join("gyre.yaml"), "candidate.latency_p99_ms <= 5.0", "candidate.latency_p99_ms <= 500.0");
+    change(&root.join("dvc.yaml"), "--rounds 60", "--rounds 20");
+    let up = Up::start_with(&root, &["--allow-commands"]);
+    gyre(&root, "train minutes --window 14d --as-of 2025-02-10T00:00:00Z").done();
+    up.come_to("2025-02-10T00:00:00Z");
+    let bring = || -> Said {
+        let words = ["deploy", "minutes", "--protocol", "mlflow", "--", "node", &script("server.js")];
+        command(&root).args(words).output().unwrap().into()
+    };
+    // It says 200 minutes or nothing at all, which is far from the truth.
+    let asked = bring().done().out;
+    assert!(asked.contains("once it has passed its gates"), "{asked}");
+    up.come_to("2025-02-10T00:01:00Z");
+    let judged = gyre(&root, "journal --kind gates_judged --json").done().json();
+    let last = &judged["entries"].as_array().unwrap().last().unwrap()["fact"];
+    assert_eq!((&last["version"], &last["passed"]), (&json!(2), &json!(false)));
+    assert!(last["results"][0]["because"].as_str().unwrap().contains("candidate.mae"), "{last}");
+    assert_eq!(gyre(&root, "traffic minutes --json").done().json()["shares"].as_array().unwrap().len(), 1);
+    drop(up);
+
+    change(&root.join("gyre.yaml"), "candidate.mae <= 5.0", "candidate.mae <= 500.0");
+    let up = Up::start_with(&root, &["--allow-commands"]);
+    bring().done();
+    up.come_to("2025-02-10T00:02:00Z");
+    let shares = gyre(&root, "traffic minutes --json").done().json();
+    assert_eq!(shares["shares"], json!([{"version": 1, "share": 95.0}, {"version": 3, "share": 5.0}]));
+}
+
+#[test]
+fn no_secret_of_the_server_is_sent_to_a_model() {
+    let (_dir, root) = place();
+    let _up = Up::start_with(&root, &["--allow-egress", "127.0.0.1"]);
+    let words = "--url http://127.0.0.1:9 --protocol mlflow --inputs size:number --header X=GYRE_STORE";
+    let refused = deploy(&root, words, &[]);
+    assert!(refused.err.contains("GYRE_MODEL_"), "{}", refused.err);
+    assert!(!kinds(&root).contains(&"version_registered".to_owned()));
 }
 
 /// A server on a port of its own, for as long as this lives.

@@ -46,6 +46,9 @@ impl Desk {
     pub fn register(&self, new: NewVersion, actor: &str) -> Result<ModelVersion, DeskError> {
         let NewVersion { model, runtime, artifact, signature, source } = new;
         let refused = |reason: String| DeskError::Refused(reason);
+        if let Runtime::Endpoint(endpoint) = &runtime {
+            endpoint.check().map_err(refused)?;
+        }
         let (signature, artifact) = if runtime.is_native() {
             let artifact =
                 artifact.ok_or_else(|| refused("a model that runs in process needs its file".to_owned()))?;

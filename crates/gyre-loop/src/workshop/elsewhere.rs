@@ -87,6 +87,7 @@ fn told(remote: &Remote, error: &BackendError) -> Failure {
 
 fn url(endpoint: &Endpoint, signature: Signature) -> Result<EndpointSpec, Failure> {
     let mut spec = EndpointSpec::new(endpoint.url.clone(), protocol(&endpoint.protocol), signature);
+    endpoint.check().map_err(Failure::because)?;
     for (header, variable) in &endpoint.headers_from_env {
         let value = std::env::var(variable)
             .map_err(|_| Failure::because(format!("the header {header} is to hold the variable {variable}, which the server's environment does not have")))?;

@@ -33,7 +33,7 @@ use crate::payload;
 use crate::routes::Need;
 
 /// The largest file of a model that runs in process, in bytes.
-const LARGEST_FILE: usize = 512 << 20;
+const LARGEST_FILE: usize = 256 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +129,7 @@ pub(crate) async fn put_blob(
     State(app): State<Arc<App>>,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
+    let _place = app.upload()?;
     let bytes = payload::whole(request, LARGEST_FILE).await?;
     let size = bytes.len();
     let digest = app.operate(move |app| app.store.blobs().put(&bytes)).await??;

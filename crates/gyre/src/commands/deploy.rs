@@ -14,8 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::signature;
-use super::traffic::version;
-use crate::cli::{OutputArgs, ProjectArgs};
+use super::traffic::{HowArgs, version};
 use crate::client::{Server, segment};
 use crate::failure::Failure;
 use crate::show;
@@ -63,16 +62,8 @@ pub(crate) struct DeployArgs {
     /// Register the version, and give it no traffic.
     #[arg(long, conflicts_with = "candidate")]
     register_only: bool,
-    /// Why: it becomes part of the journal.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Say what would happen, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    project: ProjectArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    how: HowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -105,7 +96,7 @@ struct RuntimeArgs {
     /// How long the command may take to start; 2m by default.
     #[arg(long, value_name = "SPAN")]
     start_within: Option<Span>,
-    /// A header for the URL whose value is a variable of the server's environment.
+    /// A header for the URL whose value is a variable of the server's environment, named GYRE_MODEL_….
     #[arg(long, value_name = "HEADER=VARIABLE", value_parser = pair)]
     header: Vec<(String, String)>,
     /// Calls under way at once: 1 for a command, 8 for a URL by default.
@@ -191,17 +182,17 @@ struct Blob {
 pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
     let runtime = args.runtime()?;
     let signature = args.signature.read()?;
-    if args.dry_run && args.version.is_none() {
+    if args.how.dry_run && args.version.is_none() {
         return args.tell_new(&runtime, signature.as_ref());
     }
-    let server = args.project.server()?;
+    let server = args.how.project.server()?;
     let path = format!("/v1/models/{}", segment(args.model.as_str()));
     let version = match args.version {
         Some(version) => version,
         None => args.register(&server, &path, &runtime, signature)?,
     };
     if args.register_only {
-        if args.output.json {
+        if args.how.output.json {
             return show::json(&json!({"model": args.model, "version": version}));
         }
         let model = &args.model;
@@ -210,13 +201,13 @@ pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
         ));
     }
     let body = json!({
-        "version": version, "plan": args.rollout.plan(), "reason": args.reason, "dry_run": args.dry_run,
+        "version": version, "plan": args.rollout.plan(), "reason": args.how.reason, "dry_run": args.how.dry_run,
     });
     let answer = server.post_patiently(&format!("{path}/deploy"), &body)?;
-    if args.output.json {
+    if args.how.output.json {
         return show::json(&answer);
     }
-    show::say(if args.dry_run { planned(&answer) } else { deployed(&answer) })
+    show::say(if args.how.dry_run { planned(&answer) } else { deployed(&answer) })
 }
 
 /// What a dry run found.
@@ -244,7 +235,7 @@ fn deployed(answer: &Value) -> String {
             "version {version} of {model} takes {share} % of traffic (entry {entry}); the rollout goes on by itself: gyre status"
         ),
         None => format!(
-            "version {version} of {model} is held against its gates first (entry {entry}); see `gyre status` and `gyre journal`"
+            "version {version} of {model} is to be rolled out (entry {entry}), once it has passed its gates; see `gyre status` and `gyre journal`"
         ),
     }
 }
@@ -312,7 +303,7 @@ impl DeployArgs {
     }
 
     fn tell_new(&self, runtime: &Runtime, signature: Option<&Signature>) -> Result<(), Failure> {
-        if self.output.json {
+        if self.how.output.json {
             return show::json(&json!({
                 "model": self.model, "runtime": runtime, "signature": signature, "plan": self.rollout.plan(), "dry_run": true,
             }));

@@ -5,8 +5,7 @@ use gyre_core::{ModelName, Version};
 use serde_json::json;
 
 use super::deploy::percent;
-use super::traffic::version;
-use crate::cli::{OutputArgs, ProjectArgs};
+use super::traffic::{HowArgs, version};
 use crate::client::segment;
 use crate::failure::Failure;
 use crate::show;
@@ -24,16 +23,8 @@ pub(crate) struct TrafficArgs {
     /// A version and its share in percent; together they are 100. None shows the shares.
     #[arg(value_name = "VERSION=SHARE", value_parser = share)]
     shares: Vec<(Version, String)>,
-    /// Why: it becomes part of the journal.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Say whether it could be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    project: ProjectArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    how: HowArgs,
 }
 
 fn share(text: &str) -> Result<(Version, String), String> {
@@ -45,13 +36,13 @@ pub(crate) fn run(args: &TrafficArgs) -> Result<(), Failure> {
     if args.shares.is_empty() {
         return shown(args);
     }
-    let server = args.project.server()?;
+    let server = args.how.project.server()?;
     let weights: Vec<_> =
         args.shares.iter().map(|(version, share)| json!({"version": version, "share": share})).collect();
-    let body = json!({"weights": weights, "reason": args.reason, "dry_run": args.dry_run});
+    let body = json!({"weights": weights, "reason": args.how.reason, "dry_run": args.how.dry_run});
     let answer =
         server.post_patiently(&format!("/v1/models/{}/traffic", segment(args.model.as_str())), &body)?;
-    if args.output.json {
+    if args.how.output.json {
         return show::json(&answer);
     }
     let shares: Vec<String> =
@@ -64,11 +55,11 @@ pub(crate) fn run(args: &TrafficArgs) -> Result<(), Failure> {
 }
 
 fn shown(args: &TrafficArgs) -> Result<(), Failure> {
-    let store = args.project.store()?;
+    let store = args.how.project.store()?;
     let (champion, shares) = store.read(|tx| {
         Ok((gyre_registry::champion(tx, &args.model)?, gyre_registry::traffic(tx, &args.model)?))
     })?;
-    if args.output.json {
+    if args.how.output.json {
         let shares: Vec<_> = shares
             .iter()
             .map(|(version, share)| json!({"version": version, "share": f64::from(*share) / 100.0}))

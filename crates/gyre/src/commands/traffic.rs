@@ -40,17 +40,17 @@ pub(crate) struct RollbackArgs {
 }
 
 #[derive(Debug, Args)]
-struct HowArgs {
+pub(super) struct HowArgs {
     /// Why: it becomes part of the journal.
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Say what would happen, and do nothing.
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     #[command(flatten)]
-    project: ProjectArgs,
+    pub(super) project: ProjectArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    pub(super) output: OutputArgs,
 }
 
 pub(super) fn version(text: &str) -> Result<Version, String> {
