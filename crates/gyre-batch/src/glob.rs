@@ -3,7 +3,7 @@
 //! A shell mostly expands them before we see them; a pattern in quotes, in a configuration, or with more matches than a
 //! command line holds comes through.
 
-use regex::Regex;
+use globset::{GlobBuilder, GlobMatcher};
 
 /// Whether `text` has anything of a pattern in it.
 pub(crate) fn is_pattern(text: &str) -> bool {
@@ -14,7 +14,7 @@ pub(crate) fn is_pattern(text: &str) -> bool {
 pub(crate) struct Pattern {
     /// The part before the first wildcard; empty for the present folder.
     pub(crate) base: String,
-    matcher: Regex,
+    matcher: GlobMatcher,
 }
 
 impl Pattern {
@@ -23,49 +23,14 @@ impl Pattern {
         let wild = text.find(['*', '?', '[']).unwrap_or(text.len());
         let base_end = text.get(..wild)?.rfind('/').map_or(0, |slash| slash + 1);
         let (base, rest) = text.split_at(base_end);
-        let matcher = Regex::new(&expression(rest)?).ok()?;
-        Some(Self { base: base.to_owned(), matcher })
+        let glob = GlobBuilder::new(rest).literal_separator(true).build().ok()?;
+        Some(Self { base: base.to_owned(), matcher: glob.compile_matcher() })
     }
 
     /// Whether a path below the base matches; its parts are separated by `/`.
     pub(crate) fn matches(&self, below_base: &str) -> bool {
         self.matcher.is_match(below_base)
     }
-}
-
-fn expression(pattern: &str) -> Option<String> {
-    let mut out = "^".to_owned();
-    let mut rest = pattern;
-    while let Some(next) = rest.chars().next() {
-        if let Some(after) = rest.strip_prefix("**/") {
-            out += "(?:.*/)?";
-            rest = after;
-            continue;
-        }
-        if let Some(after) = rest.strip_prefix("**") {
-            out += ".*";
-            rest = after;
-            continue;
-        }
-        let mut after = rest.get(next.len_utf8()..)?;
-        match next {
-            '*' => out += "[^/]*",
-            '?' => out += "[^/]",
-            '[' => {
-                let end = after.find(']').filter(|end| *end > 0)?;
-                let (set, behind) = after.split_at(end);
-                let (not, set) = set.strip_prefix(['!', '^']).map_or(("", set), |set| ("^", set));
-                out += &format!(
-                    "[{not}{}]",
-                    set.replace('\\', "\\\\").replace('[', "\\[").replace("&&", "&\\&")
-                );
-                after = behind.get(1..)?;
-            }
-            other => out += &regex::escape(other.encode_utf8(&mut [0; 4])),
-        }
-        rest = after;
-    }
-    Some(out + "$")
 }
 
 #[cfg(test)]
