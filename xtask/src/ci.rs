@@ -7,9 +7,16 @@ use crate::run::{cargo, cargo_program, run, say};
 use crate::test::{self, Selection};
 use crate::{Failure, tools};
 
-/// Formatting, lints and dependencies, then the command that the README gives for the tests.
+/// Formatting, lints and dependencies, then the command that the README gives for the tests. What the tests need is
+/// fetched meanwhile: that mostly waits for the network, lints for the processor.
 pub(crate) fn run_all(root: &Path) -> Result<(), Failure> {
-    lint(root)?;
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| test::environments(root));
+        let linted = lint(root);
+        // Whatever it says comes again from the tests, which need the same.
+        let _ = fetching.join();
+        linted
+    })?;
     test::run_selected(root, &Selection::All)
 }
 

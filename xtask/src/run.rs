@@ -2,12 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use crate::Failure;
 
-/// Says which step begins.
+/// When the first step began.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Says which step begins, and how long the steps before it took: where the time goes is seen in every log.
 pub(crate) fn say(step: &str) {
-    eprintln!("\n==> {step}");
+    let seconds = BEGAN.elapsed().as_secs();
+    eprintln!("\n==> {step} ({} min {:02} s)", seconds / 60, seconds % 60);
 }
 
 /// The cargo that started us.

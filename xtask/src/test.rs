@@ -27,12 +27,23 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// The programs and packages that tests let loose on gyre.
+pub(crate) struct Environments {
+    python: Vec<venv::Environment>,
+    /// Node's modules.
+    modules: PathBuf,
+}
+
+/// Installs what is missing of them.
+pub(crate) fn environments(root: &Path) -> Result<Environments, Failure> {
+    system::ensure_packages()?;
+    Ok(Environments { python: venv::ensure(root)?, modules: node::ensure(root)? })
+}
+
 /// Installs what tests need and runs those that `tests` selects.
 pub(crate) fn run_selected(root: &Path, tests: &Selection<'_>) -> Result<(), Failure> {
-    system::ensure_packages()?;
     tools::ensure(&tools::NEXTEST)?;
-    let environments = venv::ensure(root)?;
-    let modules = node::ensure(root)?;
+    let Environments { python: environments, modules } = environments(root)?;
 
     let arguments = match tests {
         Selection::Nextest(arguments) => *arguments,

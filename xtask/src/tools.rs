@@ -24,11 +24,11 @@ pub(crate) const NEXTEST: Tool = Tool {
 pub(crate) const DENY: Tool =
     Tool { subcommand: "deny", version: "0.20.2", features: &["--no-default-features"] };
 
-/// Their own speed hardly matters, and optimised to the last they take twice as long to compile.
+/// Their own speed hardly matters, and optimised they take several times as long to compile.
 const QUICK_TO_COMPILE: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "false"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
 
 /// Installs `tool` unless it is there.
