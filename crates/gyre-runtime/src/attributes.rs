@@ -69,6 +69,10 @@ fn utf8(bytes: &[u8], name: &str) -> Result<Arc<str>, Problem> {
 
 /// Reads an initializer.
 pub(crate) fn initializer(proto: &TensorProto) -> Result<Tensor, LoadError> {
+    // Numbers up to here are types of ONNX, as of IR version 13.
+    if (1..=26).contains(&proto.data_type) && DType::from_onnx(proto.data_type).is_none() {
+        return Err(LoadError::ElementType { name: proto.name.clone(), number: proto.data_type });
+    }
     read(proto).map_err(|problem| LoadError::Tensor { name: proto.name.clone(), problem })
 }
 

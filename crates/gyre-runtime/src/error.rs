@@ -36,6 +36,24 @@ pub enum LoadError {
         /// All operators that are supported.
         supported: Vec<&'static str>,
     },
+    /// An operator set that is newer than the engine.
+    #[error("operator set {domain:?} version {found} is newer than {newest}; export for an older one")]
+    Opset {
+        /// Its domain, empty for `ai.onnx`.
+        domain: String,
+        /// The version that the file imports.
+        found: i64,
+        /// The newest that the engine knows.
+        newest: i64,
+    },
+    /// A constant of a type that the engine does not have.
+    #[error("tensor {name:?}: element type {number} is not supported")]
+    ElementType {
+        /// Name of the tensor.
+        name: String,
+        /// The type's number in ONNX's `TensorProto.DataType`.
+        number: i32,
+    },
     /// A node whose attributes or wiring are wrong.
     #[error("node {node} ({operator}): {problem}")]
     Node {
@@ -88,6 +106,22 @@ pub enum LoadError {
     /// The model is read, but cannot be asked for predictions about rows of a table.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+}
+
+impl LoadError {
+    /// Whether the file may be right, and only this engine cannot run it: another runtime may be asked.
+    ///
+    /// What is wrong with a machine-learning operator counts as a broken file, since the engine knows all that those may
+    /// say; of the tensor operators it leaves out some attributes and types.
+    pub fn is_beyond_the_engine(&self) -> bool {
+        match self {
+            LoadError::UnknownOperator { .. } | LoadError::Opset { .. } | LoadError::ElementType { .. } => {
+                true
+            }
+            LoadError::Node { operator, .. } => crate::ops::find(crate::ops::STANDARD, operator).is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// Why a reader of a library's own file gave up.

@@ -28,10 +28,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attributes;
+mod binding;
 mod error;
 mod explanation;
 mod forest;
 mod format;
+mod interface;
 mod lightgbm;
 mod limits;
 mod model;
@@ -45,13 +47,15 @@ mod table;
 mod tensor;
 mod xgboost;
 
+pub use binding::{Binding, CLASSES_KEY, FEATURES_KEY, Feature, FeatureKind, Scores, Task};
 pub use error::{LoadError, RunError, ScoreError, SignatureError};
 pub use explanation::{ExplainError, Explanation};
 pub use format::{Format, Hints};
+pub use interface::{Ending, Interface, Port};
 pub use limits::Limits;
-pub use model::{Batch, Model, Output, Port};
+pub use model::{Batch, Model, Output};
 pub use native::Scale;
 pub use ops::supported_operators;
-pub use scorer::{CLASSES_KEY, FEATURES_KEY, Feature, FeatureKind, Scorer, Scores, Task};
+pub use scorer::Scorer;
 pub use table::{Column, Table, TableError};
 pub use tensor::{DType, Data, MAX_RANK, Shape, Tensor};

@@ -10,13 +10,13 @@ mod trees;
 
 use std::sync::Arc;
 
+use crate::binding::{Feature, FeatureKind};
 use crate::error::Unread;
 use crate::forest::{Aggregate, Forest, RawNode};
 use crate::format::Hints;
 use crate::limits::Limits;
 use crate::native::steps::{Category, Codes, Step, Unknown, Vocabulary};
 use crate::native::{Learner, Link, Native};
-use crate::scorer::{Feature, FeatureKind};
 
 const REMEDY: &str = "export the model to ONNX, or serve it as a process";
 

@@ -13,10 +13,10 @@ use std::sync::Arc;
 pub(crate) use link::Link;
 pub use link::Scale;
 
+use crate::binding::{Feature, FeatureKind, Scores, Task};
 use crate::error::{Problem, ScoreError};
 use crate::forest::{Aggregate, ByColumn, Cells, Forest};
 use crate::limits::Limits;
-use crate::scorer::{Feature, FeatureKind, Scores, Task};
 use crate::table::{Column, Table};
 use steps::{Frame, Refusal, Step};
 

@@ -182,10 +182,8 @@ impl Opsets {
                 _ => continue,
             };
             if import.version > newest {
-                return Err(LoadError::Graph(format!(
-                    "operator set {:?} version {} is newer than {newest}; export for an older one",
-                    import.domain, import.version
-                )));
+                let domain = import.domain.clone();
+                return Err(LoadError::Opset { domain, found: import.version, newest });
             }
             *version = import.version;
         }

@@ -7,6 +7,9 @@
 
 use prost::{Message, Oneof};
 
+use crate::error::LoadError;
+use crate::limits::Limits;
+
 /// Tensor element types (`TensorProto.DataType`), those that the engine or its importer can meet.
 pub mod data_type {
     /// 32-bit float.
@@ -62,6 +65,20 @@ pub struct ModelProto {
     /// Free key–value notes.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringStringEntryProto>,
+}
+
+impl ModelProto {
+    /// Reads a file, if it is not too large.
+    ///
+    /// # Errors
+    /// [`LoadError`]: larger than [`Limits`] allow, or not the format.
+    pub fn read(bytes: &[u8]) -> Result<ModelProto, LoadError> {
+        let limit = Limits::DEFAULT.file_bytes;
+        if bytes.len() > limit {
+            return Err(LoadError::TooLarge { what: "bytes", found: bytes.len(), limit });
+        }
+        ModelProto::decode(bytes).map_err(|error| LoadError::Decode(error.to_string()))
+    }
 }
 
 /// One operator set: a domain (empty for `ai.onnx`) and its version.

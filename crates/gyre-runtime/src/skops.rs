@@ -14,11 +14,11 @@ mod npy;
 mod transformers;
 mod trees;
 
+use crate::binding::{Feature, FeatureKind};
 use crate::error::Unread;
 use crate::format::Hints;
 use crate::native::Native;
 use crate::native::steps::{Step, kinds};
-use crate::scorer::{Feature, FeatureKind};
 use archive::Archive;
 use node::{Node, Reader};
 use transformers::Columns;

@@ -15,13 +15,13 @@ mod ubj;
 
 use std::sync::Arc;
 
+use crate::binding::{Feature, FeatureKind};
 use crate::error::Unread;
 use crate::forest::{Aggregate, Forest};
 use crate::format::Hints;
 use crate::limits::Limits;
 use crate::native::steps::{Category, Codes, Step, Unknown, Vocabulary};
 use crate::native::{Learner, Linear, Native};
-use crate::scorer::{Feature, FeatureKind};
 use document::{Booster, Document, Encoding, Gradients};
 use objective::Objective;
 

@@ -5,8 +5,13 @@ mod support;
 
 use std::sync::Arc;
 
-use gyre_runtime::proto::{ModelProto, StringStringEntryProto};
-use gyre_runtime::{Column, FEATURES_KEY, FeatureKind, Model, ScoreError, Scorer, Scores, Table, Task};
+use gyre_runtime::proto::{
+    DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, StringStringEntryProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto, data_type,
+};
+use gyre_runtime::{
+    Column, FEATURES_KEY, FeatureKind, Hints, Model, ScoreError, Scorer, Scores, Table, Task,
+};
 use prost::Message;
 use support::fixture;
 
@@ -134,4 +139,71 @@ fn no_rows_give_no_predictions() {
     let table = Table::new(["a", "b", "c", "d"].map(|n| (n, Column::Numeric(vec![])))).unwrap();
     let scorer = Scorer::with_features(matrix_model(None), &["a", "b", "c", "d"]).unwrap();
     assert_eq!(scorer.score(&table).unwrap(), Scores::Regression(vec![]));
+}
+
+/// A graph that hands its input of `dims` on through `operators`, as an output of `width` columns.
+fn network(dims: &[i64], operators: &[&str], width: i64) -> Vec<u8> {
+    let port = |name: &str, dims: &[i64]| {
+        let rows = DimensionProto { value: Some(DimensionValue::Name("n".into())) };
+        let dim = |size: &i64| DimensionProto { value: Some(DimensionValue::Size(*size)) };
+        let shape = TensorShapeProto { dim: std::iter::once(rows).chain(dims.iter().map(dim)).collect() };
+        let tensor = TensorTypeProto { elem_type: data_type::FLOAT, shape: Some(shape) };
+        let of = TypeProto { value: Some(TypeValue::Tensor(tensor)) };
+        ValueInfoProto { name: name.into(), r#type: Some(of) }
+    };
+    let name = |at: usize| if at == operators.len() { "y".to_owned() } else { format!("v{at}") };
+    let node = |(at, operator): (usize, &&str)| NodeProto {
+        input: vec![name(at)],
+        output: vec![name(at + 1)],
+        op_type: (*operator).into(),
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        node: operators.iter().enumerate().map(node).collect(),
+        input: vec![port("v0", dims)],
+        output: vec![port("y", &[width])],
+        ..GraphProto::default()
+    };
+    ModelProto { ir_version: 8, graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+}
+
+#[test]
+fn a_bare_network_has_the_classes_that_its_caller_names() {
+    let table = Table::new([("a", Column::Numeric(vec![1.0])), ("b", Column::Numeric(vec![3.0]))]).unwrap();
+    let asked = |file: &[u8], classes: &[&str]| {
+        let scorer = Scorer::load(file, &Hints { features: &["a", "b"], classes })?;
+        let Scores::Classification { labels, probabilities, .. } = scorer.score(&table).unwrap() else {
+            panic!("no classes");
+        };
+        Ok::<_, gyre_runtime::LoadError>((labels[0].to_string(), probabilities))
+    };
+    let second = 1.0 / (1.0 + (-2f64).exp());
+    let softened = ("yes".to_owned(), vec![1.0 - second, second]);
+    let close = |found: (String, Vec<f64>), expected: &(String, Vec<f64>)| {
+        assert_eq!(found.0, expected.0);
+        found.1.iter().zip(&expected.1).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{found:?}"));
+    };
+    let classes = ["no", "yes"];
+    // Scores become probabilities; what are probabilities stays, also behind operators that only carry them.
+    close(asked(&network(&[2], &["Identity"], 2), &classes).unwrap(), &softened);
+    close(asked(&network(&[2], &["Softmax", "Identity"], 2), &classes).unwrap(), &softened);
+    // An image is columns in row-major order.
+    close(asked(&network(&[1, 2, 1], &["Flatten"], 2), &classes).unwrap(), &softened);
+    let wrong = asked(&network(&[2], &["Identity"], 2), &["a", "b", "c"]).unwrap_err().to_string();
+    assert!(wrong.contains("2 columns for 3 classes"), "{wrong}");
+    let unnamed = asked(&network(&[2], &["Identity"], 2), &[]).unwrap_err().to_string();
+    assert!(unnamed.contains("gyre.classes") && unnamed.contains("--classes"), "{unnamed}");
+
+    // One column is the second class's: its probability, or its log odds.
+    let one = |operators: &[&str]| {
+        let file = network(&[1], operators, 1);
+        let scorer = Scorer::load(&file, &Hints { features: &[], classes: &classes }).unwrap();
+        let table = Table::new([("v0", Column::Numeric(vec![2.0]))]).unwrap();
+        let Scores::Classification { labels, probabilities, .. } = scorer.score(&table).unwrap() else {
+            panic!("no classes");
+        };
+        (labels[0].to_string(), probabilities)
+    };
+    close(one(&["Identity"]), &softened);
+    close(one(&["Sigmoid"]), &softened);
 }

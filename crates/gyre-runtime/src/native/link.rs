@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::binding::Scores;
 use crate::ops::transform::{Transform, logistic};
-use crate::scorer::Scores;
 
 /// What is made of the margins of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]

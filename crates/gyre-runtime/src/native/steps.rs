@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::binding::FeatureKind;
 use crate::error::Problem;
 use crate::limits::Limits;
-use crate::scorer::FeatureKind;
 use crate::table::Column;
 
 /// Columns on their way.

@@ -6,7 +6,7 @@
 
 use gyre_core::Timestamp;
 use gyre_core::fact::ModelVersion;
-use gyre_runtime::{DType, FeatureKind, Model, Port, Scorer, Task};
+use gyre_runtime::{Binding, DType, FeatureKind, Interface, Port, Task};
 use serde_json::{Value, json};
 
 /// The name of the ONNX file in the folder.
@@ -21,7 +21,8 @@ pub(super) struct Package<'a> {
     pub(super) created: Timestamp,
     /// The size of the ONNX file, in bytes.
     pub(super) size: u64,
-    pub(super) scorer: &'a Scorer,
+    pub(super) graph: &'a Interface,
+    pub(super) binding: &'a Binding,
 }
 
 impl Package<'_> {
@@ -38,7 +39,7 @@ impl Package<'_> {
 
     fn mlmodel(&self) -> String {
         let ModelVersion { model, version, run, artifact, data, .. } = self.version;
-        let (inputs, outputs) = (inputs(self.scorer), self.scorer.model().and_then(outputs));
+        let (inputs, outputs) = (inputs(self.graph, self.binding), outputs(self.graph));
         let text = |schema: Option<Value>| schema.map_or(Value::Null, |schema| schema.to_string().into());
         let hex = artifact.to_hex();
         // JSON's strings are YAML's, too.
@@ -107,12 +108,13 @@ fn python_env() -> String {
 /// A graph with one input a column gets each as a tensor: MLflow hands a column of a table over as it is unless a tensor of
 /// shape `[-1, 1]` is asked for. A graph with one matrix gets a table of numbers; but when it has several outputs, MLflow
 /// cannot put those into one table, so it gets, and gives, arrays.
-fn inputs(scorer: &Scorer) -> Value {
-    let ports = scorer.model().map_or(&[][..], Model::inputs);
-    if !scorer.takes_matrix() {
+fn inputs(graph: &Interface, binding: &Binding) -> Value {
+    let ports = graph.inputs();
+    if !binding.takes_matrix() {
         return ports.iter().map(|port| tensor(Some(&port.name), port)).collect();
     }
-    if scorer.task() != Task::Regression {
+    let flat = |port: &Port| port.shape.as_ref().is_none_or(|dims| dims.len() == 2);
+    if binding.task() != Task::Regression || !ports.iter().all(flat) {
         return ports.iter().map(|port| tensor(None, port)).collect();
     }
     let column = |feature: &gyre_runtime::Feature| {
@@ -123,13 +125,13 @@ fn inputs(scorer: &Scorer) -> Value {
         };
         json!({"type": kind, "name": &*feature.name, "required": true})
     };
-    scorer.features().iter().map(column).collect()
+    binding.features().iter().map(column).collect()
 }
 
 /// What the graph gives; none when it gives something that is no tensor.
-fn outputs(model: &Model) -> Option<Value> {
-    let tensors = model.outputs().iter().all(|port| port.dtype.is_some() && port.shape.is_some());
-    tensors.then(|| model.outputs().iter().map(|port| tensor(Some(&port.name), port)).collect())
+fn outputs(graph: &Interface) -> Option<Value> {
+    let tensors = graph.outputs().iter().all(|port| port.dtype.is_some() && port.shape.is_some());
+    tensors.then(|| graph.outputs().iter().map(|port| tensor(Some(&port.name), port)).collect())
 }
 
 fn tensor(name: Option<&str>, port: &Port) -> Value {
@@ -160,43 +162,47 @@ fn tensor(name: Option<&str>, port: &Port) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gyre_runtime::Hints;
 
-    fn model(fixture: &str) -> Model {
+    fn graph(fixture: &str) -> Interface {
         let root = env!("CARGO_MANIFEST_DIR");
         let path = format!("{root}/../gyre-runtime/tests/fixtures/{fixture}.onnx");
-        Model::load(&std::fs::read(path).unwrap()).unwrap()
+        Interface::read(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// What is asked for to be given to a graph whose columns are called `names`.
+    fn asked(fixture: &str, names: &[&str]) -> Value {
+        let graph = graph(fixture);
+        inputs(&graph, &Binding::new(&graph, &Hints { features: names, classes: &[] }).unwrap())
     }
 
     #[test]
     fn columns_are_asked_for_in_the_shape_of_the_graph() {
-        let scorer = Scorer::new(model("skl_gbc_ordinal")).unwrap();
-        let inputs = inputs(&scorer);
+        let inputs = asked("skl_gbc_ordinal", &[]);
         let text =
             json!({"type": "tensor", "name": "shop", "tensor-spec": {"dtype": "str", "shape": [-1, 1]}});
         let number =
             json!({"type": "tensor", "name": "price", "tensor-spec": {"dtype": "float32", "shape": [-1, 1]}});
         let asked = inputs.as_array().unwrap();
         assert!(asked.contains(&text) && asked.contains(&number), "{inputs}");
-        assert_eq!(asked.len(), scorer.features().len());
+        assert_eq!(asked.len(), graph("skl_gbc_ordinal").inputs().len());
     }
 
     #[test]
     fn a_matrix_is_a_table_where_mlflow_can_give_a_table_back() {
         let names = ["a", "b", "c", "d"];
-        let number = Scorer::with_features(model("trees_sum_1"), &names).unwrap();
         let column = |name: &str| json!({"type": "double", "name": name, "required": true});
-        assert_eq!(inputs(&number), Value::from(names.map(column).to_vec()));
+        assert_eq!(asked("trees_sum_1", &names), Value::from(names.map(column).to_vec()));
 
-        let classes = Scorer::with_features(model("classes_none_3_012"), &names).unwrap();
         let matrix = json!([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]);
-        assert_eq!(inputs(&classes), matrix);
+        assert_eq!(asked("classes_none_3_012", &names), matrix);
     }
 
     #[test]
     fn what_is_no_tensor_is_not_promised() {
-        assert_eq!(outputs(&model("skl_gbc_ordinal_zipmap")), None);
+        assert_eq!(outputs(&graph("skl_gbc_ordinal_zipmap")), None);
         assert!(
-            outputs(&model("skl_gbc_ordinal")).is_some_and(|outputs| outputs.as_array().unwrap().len() == 2)
+            outputs(&graph("skl_gbc_ordinal")).is_some_and(|outputs| outputs.as_array().unwrap().len() == 2)
         );
     }
 }

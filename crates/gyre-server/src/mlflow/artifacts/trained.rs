@@ -10,7 +10,7 @@ use gyre_artifacts::index::Child;
 use gyre_artifacts::{ArtifactError, Download};
 use gyre_core::{Digest, ModelName, Version};
 use gyre_registry::{LOOP_FOLDER as FOLDER, VersionRecord};
-use gyre_runtime::{Format, Model, Scorer};
+use gyre_runtime::{Binding, Format, Hints, Interface};
 use gyre_store::{Store, StoreError};
 
 use super::package::{MODEL, Package, TEXTS};
@@ -169,9 +169,13 @@ fn texts(store: &Store, record: &VersionRecord, names: &[&str]) -> Result<Vec<St
             version.version, version.model
         ))
     };
-    let model = Model::load(&bytes).map_err(|error| unreadable(&error))?;
-    let scorer = Scorer::new(model).map_err(|error| unreadable(&error))?;
-    let package = Package { version, created: record.created.at, size: bytes.len() as u64, scorer: &scorer };
+    let graph = Interface::read(&bytes).map_err(|error| unreadable(&error))?;
+    let features: Vec<&str> = version.signature.inputs.iter().map(|field| field.name.as_str()).collect();
+    let classes: Vec<&str> = version.signature.classes.iter().map(String::as_str).collect();
+    let hints = Hints { features: &features, classes: &classes };
+    let binding = Binding::new(&graph, &hints).map_err(|error| unreadable(&error))?;
+    let (created, size) = (record.created.at, bytes.len() as u64);
+    let package = Package { version, created, size, graph: &graph, binding: &binding };
     Ok(names.iter().filter_map(|name| package.text(name)).collect())
 }
 
