@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use gyre_core::{Digest, Version};
-use gyre_runtime::{Feature, Scorer};
+use gyre_onnxruntime::LocalModel;
+use gyre_runtime::Feature;
 use serde::Serialize;
 
 use crate::columns::Kept;
@@ -20,7 +21,7 @@ pub const PART_ROWS: u64 = 262_144;
 /// What is to be scored, with what.
 pub struct Request<'a> {
     /// The model.
-    pub scorer: &'a Scorer,
+    pub scorer: &'a LocalModel,
     /// SHA-256 of the model's file.
     pub model: Digest,
     /// Its number, when it is a registered version.
@@ -39,7 +40,7 @@ pub struct Request<'a> {
 
 /// A job that can be run.
 pub struct Plan<'a> {
-    pub(crate) scorer: &'a Scorer,
+    pub(crate) scorer: &'a LocalModel,
     pub(crate) jobs: Vec<Job>,
     pub(crate) state: State,
     pub(crate) output: PathBuf,

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use gyre_core::{Diagnostic, Version};
+use gyre_onnxruntime::{AskError, LocalModel};
 use gyre_runtime::{ScoreError, Scores, Task};
 
 use crate::error::BatchError;
@@ -14,6 +16,8 @@ use crate::input::{Chunk, Place};
 
 /// The column with what was predicted.
 const PREDICTION: &str = "prediction";
+/// How long a model may take for a chunk.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// The column with the number of the version that predicted.
 const VERSION: &str = "model_version";
 
@@ -104,14 +108,14 @@ fn whole(class: &str) -> Option<i64> {
 }
 
 /// What the model refused, with its place.
-pub(crate) fn refused(input: &Path, place: &Place, error: &ScoreError) -> BatchError {
+pub(crate) fn refused(input: &Path, place: &Place, error: &AskError) -> BatchError {
     let file = input.display().to_string();
     BatchError::wrong(match error {
-        ScoreError::Value { feature, row, problem } => {
+        AskError::Score(ScoreError::Value { feature, row, problem }) => {
             Diagnostic::new(file, format!("{}, column `{feature}`: the value {problem}", place.of(*row)))
                 .help("correct the row, or leave it out")
         }
-        ScoreError::NonFinite { row, value, .. } => Diagnostic::new(
+        AskError::Score(ScoreError::NonFinite { row, value, .. }) => Diagnostic::new(
             file,
             format!("{}: the model answered {value}", place.of(*row)),
         )
@@ -125,11 +129,13 @@ pub(crate) fn refused(input: &Path, place: &Place, error: &ScoreError) -> BatchE
 
 /// Scores a chunk.
 pub(crate) fn score(
-    scorer: &gyre_runtime::Scorer,
+    scorer: &LocalModel,
     layout: &Layout,
     input: &Path,
     chunk: Chunk,
 ) -> Result<RecordBatch, BatchError> {
-    let scores = scorer.score(&chunk.features).map_err(|error| refused(input, &chunk.place, &error))?;
+    let scores = scorer
+        .score_within(&chunk.features, PATIENCE)
+        .map_err(|error| refused(input, &chunk.place, &error))?;
     layout.record(chunk.kept, scores).map_err(|error| BatchError::encode(input, error))
 }

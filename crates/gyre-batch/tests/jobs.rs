@@ -11,6 +11,7 @@ use gyre_baseline::{Options, Target, Task, TrainTable, train};
 use gyre_batch::{BatchError, Kept, Plan, Progress, Report, Request, sources};
 use gyre_core::{Digest, Version};
 use gyre_data::table::Table as File;
+use gyre_onnxruntime::LocalModel;
 use gyre_runtime::{Column, Hints, Scorer, Scores, Table};
 
 const ROWS: usize = 3_000;
@@ -84,7 +85,7 @@ impl Job {
 
     /// Runs it; also what was told of starting over, and the rows that an earlier run had done.
     fn run(&self) -> Result<(Report, Option<String>), BatchError> {
-        let scorer = Scorer::load(&self.bytes, &Hints::default()).unwrap();
+        let scorer = LocalModel::load(&self.bytes, &Hints::default()).unwrap();
         let plan = Plan::new(Request {
             scorer: &scorer,
             model: Digest::of(&self.bytes),

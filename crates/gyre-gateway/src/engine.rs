@@ -1,13 +1,14 @@
-//! What runs a version's model: the native engine in our process, or a process or URL behind the gateway.
+//! What runs a version's model: an engine in our process, or a process or URL behind the gateway.
 //!
-//! A native model answers in microseconds on the thread that asks. A model that lives elsewhere is awaited, so that a
-//! waiting request holds no thread; it is asked on the runtime that its backend was made in, for whoever asks may stand
+//! A native model answers in microseconds on the thread that asks; so does a graph that onnxruntime runs, or it is asked
+//! on a thread that may wait. A model that lives elsewhere is awaited, so that a waiting request holds no thread; it is asked on the runtime that its backend was made in, for whoever asks may stand
 //! on another thread, without a runtime.
 
 use std::fmt;
 
 use gyre_backend::{Backend, BackendError, Instant};
-use gyre_runtime::{ScoreError, Scorer, Scores, Table};
+use gyre_onnxruntime::{AskError, LocalModel};
+use gyre_runtime::{Scores, Table};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -67,21 +68,21 @@ impl fmt::Debug for Remote {
 /// What runs a version's model.
 pub(crate) enum Engine {
     /// In our process.
-    Native(Box<Scorer>),
+    Local(LocalModel),
     /// Elsewhere.
     Remote(Remote),
 }
 
 /// Why a model did not answer.
 pub(crate) enum EngineError {
-    Native(ScoreError),
+    Local(AskError),
     Remote(BackendError),
 }
 
 impl Engine {
     pub(crate) async fn score(&self, table: &Table, deadline: Instant) -> Result<Scores, EngineError> {
         match self {
-            Self::Native(scorer) => scorer.score(table).map_err(EngineError::Native),
+            Self::Local(model) => model.score(table, deadline.into_std()).await.map_err(EngineError::Local),
             Self::Remote(remote) => remote.score(table.clone(), deadline).await.map_err(EngineError::Remote),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gyre_backend::BackendError;
 use gyre_core::record::Kind;
 use gyre_core::{ModelName, Version};
+use gyre_onnxruntime::AskError;
 use gyre_runtime::{ScoreError, SignatureError};
 use gyre_store::StoreError;
 
@@ -68,7 +69,7 @@ pub enum InferError {
         /// The version.
         version: Version,
         /// How.
-        error: ScoreError,
+        error: AskError,
     },
     /// The version's predictions cannot be taken apart.
     #[error("{model} (version {version}) cannot be explained: {reason}")]
@@ -96,7 +97,7 @@ impl InferError {
     /// Whether it speaks against the version, rather than against the request or its moment.
     pub fn blames_the_model(&self) -> bool {
         match self {
-            Self::Model { .. } => true,
+            Self::Model { error, .. } => !matches!(error, AskError::Busy(_)),
             Self::Elsewhere { error, .. } => blames_the_model(error),
             _ => false,
         }
@@ -108,7 +109,11 @@ impl InferError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Status::NotFound,
             Self::NoTraffic(_) => Status::Unavailable,
             Self::Refused { .. } | Self::Unexplained { .. } => Status::BadRequest,
-            Self::Model { .. } => Status::Failed,
+            Self::Model { error, .. } => match error {
+                AskError::Busy(_) => Status::Busy,
+                AskError::Late(_) => Status::Late,
+                AskError::Score(_) | AskError::Failed(_) => Status::Failed,
+            },
             Self::Elsewhere { error, .. } => match error {
                 BackendError::Input(_) => Status::BadRequest,
                 BackendError::Refused { status: 400 | 422, .. } => Status::BadRequest,
@@ -223,7 +228,7 @@ pub enum LoadError {
         /// The version.
         version: Version,
         /// Why not.
-        error: gyre_runtime::LoadError,
+        error: gyre_onnxruntime::LoadError,
     },
     /// Its inputs or outputs are not understood.
     #[error("version {version} of {model} cannot be served: {error}")]
@@ -253,7 +258,7 @@ pub enum LoadError {
         /// The version.
         version: Version,
         /// How.
-        error: ScoreError,
+        error: AskError,
     },
     /// Its process does not come up, or its URL cannot be reached.
     #[error("version {version} of {model} does not answer: {error}")]

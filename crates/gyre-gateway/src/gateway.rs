@@ -83,7 +83,13 @@ impl Gateway {
         signature: Signature,
         artifact: &[u8],
     ) -> Result<(), LoadError> {
-        self.put(Loaded::prepare(model, version, signature, artifact)?)
+        let digest = Digest::of(artifact);
+        let there = self.deployment(model.as_str());
+        let there = there.as_ref().and_then(|deployment| deployment.versions.get(&version));
+        if there.is_some_and(|there| there.is_of(&digest, &signature)) {
+            return Ok(());
+        }
+        self.put(Loaded::prepare(model, version, signature, artifact, digest)?)
     }
 
     /// Has a version answered by a process or URL; `artifact` is the digest of the description of where. Whoever gives it
@@ -246,7 +252,7 @@ impl Gateway {
     /// Predicts every row of `request` by the version that its id is routed to, or by `pinned`, and logs the
     /// predictions beside. Answers are in the order of the rows. When any row fails, nothing is answered or logged.
     ///
-    /// A native model is asked at once, on this thread; one that lives elsewhere is awaited, until `deadline`.
+    /// A native model is asked at once, on this thread; one that takes longer or lives elsewhere is awaited, until `deadline`.
     ///
     /// # Errors
     /// [`InferError`]; its [`status`](InferError::status) says whose fault it is.

@@ -1,8 +1,9 @@
 //! The words of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use gyre_onnxruntime::Places;
 use gyre_store::StoreUrl;
 
 use crate::failure::Failure;
@@ -103,6 +104,23 @@ pub(crate) struct StoreArgs {
     // The variable's value may hold a password: help does not show it.
     #[arg(long = "store", value_name = "URL", env = "GYRE_STORE", hide_env_values = true)]
     pub(crate) url: Option<StoreUrl>,
+}
+
+/// Where onnxruntime is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OnnxruntimeArgs {
+    /// The shared library of onnxruntime, for ONNX graphs that gyre's own engine does not run. By default it is that of the
+    /// Python environment that is active, of .venv in the project, or of the system.
+    #[arg(long, value_name = "FILE", env = gyre_onnxruntime::SETTING)]
+    onnxruntime: Option<PathBuf>,
+}
+
+impl OnnxruntimeArgs {
+    /// Has it looked for there, when a model needs it.
+    pub(crate) fn apply(&self, project: &Path) {
+        let places = Places { setting: self.onnxruntime.clone(), project: Some(project.to_owned()) };
+        gyre_onnxruntime::look_in(places);
+    }
 }
 
 /// For whom the answer is.

@@ -1,6 +1,8 @@
 //! Deploying by hand: files, commands in other languages and URLs behind one gateway, and what becomes of those that fail.
 #![allow(clippy::unwrap_used)]
 
+#[path = "deploy/onnxruntime.rs"]
+mod onnxruntime;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use gyre_backend::Instant as Deadline;
 use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
+use gyre_onnxruntime::{AskError, LocalModel};
 use gyre_runtime::{
-    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Scorer, Table, Task,
+    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Table, Task,
 };
 
 use crate::engine::{Engine, EngineError, Remote};
@@ -17,6 +18,8 @@ use crate::evidence::Counters;
 use crate::log::{Batch, ModelLog, gather};
 use crate::request::{Answer, Request, prediction};
 use crate::totals::Tally;
+
+use super::PATIENCE;
 
 /// A version that has been checked and run once; `L` is its log, once it has one.
 pub(super) struct Loaded<L = Arc<ModelLog>> {
@@ -41,12 +44,13 @@ impl Loaded<()> {
         version: Version,
         signature: Signature,
         artifact: &[u8],
+        digest: Digest,
     ) -> Result<Self, LoadError> {
         let features: Vec<&str> = signature.inputs.iter().map(|field| field.name.as_str()).collect();
         let classes: Vec<&str> = signature.classes.iter().map(String::as_str).collect();
         let hints = Hints { features: &features, classes: &classes };
-        let scorer = Scorer::load(artifact, &hints).map_err(|error| match error {
-            gyre_runtime::LoadError::Signature(error) => {
+        let local = LocalModel::load(artifact, &hints).map_err(|error| match error {
+            gyre_onnxruntime::LoadError::Signature(error) => {
                 LoadError::Ports { model: model.clone(), version, error }
             }
             error => LoadError::Model { model: model.clone(), version, error },
@@ -59,13 +63,12 @@ impl Loaded<()> {
             let problem = format!("two features are called `{twice}`");
             return Err(LoadError::Signature { model: model.clone(), version, problem });
         }
-        agree(&scorer, &signature).map_err(|problem| LoadError::Signature {
+        agree(&local, &signature).map_err(|problem| LoadError::Signature {
             model: model.clone(),
             version,
             problem,
         })?;
-        let loaded =
-            Self::with(model, version, signature, Digest::of(artifact), Engine::Native(Box::new(scorer)));
+        let loaded = Self::with(model, version, signature, digest, Engine::Local(local));
         loaded.warm_up().map_err(|error| LoadError::Warmup { model: model.clone(), version, error })?;
         Ok(loaded)
     }
@@ -98,8 +101,8 @@ impl Loaded<()> {
 
     /// Runs one made-up row. What only says that the model does not like that row is no reason to refuse the model;
     /// what says that no row could go well is. A model elsewhere was asked a first row by whoever started it.
-    fn warm_up(&self) -> Result<(), ScoreError> {
-        let Engine::Native(scorer) = &self.engine else { return Ok(()) };
+    fn warm_up(&self) -> Result<(), AskError> {
+        let Engine::Local(local) = &self.engine else { return Ok(()) };
         let column = |kind| match kind {
             Kind::Number => Column::Numeric(vec![0.0]),
             Kind::Text => Column::Text(vec![Some("".into())]),
@@ -107,10 +110,11 @@ impl Loaded<()> {
         let columns = self.names.iter().zip(&self.signature.inputs);
         let columns = columns.map(|(name, field)| (Arc::clone(name), column(field.kind)));
         let Ok(table) = Table::new(columns) else { return Ok(()) };
-        match scorer.score(&table) {
-            Ok(_) | Err(ScoreError::Value { .. } | ScoreError::NonFinite { .. } | ScoreError::Run(_)) => {
-                Ok(())
-            }
+        match local.score_within(&table, PATIENCE) {
+            Err(AskError::Score(
+                ScoreError::Value { .. } | ScoreError::NonFinite { .. } | ScoreError::Run(_),
+            )) => Ok(()),
+            Ok(_) | Err(AskError::Failed(_) | AskError::Busy(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -125,13 +129,18 @@ impl Loaded<()> {
 impl Loaded {
     /// Whether `other` comes from the same bytes under the same signature.
     pub(super) fn same_as(&self, other: &Loaded<()>) -> bool {
-        self.artifact == other.artifact && self.signature == other.signature
+        self.is_of(&other.artifact, &other.signature)
+    }
+
+    /// Whether it comes from these bytes under this signature.
+    pub(super) fn is_of(&self, artifact: &Digest, signature: &Signature) -> bool {
+        self.artifact == *artifact && *self.signature == *signature
     }
 
     /// Its process or URL, when it has one.
     pub(super) fn remote(&self) -> Option<&Remote> {
         match &self.engine {
-            Engine::Native(_) => None,
+            Engine::Local(_) => None,
             Engine::Remote(remote) => Some(remote),
         }
     }
@@ -189,14 +198,17 @@ impl Loaded {
                 Ok(Scored(Batch { ids, time, version, signature, route, table, scores, latency_us }))
             }
             // The request's fault, found only by the model.
-            Err(EngineError::Native(
+            Err(EngineError::Local(AskError::Score(
                 error @ (ScoreError::Value { .. }
                 | ScoreError::MissingFeature(_)
                 | ScoreError::FeatureType { .. }
                 | ScoreError::Run(RunError::TooLarge { .. })),
-            )) => Err(refused(Refusal::Value(error))),
-            Err(EngineError::Native(error)) => {
-                self.count(&ids, ids.len(), latency, time);
+            ))) => Err(refused(Refusal::Value(error))),
+            Err(EngineError::Local(error)) => {
+                // A queue that is full is not the model's fault.
+                if !matches!(error, AskError::Busy(_)) {
+                    self.count(&ids, ids.len(), latency, time);
+                }
                 Err(InferError::Model { model: self.model.clone(), version: self.version, error })
             }
             Err(EngineError::Remote(error)) => {
@@ -212,7 +224,7 @@ impl Loaded {
     pub(super) fn explain(&self, request: Request, places: &[usize]) -> Result<Explanation, InferError> {
         let unexplained =
             |reason| InferError::Unexplained { model: self.model.clone(), version: self.version, reason };
-        let Engine::Native(scorer) = &self.engine else {
+        let Engine::Local(local) = &self.engine else {
             return Err(unexplained("it runs outside of gyre's process".to_owned()));
         };
         let mut inputs: Vec<Option<Column>> =
@@ -222,7 +234,7 @@ impl Loaded {
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
         let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
             .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
-        scorer.explain(&table, None).map_err(|error| match error {
+        local.explain(&table).map_err(|error| match error {
             ExplainError::Unavailable(reason) => unexplained(reason),
             ExplainError::Score(error) => refused(Refusal::Value(error)),
         })
@@ -256,8 +268,8 @@ impl Scored {
 }
 
 /// Whether the model reads and gives what the signature says.
-fn agree(scorer: &Scorer, signature: &Signature) -> Result<(), String> {
-    for feature in scorer.features() {
+fn agree(model: &LocalModel, signature: &Signature) -> Result<(), String> {
+    for feature in model.features() {
         let kind = match feature.kind {
             FeatureKind::Numeric | FeatureKind::Integer => Kind::Number,
             FeatureKind::Text => Kind::Text,
@@ -274,11 +286,11 @@ fn agree(scorer: &Scorer, signature: &Signature) -> Result<(), String> {
         }
     }
     for field in &signature.inputs {
-        if !scorer.features().iter().any(|feature| *feature.name == *field.name) {
+        if !model.features().iter().any(|feature| *feature.name == *field.name) {
             return Err(format!("the signature has `{}`, which the model does not read", field.name));
         }
     }
-    let classes: Vec<String> = match scorer.task() {
+    let classes: Vec<String> = match model.task() {
         Task::Regression => Vec::new(),
         Task::Classification { classes } => classes.iter().map(ToString::to_string).collect(),
     };

@@ -12,7 +12,6 @@ use gyre_core::runtime::Runtime;
 use gyre_core::{Digest, ModelName, Version};
 use gyre_gateway::routing::WHOLE;
 use gyre_registry::VersionRecord;
-use gyre_runtime::{Hints, Scorer};
 use gyre_store::{Appended, NewFact, StoreError};
 
 use super::{Desk, DeskError};
@@ -250,17 +249,16 @@ impl Desk {
 
 /// The signature of a model's file, which must run.
 fn of_file(bytes: &[u8], said: Option<Signature>) -> Result<Signature, String> {
-    let features: Vec<&str> =
-        said.iter().flat_map(|said| &said.inputs).map(|field| field.name.as_str()).collect();
-    let classes: Vec<&str> = said.iter().flat_map(|said| &said.classes).map(String::as_str).collect();
-    let scorer = Scorer::load(bytes, &Hints { features: &features, classes: &classes }).map_err(|error| {
-        let hint =
-            if said.is_none() { "; or bring a signature that names them (gyre deploy --inputs)" } else { "" };
-        let unnamed =
-            matches!(error, gyre_runtime::LoadError::Signature(gyre_runtime::SignatureError::Inputs(_)));
+    let model = workshop::load(bytes, said.as_ref()).map_err(|error| {
+        let hint = if said.is_none() {
+            "; or bring a signature that names them (gyre deploy --inputs, --classes)"
+        } else {
+            ""
+        };
+        let unnamed = matches!(error, gyre_onnxruntime::LoadError::Signature(_));
         format!("the file is no model that can be run in process: {error}{}", if unnamed { hint } else { "" })
     })?;
-    Ok(said.unwrap_or_else(|| workshop::signature(&scorer)))
+    Ok(said.unwrap_or_else(|| workshop::signature(&model)))
 }
 
 fn told(failure: Failure) -> DeskError {

@@ -30,7 +30,7 @@ use crate::state::State;
 pub use elsewhere::Abroad;
 use route::Waiting;
 use versions::Scorers;
-pub(crate) use versions::signature;
+pub(crate) use versions::{load, signature};
 
 /// The folder inside a project that is gyre's own.
 pub const STATE_DIR: &str = ".gyre";

@@ -168,9 +168,8 @@ impl Training<'_> {
                 self.model.artifact.value
             ))
         })?;
-        let scorer = versions::load(&artifact).map_err(|failure| {
-            Failure::because(format!("`{}`: {}", self.model.artifact.value, failure.reason))
-        })?;
+        let scorer = versions::load(&artifact, None)
+            .map_err(|error| Failure::because(format!("`{}`: {error}", self.model.artifact.value)))?;
         let signature = versions::signature(&scorer);
         let target = (self.model.target.as_str(), self.model.task);
         let time = self.dataset.time.as_deref();

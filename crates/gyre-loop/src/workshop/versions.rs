@@ -12,7 +12,8 @@ use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::spec::Metric;
 use gyre_gateway::Remote;
 use gyre_monitor::{Predictions, Values};
-use gyre_runtime::{Column, FeatureKind, Hints, Scorer, Scores, Table, Task};
+use gyre_onnxruntime::LocalModel;
+use gyre_runtime::{Column, FeatureKind, Hints, Scores, Table, Task};
 
 use super::{Workshop, elsewhere, frame};
 use crate::engine::Failure;
@@ -20,17 +21,17 @@ use crate::engine::Failure;
 /// How many loaded models are kept.
 const KEPT: usize = 16;
 
-/// Loaded models by the digest of their file.
+/// Loaded models by the digest of their file, each with the signature that it was loaded under.
 #[derive(Default)]
-pub(super) struct Scorers(Mutex<BTreeMap<Digest, Arc<Scorer>>>);
+pub(super) struct Scorers(Mutex<BTreeMap<Digest, (Signature, Arc<LocalModel>)>>);
 
 /// A version that can be asked, wherever it runs.
 pub(super) enum Answerer {
-    Native(Arc<Scorer>),
+    Local(Arc<LocalModel>),
     Remote(Remote),
 }
 
-/// Rows that a model elsewhere is asked at a time.
+/// Rows that a model elsewhere, or one that may take long, is asked about at a time.
 const CHUNK: usize = 1_024;
 /// How long it may take for them.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,31 +47,35 @@ impl Answerer {
     /// Asks about every row.
     pub(super) fn predict(&self, features: &Table) -> Result<Predicted, Failure> {
         match self {
-            Self::Native(scorer) => predict(scorer, features),
+            Self::Local(model) => predict(model, features),
             Self::Remote(remote) => {
-                let mut all = None;
-                for from in (0..features.rows()).step_by(CHUNK) {
-                    let rows = from..(from + CHUNK).min(features.rows());
-                    let columns = features.columns().iter();
-                    let part = Table::new(columns.map(|(name, of)| (name.clone(), slice(of, rows.clone()))))?;
-                    let scores = remote.score_blocking(part, Instant::now() + PATIENCE)?;
-                    let part = Predicted::of(scores);
-                    match &mut all {
-                        None => all = Some(part),
-                        Some(all) => all.extend(part),
-                    }
-                }
-                all.ok_or_else(|| Failure::because("there are no rows to ask the model about"))
+                in_parts(features, &|part| Ok(remote.score_blocking(part, Instant::now() + PATIENCE)?))
             }
         }
     }
+}
+
+/// Asks about some rows at a time.
+fn in_parts(features: &Table, ask: &dyn Fn(Table) -> Result<Scores, Failure>) -> Result<Predicted, Failure> {
+    let mut all: Option<Predicted> = None;
+    for from in (0..features.rows()).step_by(CHUNK) {
+        let rows = from..(from + CHUNK).min(features.rows());
+        let columns = features.columns().iter();
+        let part = Table::new(columns.map(|(name, of)| (name.clone(), slice(of, rows.clone()))))?;
+        let part = Predicted::of(ask(part)?);
+        match &mut all {
+            None => all = Some(part),
+            Some(all) => all.extend(part),
+        }
+    }
+    all.ok_or_else(|| Failure::because("there are no rows to ask the model about"))
 }
 
 impl Workshop {
     /// A registered version, ready to be asked.
     pub(super) fn answerer(&self, version: &ModelVersion) -> Result<Answerer, Failure> {
         if version.runtime.is_native() {
-            return Ok(Answerer::Native(self.scorer(version)?));
+            return Ok(Answerer::Local(self.scorer(version)?));
         }
         if let Some(serving) = self.gateway.remote(version.model.as_str(), version.version) {
             return Ok(Answerer::Remote(serving));
@@ -81,27 +86,39 @@ impl Workshop {
     }
 
     /// The model of a registered version.
-    pub(super) fn scorer(&self, version: &ModelVersion) -> Result<Arc<Scorer>, Failure> {
+    pub(super) fn scorer(&self, version: &ModelVersion) -> Result<Arc<LocalModel>, Failure> {
         let mut kept = self.scorers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(scorer) = kept.get(&version.artifact) {
-            return Ok(Arc::clone(scorer));
+        if let Some((signature, model)) = kept.get(&version.artifact)
+            && *signature == version.signature
+        {
+            return Ok(Arc::clone(model));
         }
-        let scorer = Arc::new(load(&self.store.blobs().get(&version.artifact)?)?);
-        if kept.len() >= KEPT {
-            kept.pop_first();
+        let model = load(&self.store.blobs().get(&version.artifact)?, Some(&version.signature))?;
+        let model = Arc::new(model);
+        // What onnxruntime runs may be large, is made quickly, and is in memory once more where it serves.
+        if matches!(*model, LocalModel::Native(_)) {
+            if kept.len() >= KEPT {
+                kept.pop_first();
+            }
+            kept.insert(version.artifact, (version.signature.clone(), Arc::clone(&model)));
         }
-        kept.insert(version.artifact, Arc::clone(&scorer));
-        Ok(scorer)
+        Ok(model)
     }
 }
 
-/// The model in `bytes`, if it is one that can be run.
-pub(super) fn load(bytes: &[u8]) -> Result<Scorer, Failure> {
-    Ok(Scorer::load(bytes, &Hints::default())?)
+/// The model in `bytes`, if it is one that can be run; `said` is what is known of it beyond its file.
+pub(crate) fn load(
+    bytes: &[u8],
+    said: Option<&Signature>,
+) -> Result<LocalModel, gyre_onnxruntime::LoadError> {
+    let features: Vec<&str> =
+        said.iter().flat_map(|said| &said.inputs).map(|field| field.name.as_str()).collect();
+    let classes: Vec<&str> = said.iter().flat_map(|said| &said.classes).map(String::as_str).collect();
+    LocalModel::load(bytes, &Hints { features: &features, classes: &classes })
 }
 
-/// What `scorer` takes and gives.
-pub(crate) fn signature(scorer: &Scorer) -> Signature {
+/// What `model` takes and gives.
+pub(crate) fn signature(model: &LocalModel) -> Signature {
     let field = |feature: &gyre_runtime::Feature| Field {
         name: feature.name.to_string(),
         kind: match feature.kind {
@@ -109,20 +126,23 @@ pub(crate) fn signature(scorer: &Scorer) -> Signature {
             FeatureKind::Text => Kind::Text,
         },
     };
-    let classes = match scorer.task() {
+    let classes = match model.task() {
         Task::Regression => Vec::new(),
         Task::Classification { classes } => classes.iter().map(ToString::to_string).collect(),
     };
     Signature {
-        inputs: scorer.features().iter().map(field).collect(),
+        inputs: model.features().iter().map(field).collect(),
         output: "prediction".to_owned(),
         classes,
     }
 }
 
-/// Asks `scorer` about every row.
-pub(super) fn predict(scorer: &Scorer, features: &Table) -> Result<Predicted, Failure> {
-    Ok(Predicted::of(scorer.score(features)?))
+/// Asks `model` about every row.
+pub(super) fn predict(model: &LocalModel, features: &Table) -> Result<Predicted, Failure> {
+    match model {
+        LocalModel::Native(native) => Ok(Predicted::of(native.score(features)?)),
+        LocalModel::Onnxruntime(_) => in_parts(features, &|part| Ok(model.score_within(&part, PATIENCE)?)),
+    }
 }
 
 impl Predicted {

@@ -38,7 +38,8 @@ pub(crate) struct DeployArgs {
     // Not called `version`, for every command has a flag of that name.
     #[arg(id = "candidate", value_name = "VERSION", value_parser = version, conflicts_with_all = ["file", "endpoint", "serve"])]
     version: Option<Version>,
-    /// A model's file, to run in process: ONNX, XGBoost (JSON or UBJ), LightGBM, skops.
+    /// A model's file, to run in process: ONNX, XGBoost (JSON or UBJ), LightGBM, skops. ONNX graphs beyond gyre's own engine
+    /// are run by onnxruntime, where the server finds it (`gyre up --onnxruntime`).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "serve"])]
     file: Option<PathBuf>,
     /// A model that is served at this URL.

@@ -10,12 +10,13 @@ use clap::Args;
 use gyre_batch::plan::PART_ROWS;
 use gyre_batch::{BatchError, Kept, Plan, Progress, Report, Request, sources};
 use gyre_core::{Diagnostic, Digest, ModelName, Version};
-use gyre_runtime::{Hints, Scorer};
+use gyre_onnxruntime::LocalModel;
+use gyre_runtime::Hints;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::traffic::version;
-use crate::cli::{OutputArgs, ProjectArgs};
+use crate::cli::{OnnxruntimeArgs, OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
 
@@ -73,6 +74,8 @@ pub(crate) struct PredictArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    onnxruntime: OnnxruntimeArgs,
+    #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
     output_as: OutputArgs,
@@ -83,11 +86,12 @@ struct Model {
     name: String,
     version: Option<Version>,
     digest: Digest,
-    scorer: Scorer,
+    scorer: LocalModel,
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     let pairs = sources::pairs(&args.input, &args.output).map_err(told)?;
+    args.onnxruntime.apply(&args.project.project);
     let model = args.load()?;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
@@ -155,7 +159,7 @@ impl PredictArgs {
         let inputs = &registered.signature.inputs;
         let features: Vec<&str> = inputs.iter().map(|field| field.name.as_str()).collect();
         let classes: Vec<&str> = registered.signature.classes.iter().map(String::as_str).collect();
-        let scorer = Scorer::load(&bytes, &Hints { features: &features, classes: &classes })
+        let scorer = LocalModel::load(&bytes, &Hints { features: &features, classes: &classes })
             .map_err(|error| Failure::because(format!("{name} v{}: {error}", registered.version)))?;
         let (version, digest) = (Some(registered.version), registered.artifact);
         Ok(Model { name: format!("{name} v{}", registered.version), version, digest, scorer })
@@ -168,7 +172,7 @@ impl PredictArgs {
         let features: Vec<&str> = self.features.iter().map(String::as_str).collect();
         let classes: Vec<&str> = self.classes.iter().map(String::as_str).collect();
         let hints = Hints { features: &features, classes: &classes };
-        let scorer = Scorer::load(&bytes, &hints).map_err(|error| wrong(error.to_string()))?;
+        let scorer = LocalModel::load(&bytes, &hints).map_err(|error| wrong(error.to_string()))?;
         // The names are part of what the model is.
         let named = serde_json::to_vec(&(Digest::of(&bytes), &self.features, &self.classes))?;
         Ok(Model { name: path.display().to_string(), version: None, digest: Digest::of(&named), scorer })
@@ -186,7 +190,7 @@ fn would(args: &PredictArgs, model: &Model, plan: &Plan<'_>) -> Result<(), Failu
     let planned = plan.planned();
     if args.output_as.json {
         return show::json(&json!({
-            "model": model.name, "version": model.version, "format": model.scorer.format().to_string(),
+            "model": model.name, "version": model.version, "format": model.scorer.format(),
             "rows": plan.rows(), "inputs": planned, "left": plan.left(),
         }));
     }

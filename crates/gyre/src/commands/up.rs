@@ -15,7 +15,7 @@ use gyre_server::{App, Server};
 use gyre_store::StoreUrl;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::ProjectArgs;
+use crate::cli::{OnnxruntimeArgs, ProjectArgs};
 use crate::commands::front::FrontArgs;
 use crate::failure::Failure;
 
@@ -45,6 +45,8 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     allow_commands: bool,
     #[command(flatten)]
+    onnxruntime: OnnxruntimeArgs,
+    #[command(flatten)]
     front: FrontArgs,
     /// Do not look into the processes of MLflow clients to find out where their runs come from.
     #[arg(long)]
@@ -52,6 +54,7 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
+    args.onnxruntime.apply(&args.project.project);
     let time = if args.replay { TimeSource::Replay } else { TimeSource::Clock };
     let pages =
         args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;

@@ -39,7 +39,11 @@ impl From<Output> for Said {
 
 pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(GYRE);
-    command.current_dir(dir).env_remove("GYRE_PROJECT").env_remove("GYRE_STORE");
+    command
+        .current_dir(dir)
+        .env_remove("GYRE_PROJECT")
+        .env_remove("GYRE_STORE")
+        .env_remove("GYRE_ONNXRUNTIME");
     command
 }
 
@@ -120,12 +124,17 @@ impl Up {
 
     /// Asks, and returns the status and what was answered.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.ask_with(method, path, body, "")
+    }
+
+    /// The same with more `headers`, each with its line's end.
+    pub fn ask_with(&self, method: &str, path: &str, body: &str, headers: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let (host, length) = (&self.address, body.len());
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
+             {headers}content-length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
