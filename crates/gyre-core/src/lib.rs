@@ -22,5 +22,5 @@ pub use diagnostic::Diagnostic;
 pub use digest::Digest;
 pub use fact::{Entry, Fact};
 pub use ids::{ModelName, Version};
-pub use record::{Label, Prediction, Value};
+pub use record::{Label, Value};
 pub use time::{Clock, Span, Timestamp};

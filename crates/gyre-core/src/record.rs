@@ -98,28 +98,6 @@ pub enum Route {
     Pinned,
 }
 
-/// A prediction that was answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    /// The caller's key: joins the label, and assigns the arm of a rollout.
-    pub id: Arc<str>,
-    /// When, in event time.
-    pub time: Timestamp,
-    /// Who answered.
-    pub version: Version,
-    /// Why it was asked.
-    pub route: Route,
-    /// The features, in the order of the version's [`Signature`].
-    pub features: Vec<Value>,
-    /// A number, or the class.
-    pub output: Value,
-    /// A classifier's probabilities, in the order of the signature's classes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scores: Vec<f64>,
-    /// Time spent in the model, in microseconds.
-    pub latency_us: u32,
-}
-
 /// What came true.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Label {

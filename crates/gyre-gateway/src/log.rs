@@ -1,6 +1,6 @@
 //! The inference log: every prediction that was answered, and the labels that come later.
 //!
-//! For each model there is a folder. New records go to a write-ahead file of checked lines ([`wal`]); when it is full it
+//! For each model there is a folder. New records go to a write-ahead file of checked frames ([`wal`]); when it is full it
 //! becomes Parquet segments ([`segment`]), which the journal vouches for by digest; then the file is removed. The
 //! journal entry is the moment that counts: before it the write-ahead file is the truth, after it the segments are.
 //! So a crash between any two steps loses nothing and doubles nothing.
@@ -10,6 +10,7 @@
 //!
 //! [`Gateway::infer`]: crate::Gateway::infer
 
+mod chunk;
 mod columns;
 mod policy;
 mod scan;
@@ -39,8 +40,8 @@ pub use scan::{Found, Scan};
 pub use view::{LogView, Row, Tail};
 
 use crate::error::LogError;
+use chunk::Chunk;
 use segment::Segment;
-use wal::Logged;
 use writer::{ENOUGH, Message, ModelWriter};
 
 /// Called after a group of records was written and before it is synced to disk. Tests stall or fail in it as a disk
@@ -126,7 +127,7 @@ pub(crate) struct ModelLog {
 #[derive(Default)]
 struct Shown {
     segments: Vec<Arc<Segment>>,
-    predictions: Vec<Logged>,
+    predictions: Vec<Chunk>,
     labels: Vec<Label>,
     problem: Option<LogError>,
 }
@@ -266,7 +267,7 @@ impl InferenceLog {
     fn add(&self, models: &mut Vec<Arc<ModelLog>>, model: &ModelName) -> Result<Recovery, LogError> {
         let dir = self.dir.join(model.as_str());
         let (wal, shown, cut_bytes) = segment::recover(model, &dir, &self.store)?;
-        let records = (shown.predictions.len() + shown.labels.len()) as u64;
+        let records = (chunk::count(&shown.predictions) + shown.labels.len()) as u64;
         let log = Arc::new(ModelLog {
             model: model.clone(),
             dir,
@@ -377,7 +378,7 @@ impl ModelLog {
         let shown = self.shown();
         let closed: u64 = shown.segments.iter().map(|segment| segment.predictions()).sum();
         LogPosition {
-            durable_records: closed + shown.predictions.len() as u64,
+            durable_records: closed + chunk::count(&shown.predictions) as u64,
             dropped: self.dropped.load(Relaxed),
             problem: shown.problem.clone(),
         }

@@ -113,6 +113,11 @@ impl Table {
         &self.columns
     }
 
+    /// The columns themselves.
+    pub fn into_columns(self) -> Vec<(Arc<str>, Column)> {
+        self.columns
+    }
+
     /// A column by name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|(n, _)| &**n == name).map(|(_, c)| c)

@@ -8,43 +8,71 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, ListBuilder};
+use arrow_array::builder::{Float64Builder, ListBuilder, StringBuilder};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray,
     TimestampMillisecondArray, UInt32Array,
 };
 use arrow_schema::{ArrowError, Field, Schema};
+use gyre_core::Timestamp;
 use gyre_core::record::{Kind, Label, Route, Value};
-use gyre_core::{Timestamp, Version};
+use gyre_runtime::Column;
 
-use super::wal::Logged;
+use super::chunk::Chunk;
 
 /// Key of the field metadata that holds a feature's name.
 pub(super) const FEATURE: &str = "gyre.feature";
 
 const RESERVED: [&str; 7] = ["id", "time", "version", "route", "latency_us", "prediction", "scores"];
 
+/// Some rows of a chunk, ascending.
+#[derive(Clone)]
+pub(super) struct Part<'a> {
+    pub(super) chunk: &'a Chunk,
+    pub(super) rows: Vec<usize>,
+}
+
+impl<'a> Part<'a> {
+    /// All rows of each chunk.
+    pub(super) fn all(chunks: &'a [Chunk]) -> Vec<Self> {
+        chunks.iter().map(|chunk| Self { chunk, rows: (0..chunk.len()).collect() }).collect()
+    }
+
+    /// The rows of each chunk whose time and id are `wanted`.
+    pub(super) fn wanted(chunks: &'a [Chunk], wanted: impl Fn(Timestamp, &str) -> bool) -> Vec<Self> {
+        let of = |chunk: &'a Chunk| {
+            let keys = chunk.times.iter().zip(&chunk.ids).enumerate();
+            let rows = keys.filter(|(_, (time, id))| wanted(**time, id)).map(|(row, _)| row).collect();
+            Self { chunk, rows }
+        };
+        chunks.iter().map(of).filter(|part| !part.rows.is_empty()).collect()
+    }
+
+    /// One of the chunk's columns, in these rows.
+    fn pick<T>(&self, column: &'a [T]) -> impl Iterator<Item = &'a T> + Clone + use<'a, '_, T> {
+        self.rows.iter().filter_map(|row| column.get(*row))
+    }
+}
+
 /// A table of predictions.
-pub(super) fn predictions<'a>(
-    rows: impl Iterator<Item = &'a Logged> + Clone,
-) -> Result<RecordBatch, ArrowError> {
-    let each = || rows.clone().map(|row| &row.prediction);
+pub(super) fn predictions(parts: &[Part<'_>]) -> Result<RecordBatch, ArrowError> {
+    let ids = parts.iter().flat_map(|part| part.pick(&part.chunk.ids));
+    let moments = parts.iter().flat_map(|part| part.pick(&part.chunk.times));
+    let versions = parts.iter().flat_map(|part| part.pick(&part.chunk.versions));
+    let routes = parts.iter().flat_map(|part| part.pick(&part.chunk.routes));
+    let latencies = parts.iter().flat_map(|part| part.pick(&part.chunk.latencies_us));
     let mut columns: Vec<(Field, ArrayRef)> = vec![
-        plain("id", Arc::new(StringArray::from_iter_values(each().map(|row| &*row.id)))),
-        plain("time", times(each().map(|row| row.time))),
-        plain("version", Arc::new(UInt32Array::from_iter_values(each().map(|row| row.version)))),
-        plain("route", Arc::new(StringArray::from_iter_values(each().map(|row| route_name(row.route))))),
-        plain("latency_us", Arc::new(UInt32Array::from_iter_values(each().map(|row| row.latency_us)))),
+        plain("id", Arc::new(StringArray::from_iter_values(ids))),
+        plain("time", times(moments.copied())),
+        plain("version", Arc::new(UInt32Array::from_iter_values(versions.copied()))),
+        plain("route", Arc::new(StringArray::from_iter_values(routes.map(|route| route_name(*route))))),
+        plain("latency_us", Arc::new(UInt32Array::from_iter_values(latencies.copied()))),
     ];
-    let layout = Layout::of(rows.clone());
+    let layout = Layout::of(parts.iter().map(|part| part.chunk));
     for (at, (name, kind)) in layout.features.iter().enumerate() {
-        let places = layout.places(at);
-        let values = each().map(|row| {
-            places.get(&row.version).and_then(|place| row.features.get(*place)).unwrap_or(&Value::Missing)
-        });
         let array = match kind {
-            Kind::Number => Arc::new(values.map(Value::as_number).collect::<Float64Array>()) as ArrayRef,
-            Kind::Text => texts(values),
+            Kind::Number => layout.numbers(parts, at),
+            Kind::Text => layout.texts(parts, at),
         };
         let mut stored = name.clone();
         while RESERVED.contains(&stored.as_str()) || columns.iter().any(|(field, _)| *field.name() == stored)
@@ -54,14 +82,16 @@ pub(super) fn predictions<'a>(
         let metadata = HashMap::from([(FEATURE.to_owned(), name.clone())]);
         columns.push((Field::new(stored, array.data_type().clone(), true).with_metadata(metadata), array));
     }
-    columns.push(nullable("prediction", values(each().map(|row| &row.output))));
-    if each().any(|row| !row.scores.is_empty()) {
-        let mut scores = ListBuilder::new(Float64Builder::new());
-        for row in each() {
-            scores.values().append_slice(&row.scores);
-            scores.append(!row.scores.is_empty());
+    columns
+        .push(nullable("prediction", values(parts.iter().flat_map(|part| part.pick(&part.chunk.outputs)))));
+    let scores = || parts.iter().flat_map(|part| part.rows.iter().map(|row| part.chunk.scores(*row)));
+    if scores().any(|scores| !scores.is_empty()) {
+        let mut list = ListBuilder::new(Float64Builder::new());
+        for scores in scores() {
+            list.values().append_slice(scores);
+            list.append(!scores.is_empty());
         }
-        columns.push(nullable("scores", Arc::new(scores.finish())));
+        columns.push(nullable("scores", Arc::new(list.finish())));
     }
     table(columns)
 }
@@ -110,23 +140,20 @@ fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> ArrayRef {
     Arc::new(values.map(Value::as_category).collect::<StringArray>())
 }
 
-/// The features of the versions that some rows come from.
+/// The features of the chunks that some rows come from.
 struct Layout {
-    /// Names and kinds, in the order in which they are met. A feature that is text to any version is text to all.
+    /// Names and kinds, in the order in which they are met. A feature that is text in any chunk is text in all.
     features: Vec<(String, Kind)>,
-    /// For each version the place of each of its features among them.
-    versions: HashMap<Version, Vec<usize>>,
+    /// For each chunk the place of each of its features among them.
+    places: Vec<Vec<usize>>,
 }
 
 impl Layout {
-    fn of<'a>(rows: impl Iterator<Item = &'a Logged>) -> Self {
-        let mut layout = Self { features: Vec::new(), versions: HashMap::new() };
-        for Logged { prediction, signature } in rows {
-            if layout.versions.contains_key(&prediction.version) {
-                continue;
-            }
-            let places = signature.inputs.iter().map(|field| layout.place(&field.name, field.kind)).collect();
-            layout.versions.insert(prediction.version, places);
+    fn of<'a>(chunks: impl Iterator<Item = &'a Chunk>) -> Self {
+        let mut layout = Self { features: Vec::new(), places: Vec::new() };
+        for chunk in chunks {
+            let places = chunk.fields.iter().map(|field| layout.place(&field.name, field.kind)).collect();
+            layout.places.push(places);
         }
         layout
     }
@@ -143,12 +170,50 @@ impl Layout {
         place
     }
 
-    /// Where each version has the feature `at`.
-    fn places(&self, at: usize) -> HashMap<Version, usize> {
-        let found = |(version, places): (&Version, &Vec<usize>)| {
-            Some((*version, places.iter().position(|place| *place == at)?))
-        };
-        self.versions.iter().filter_map(found).collect()
+    /// The feature `at` of each part of those that the layout was made of; none where it does not have it.
+    fn columns<'a>(
+        &'a self,
+        parts: &'a [Part<'a>],
+        at: usize,
+    ) -> impl Iterator<Item = (&'a Part<'a>, Option<&'a Column>)> {
+        parts.iter().zip(&self.places).map(move |(part, places)| {
+            let place = places.iter().position(|place| *place == at);
+            (part, place.and_then(|place| part.chunk.features.get(place)))
+        })
+    }
+
+    fn numbers(&self, parts: &[Part<'_>], at: usize) -> ArrayRef {
+        let mut array = Float64Builder::with_capacity(parts.iter().map(|part| part.rows.len()).sum());
+        for (part, column) in self.columns(parts, at) {
+            match column {
+                Some(Column::Numeric(values)) => {
+                    let given = |value: &f64| (!value.is_nan()).then_some(*value);
+                    array.extend(part.rows.iter().map(|row| values.get(*row).and_then(given)));
+                }
+                // A feature of numbers is text in no chunk.
+                Some(Column::Text(_)) | None => array.append_nulls(part.rows.len()),
+            }
+        }
+        Arc::new(array.finish())
+    }
+
+    fn texts(&self, parts: &[Part<'_>], at: usize) -> ArrayRef {
+        let mut array = StringBuilder::new();
+        for (part, column) in self.columns(parts, at) {
+            for row in &part.rows {
+                match column {
+                    Some(Column::Text(values)) => {
+                        array.append_option(values.get(*row).and_then(Option::as_deref))
+                    }
+                    Some(Column::Numeric(values)) => {
+                        let given = values.get(*row).filter(|value| !value.is_nan());
+                        array.append_option(given.map(f64::to_string));
+                    }
+                    None => array.append_null(),
+                }
+            }
+        }
+        Arc::new(array.finish())
     }
 }
 

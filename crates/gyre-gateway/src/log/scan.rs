@@ -9,7 +9,8 @@ use gyre_core::time::Period;
 use gyre_core::{Timestamp, Version};
 use gyre_runtime::Column;
 
-use super::columns::{self, LabelColumns, PredictionColumns};
+use super::chunk::pad;
+use super::columns::{self, LabelColumns, Part, PredictionColumns};
 use super::segment::{Content, Segment};
 use super::{ModelLog, Shown};
 use crate::error::LogError;
@@ -95,10 +96,10 @@ impl Snapshot {
     fn take(log: &ModelLog, wanted: impl Fn(Timestamp, &str) -> bool) -> Result<Self, LogError> {
         let shown = log.shown();
         let Shown { segments, predictions, labels, .. } = &*shown;
-        let rows = predictions.iter().filter(|row| wanted(row.prediction.time, &row.prediction.id));
         let encode =
             |error: &dyn ToString| LogError::Encode { model: log.model.clone(), reason: error.to_string() };
-        let predictions = columns::predictions(rows).map_err(|error| encode(&error))?;
+        let predictions =
+            columns::predictions(&Part::wanted(predictions, wanted)).map_err(|error| encode(&error))?;
         Ok(Self { segments: segments.clone(), predictions, labels: labels.clone() })
     }
 
@@ -321,14 +322,6 @@ fn permuted<T>(values: Vec<T>, order: &[usize]) -> Vec<T> {
     }
     let mut cells: Vec<Option<T>> = values.into_iter().map(Some).collect();
     order.iter().filter_map(|at| cells[*at].take()).collect()
-}
-
-/// Makes a column as long as `rows` with nothing given in the new ones.
-fn pad(column: &mut Column, rows: usize) {
-    match column {
-        Column::Numeric(values) => values.resize(rows, f64::NAN),
-        Column::Text(values) => values.resize(rows, None),
-    }
 }
 
 fn become_text(column: &mut Column) {

@@ -22,8 +22,10 @@ use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 
-use super::wal::{Logged, Wal, remove};
-use super::{Shown, columns, sync_dir};
+use super::chunk::{self, Chunk};
+use super::columns::{self, Part};
+use super::wal::{Wal, remove};
+use super::{Shown, sync_dir};
 use crate::error::LogError;
 
 /// Rows of a group that readers can skip as a whole.
@@ -122,17 +124,18 @@ fn overlapping(metadata: &ParquetMetaData, period: Period) -> Vec<usize> {
 }
 
 /// Makes the segments of a write-ahead file's records: one of predictions, one of labels, or only one of them.
-pub(super) fn encode(
+pub(super) fn encode<'a>(
     model: &ModelName,
     number: u64,
-    predictions: &[Logged],
-    labels: &[Label],
+    predictions: &'a [Chunk],
+    labels: &'a [Label],
 ) -> Result<Vec<Encoded>, LogError> {
     let failed = |error: &dyn ToString| LogError::Encode { model: model.clone(), reason: error.to_string() };
     let mut files = Vec::new();
-    if !predictions.is_empty() {
-        let table = columns::predictions(predictions.iter()).map_err(|error| failed(&error))?;
-        let keys = predictions.iter().map(|row| (&*row.prediction.id, row.prediction.time));
+    if chunk::count(predictions) > 0 {
+        let table = columns::predictions(&Part::all(predictions)).map_err(|error| failed(&error))?;
+        let of = |chunk: &'a Chunk| chunk.ids.iter().map(|id| &**id).zip(chunk.times.iter().copied());
+        let keys = predictions.iter().flat_map(of);
         files.push(encode_one(number, Content::Predictions, &table, keys).map_err(|error| failed(&error))?);
     }
     if !labels.is_empty() {

@@ -1,7 +1,7 @@
 //! The log of one model as it lies on disk, read beside whoever writes it.
 //!
 //! Nothing is repaired, locked or written: so a command can read what a running server logs. Segments are those that
-//! the journal vouches for; the write-ahead file is read as far as its lines pass their check. What the server holds
+//! the journal vouches for; the write-ahead file is read as far as its frames pass their check. What the server holds
 //! in memory, up to [`LogOptions::sync_every`](super::LogOptions), is not on disk yet; a flush brings it there.
 
 use std::collections::VecDeque;
@@ -15,22 +15,23 @@ use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_store::Store;
 
-use super::columns::{self, LabelColumns, PredictionColumns};
+use super::chunk::{self, Chunk};
+use super::columns::{self, LabelColumns, Part, PredictionColumns};
 use super::scan::Found;
 use super::segment::{self, Content, Segment};
-use super::wal::{self, Logged, Reader};
+use super::wal::{self, Reader};
 use crate::error::LogError;
 
 /// How often reading begins again when a segment is closed meanwhile.
 const ATTEMPTS: usize = 16;
 /// Records of the write-ahead file that are made into columns at a time.
-const CHUNK: usize = 8_192;
+const AT_A_TIME: usize = 8_192;
 
 /// What a model's log holds at one moment.
 pub struct LogView {
     model: ModelName,
     segments: Vec<Segment>,
-    predictions: Vec<Logged>,
+    predictions: Vec<Chunk>,
     labels: Vec<Label>,
     tail: Tail,
 }
@@ -77,7 +78,7 @@ impl LogView {
     /// Predictions in closed segments, and after them.
     pub fn counts(&self) -> (u64, u64) {
         let closed = self.segments.iter().map(Segment::predictions).sum();
-        (closed, self.predictions.len() as u64)
+        (closed, chunk::count(&self.predictions) as u64)
     }
 
     /// Gives every prediction with event time in `period` to `each`, in the order in which they were logged; an id may
@@ -100,10 +101,12 @@ impl LogView {
                 rows(&columns, period, &mut each)?;
             }
         }
-        for chunk in self.predictions.chunks(CHUNK) {
-            let batch = self.table(chunk.iter())?;
-            if let Some(columns) = PredictionColumns::of(&batch) {
-                rows(&columns, period, &mut each)?;
+        for part in Part::all(&self.predictions) {
+            for some in part.rows.chunks(AT_A_TIME) {
+                let batch = table(&self.model, &[Part { chunk: part.chunk, rows: some.to_vec() }])?;
+                if let Some(columns) = PredictionColumns::of(&batch) {
+                    rows(&columns, period, &mut each)?;
+                }
             }
         }
         Ok(())
@@ -141,7 +144,7 @@ impl LogView {
         let closed: Vec<&Segment> =
             self.segments.iter().filter(|segment| segment.content == Content::Predictions).collect();
         // The newest segments that together have enough.
-        let mut rows = self.predictions.len() as u64;
+        let mut rows = chunk::count(&self.predictions) as u64;
         let from = closed.iter().rposition(|segment| {
             let enough = rows >= most as u64;
             rows += segment.predictions();
@@ -154,20 +157,18 @@ impl LogView {
                 (0..columns.ids.len()).for_each(|row| keep(columns.found(row, Some(&segment.name))));
             }
         }
-        let skipped = self.predictions.len().saturating_sub(most);
-        found(&self.model, self.predictions.get(skipped..).unwrap_or_default())?
-            .into_iter()
-            .for_each(&mut keep);
+        let mut skipped = chunk::count(&self.predictions).saturating_sub(most);
+        let mut parts = Part::all(&self.predictions);
+        for part in &mut parts {
+            skipped -= part.rows.drain(..skipped.min(part.rows.len())).count();
+        }
+        found(&self.model, &parts)?.into_iter().for_each(&mut keep);
         Ok(last.into())
     }
 
     /// Goes on from here: what is logged after this view.
     pub fn tail(self) -> (ModelName, Tail) {
         (self.model, self.tail)
-    }
-
-    fn table<'a>(&self, rows: impl Iterator<Item = &'a Logged> + Clone) -> Result<RecordBatch, LogError> {
-        table(&self.model, rows)
     }
 }
 
@@ -189,7 +190,7 @@ impl Tail {
                 reader.read(&mut contents)?;
             }
             match next {
-                None => return found(model, &contents.predictions),
+                None => return found(model, &Part::all(&contents.predictions)),
                 Some(next) => (self.number, self.reader) = (next, None),
             }
         }
@@ -247,19 +248,13 @@ fn rows<E>(
     inside.map(|row| Row { columns, row }).try_for_each(|row| each(&row))
 }
 
-fn table<'a>(
-    model: &ModelName,
-    rows: impl Iterator<Item = &'a Logged> + Clone,
-) -> Result<RecordBatch, LogError> {
-    columns::predictions(rows)
+fn table(model: &ModelName, parts: &[Part<'_>]) -> Result<RecordBatch, LogError> {
+    columns::predictions(parts)
         .map_err(|error| LogError::Encode { model: model.clone(), reason: error.to_string() })
 }
 
-fn found(model: &ModelName, rows: &[Logged]) -> Result<Vec<Found>, LogError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let batch = table(model, rows.iter())?;
+fn found(model: &ModelName, parts: &[Part<'_>]) -> Result<Vec<Found>, LogError> {
+    let batch = table(model, parts)?;
     let columns = PredictionColumns::of(&batch);
     Ok(columns.map_or_else(Vec::new, |columns| {
         (0..columns.ids.len()).map(|row| columns.found(row, None)).collect()

@@ -1,45 +1,31 @@
-//! The write-ahead file: one checked line a record.
+//! The write-ahead file: checked frames, each a group of predictions or a label.
 //!
-//! A line is the CRC-32 (IEEE) of the JSON text as eight hexadecimal digits, a space, the JSON text, and a line feed.
-//! The first prediction of a version is preceded by a line with the version's signature, so that the file can be read
-//! alone. A group of lines is written, then synced, then acknowledged; when that fails the file is cut back to where it
-//! was, so that what is refused is not there either.
+//! A frame is four bytes that begin every frame ([`MARK`]), the length of what follows and its CRC-32 (IEEE), both as
+//! little-endian 32-bit numbers, and then one byte that says what it is and the thing itself: a chunk of predictions
+//! ([`Chunk::encode`]), or a label as JSON. Every frame can be read alone. A group of frames is written, then synced, then
+//! acknowledged; when that fails the file is cut back to where it was, so that what is refused is not there either.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use gyre_core::Version;
-use gyre_core::record::{Label, Prediction, Signature, Value};
-use gyre_runtime::Column;
-use serde::{Deserialize, Serialize};
+use gyre_core::record::Label;
 
-use super::{Batch, DiskHook};
+use super::DiskHook;
+use super::chunk::{self, Chunk};
 use crate::error::LogError;
-use crate::request::prediction;
 
-/// A prediction with the signature that its features follow.
-#[derive(Clone)]
-pub(super) struct Logged {
-    pub(super) prediction: Prediction,
-    pub(super) signature: Arc<Signature>,
-}
+/// What every frame begins with: no text, and unlikely among numbers.
+const MARK: [u8; 4] = [0xf7, b'g', b'y', 0x9d];
+/// Bytes of a frame before what it holds.
+const HEAD: usize = MARK.len() + 8;
+/// What a frame holds, in its first byte.
+const PREDICTIONS: u8 = 1;
+const LABEL: u8 = 2;
 
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Line<'a> {
-    Signature { version: Version, signature: &'a Signature },
-    Prediction(&'a Prediction),
-    Label(&'a Label),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OwnedLine {
-    Signature { version: Version, signature: Signature },
-    Prediction(Prediction),
+/// What a frame holds.
+enum Record {
+    Predictions(Chunk),
     Label(Label),
 }
 
@@ -50,40 +36,22 @@ pub(super) struct Wal {
     file: File,
     /// What is known to be on disk; whatever lies beyond is cut off before the next write.
     length: u64,
-    signatures: HashMap<Version, Arc<Signature>>,
 }
 
 /// What a write-ahead file held.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) predictions: Vec<Logged>,
+    pub(super) predictions: Vec<Chunk>,
     pub(super) labels: Vec<Label>,
     pub(super) cut_bytes: u64,
 }
 
 impl Contents {
-    /// Adds a record; a signature is kept for the predictions after it.
-    fn take(
-        &mut self,
-        record: OwnedLine,
-        signatures: &mut HashMap<Version, Arc<Signature>>,
-        path: &Path,
-    ) -> Result<(), LogError> {
+    fn take(&mut self, record: Record) {
         match record {
-            OwnedLine::Signature { version, signature } => {
-                signatures.insert(version, Arc::new(signature));
-            }
-            OwnedLine::Label(label) => self.labels.push(label),
-            OwnedLine::Prediction(prediction) => {
-                let signature = signatures.get(&prediction.version).cloned().ok_or_else(|| {
-                    let reason =
-                        format!("a prediction of version {} without its signature", prediction.version);
-                    LogError::damaged(path, reason)
-                })?;
-                self.predictions.push(Logged { prediction, signature });
-            }
+            Record::Predictions(chunk) => chunk::append(&mut self.predictions, [chunk]),
+            Record::Label(label) => self.labels.push(label),
         }
-        Ok(())
     }
 }
 
@@ -99,7 +67,7 @@ impl Wal {
         let file = File::create(&path).and_then(|file| file.sync_all().map(|()| file));
         let file = file.map_err(|error| LogError::io("create", &path, error))?;
         super::sync_dir(dir)?;
-        Ok(Self { number, path, file, length: 0, signatures: HashMap::new() })
+        Ok(Self { number, path, file, length: 0 })
     }
 
     /// Reads a file, cuts off an end that was being written when the process died, and opens it for more.
@@ -108,26 +76,21 @@ impl Wal {
         let failed = |error| LogError::io("read", &path, error);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         let mut contents = Contents::default();
-        let mut wal = Self { number, path: path.clone(), file, length: 0, signatures: HashMap::new() };
+        let mut wal = Self { number, path: path.clone(), file, length: 0 };
+        let length = wal.file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::new(wal.file.try_clone().map_err(failed)?);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line).map_err(failed)?;
-            if read == 0 {
-                break;
-            }
-            let Some(record) = decode(&line) else {
-                reader.read_to_end(&mut line).map_err(failed)?;
-                break;
-            };
-            line.clear();
-            wal.length += read as u64;
-            contents.take(record, &mut wal.signatures, &path)?;
+        if is_text(reader.fill_buf().map_err(failed)?) {
+            let reason = "it holds lines of text, as builds before the first release wrote them; this one reads frames. Run \
+                          `gyre log export` of the build that wrote it, then move the file away";
+            return Err(LogError::damaged(&path, reason));
         }
-        contents.cut_bytes = line.len() as u64;
-        if !line.is_empty() {
-            wal.set_aside(&line)?;
+        while let Some((record, size)) = next(&mut reader, length - wal.length).map_err(failed)? {
+            wal.length += size;
+            contents.take(record);
+        }
+        contents.cut_bytes = length - wal.length;
+        if contents.cut_bytes > 0 {
+            wal.set_aside().map_err(failed)?;
             wal.cut().map_err(|error| LogError::io("repair", &path, error))?;
         }
         Ok((wal, contents))
@@ -138,15 +101,18 @@ impl Wal {
         self.length == 0
     }
 
-    /// Keeps a cut end that has readable records after the unreadable place: a torn write leaves none, so this is
+    /// Keeps a cut end that has readable frames after the unreadable place: a torn write leaves none, so this is
     /// either a group that was never acknowledged, written out of order as the power went, or a damaged disk, and a
     /// person should be able to look.
-    fn set_aside(&self, end: &[u8]) -> Result<(), LogError> {
-        if end.split_inclusive(|byte| *byte == b'\n').all(|line| decode(line).is_none()) {
-            return Ok(());
+    fn set_aside(&mut self) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.length))?;
+        let mut end = Vec::new();
+        self.file.read_to_end(&mut end)?;
+        let readable = |at: usize| end.get(at..).is_some_and(|rest| decode(rest).is_some());
+        if end.windows(MARK.len()).enumerate().any(|(at, found)| found == MARK && readable(at)) {
+            std::fs::write(self.path.with_extension("cut"), &end)?;
         }
-        let path = self.path.with_extension("cut");
-        std::fs::write(&path, end).map_err(|error| LogError::io("write", &path, error))
+        Ok(())
     }
 
     fn cut(&self) -> std::io::Result<()> {
@@ -157,44 +123,39 @@ impl Wal {
     /// Writes predictions and labels, and returns once they are on disk.
     pub(super) fn append<'a>(
         &mut self,
-        predictions: &[Logged],
+        predictions: &[Chunk],
         labels: impl IntoIterator<Item = &'a Label>,
         hook: Option<&DiskHook>,
     ) -> Result<(), LogError> {
-        let mut text = Vec::with_capacity(predictions.len() * 256);
-        let mut fresh: Vec<(Version, Arc<Signature>)> = Vec::new();
-        let broken = |error: serde_json::Error| LogError::io("encode a record of", &self.path, error.into());
-        for Logged { prediction, signature } in predictions {
-            let version = prediction.version;
-            let known =
-                self.signatures.contains_key(&version) || fresh.iter().any(|(new, _)| *new == version);
-            if !known {
-                encode(&mut text, &Line::Signature { version, signature }).map_err(broken)?;
-                fresh.push((version, Arc::clone(signature)));
-            }
-            encode(&mut text, &Line::Prediction(prediction)).map_err(broken)?;
+        let broken = |error: &dyn ToString| {
+            LogError::io("encode a record of", &self.path, std::io::Error::other(error.to_string()))
+        };
+        let mut frames = Vec::new();
+        for chunk in predictions {
+            let bytes = chunk.encode().map_err(|error| broken(&error))?;
+            encode(&mut frames, PREDICTIONS, &bytes).map_err(|error| broken(&error))?;
         }
         for label in labels {
-            encode(&mut text, &Line::Label(label)).map_err(broken)?;
+            let json = serde_json::to_vec(label).map_err(|error| broken(&error))?;
+            encode(&mut frames, LABEL, &json).map_err(|error| broken(&error))?;
         }
-        let written = self.write(&text, hook);
+        let written = self.write(&frames, hook);
         if let Err(error) = written {
             // Should the cut fail too, the next write cuts first, and so does opening the file after a crash: a
-            // half-written line does not pass its check.
+            // half-written frame does not pass its check.
             let _ = self.cut();
             return Err(LogError::io("write", &self.path, error));
         }
-        self.length += text.len() as u64;
-        self.signatures.extend(fresh);
+        self.length += frames.len() as u64;
         Ok(())
     }
 
-    fn write(&mut self, text: &[u8], hook: Option<&DiskHook>) -> std::io::Result<()> {
+    fn write(&mut self, frames: &[u8], hook: Option<&DiskHook>) -> std::io::Result<()> {
         if self.file.metadata()?.len() != self.length {
             self.cut()?;
         }
         self.file.seek(SeekFrom::Start(self.length))?;
-        self.file.write_all(text)?;
+        self.file.write_all(frames)?;
         if let Some(hook) = hook {
             hook()?;
         }
@@ -207,13 +168,12 @@ impl Wal {
     }
 }
 
-/// Reads a file beside whoever writes it, line by line, and goes on where it stopped.
+/// Reads a file beside whoever writes it, frame by frame, and goes on where it stopped.
 pub(super) struct Reader {
     path: PathBuf,
     file: File,
-    /// What was read, in bytes: whole lines that passed their check.
+    /// What was read, in bytes: whole frames that passed their check.
     read: u64,
-    signatures: HashMap<Version, Arc<Signature>>,
 }
 
 impl Reader {
@@ -221,7 +181,7 @@ impl Reader {
     pub(super) fn open(dir: &Path, number: u64) -> Result<Option<Self>, LogError> {
         let path = dir.join(file_name(number));
         match File::open(&path) {
-            Ok(file) => Ok(Some(Self { path, file, read: 0, signatures: HashMap::new() })),
+            Ok(file) => Ok(Some(Self { path, file, read: 0 })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LogError::io("read", &path, error)),
         }
@@ -234,15 +194,12 @@ impl Reader {
         // A group that was refused by the disk is cut off again.
         self.read = self.read.min(length);
         self.file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
-        let mut lines = BufReader::new(&self.file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = lines.read_until(b'\n', &mut line).map_err(failed)?;
-            let Some(record) = decode(&line) else { return Ok(()) };
-            contents.take(record, &mut self.signatures, &self.path)?;
-            self.read += read as u64;
+        let mut reader = BufReader::new(&self.file);
+        while let Some((record, size)) = next(&mut reader, length - self.read).map_err(failed)? {
+            contents.take(record);
+            self.read += size;
         }
+        Ok(())
     }
 }
 
@@ -265,46 +222,62 @@ pub(super) fn remove(path: &Path) -> Result<(), LogError> {
     std::fs::remove_file(path).map_err(|error| LogError::io("remove", path, error))
 }
 
-fn encode(text: &mut Vec<u8>, line: &Line<'_>) -> Result<(), serde_json::Error> {
-    const PREFIX: usize = "01234567 ".len();
-    let start = text.len();
-    text.extend_from_slice(&[b' '; PREFIX]);
-    serde_json::to_writer(&mut *text, line)?;
-    let digits = format!("{:08x}", crc32fast::hash(&text[start + PREFIX..]));
-    text[start..start + digits.len()].copy_from_slice(digits.as_bytes());
-    text.push(b'\n');
+/// Whether a file begins as those of earlier builds did: a check in hexadecimal digits, a space, and JSON.
+fn is_text(begin: &[u8]) -> bool {
+    let (check, rest) = begin.split_at(begin.len().min(8));
+    check.iter().all(u8::is_ascii_hexdigit) && rest.starts_with(b" {")
+}
+
+fn encode(frames: &mut Vec<u8>, kind: u8, held: &[u8]) -> Result<(), std::num::TryFromIntError> {
+    let length = u32::try_from(held.len() + 1)?;
+    let mut check = crc32fast::Hasher::new();
+    check.update(&[kind]);
+    check.update(held);
+    frames.extend_from_slice(&MARK);
+    frames.extend_from_slice(&length.to_le_bytes());
+    frames.extend_from_slice(&check.finalize().to_le_bytes());
+    frames.push(kind);
+    frames.extend_from_slice(held);
     Ok(())
 }
 
-fn decode(line: &[u8]) -> Option<OwnedLine> {
-    let line = line.strip_suffix(b"\n")?;
-    let (digits, json) = (line.get(..8)?, line.get(8..)?.strip_prefix(b" ")?);
-    let expected = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    if crc32fast::hash(json) != expected {
+/// The length and the check of a frame that begins with `head`; none when no frame begins so.
+fn head(head: [u8; HEAD]) -> Option<(u32, u32)> {
+    let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = head;
+    ([m0, m1, m2, m3] == MARK)
+        .then(|| (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3])))
+}
+
+/// The next frame of a file of which `left` bytes are left, and its size; none when what follows is no whole frame.
+fn next(reader: &mut impl Read, left: u64) -> std::io::Result<Option<(Record, u64)>> {
+    if left < HEAD as u64 {
+        return Ok(None);
+    }
+    let mut begin = [0; HEAD];
+    reader.read_exact(&mut begin)?;
+    let Some((length, check)) = head(begin) else { return Ok(None) };
+    if u64::from(length) > left - HEAD as u64 {
+        return Ok(None);
+    }
+    let mut held = vec![0; length as usize];
+    reader.read_exact(&mut held)?;
+    Ok(open(&held, check).map(|record| (record, HEAD as u64 + u64::from(length))))
+}
+
+/// The frame that `bytes` begin with.
+fn decode(bytes: &[u8]) -> Option<Record> {
+    let (begin, rest) = bytes.split_first_chunk()?;
+    let (length, check) = head(*begin)?;
+    open(rest.get(..usize::try_from(length).ok()?)?, check)
+}
+
+fn open(held: &[u8], check: u32) -> Option<Record> {
+    if crc32fast::hash(held) != check {
         return None;
     }
-    serde_json::from_slice(json).ok()
-}
-
-impl Batch {
-    /// The rows as records.
-    pub(super) fn into_records(self) -> impl Iterator<Item = Logged> {
-        let Self { ids, time, version, signature, route, table, scores, latency_us } = self;
-        ids.into_iter().enumerate().map(move |(row, id)| {
-            let features = table.columns().iter().map(|(_, column)| cell(column, row)).collect();
-            let (output, scores) = prediction(&scores, row);
-            let prediction = Prediction { id, time, version, route, features, output, scores, latency_us };
-            Logged { prediction, signature: Arc::clone(&signature) }
-        })
-    }
-}
-
-fn cell(column: &Column, row: usize) -> Value {
-    match column {
-        Column::Numeric(values) => match values.get(row) {
-            Some(number) if !number.is_nan() => Value::Number(*number),
-            _ => Value::Missing,
-        },
-        Column::Text(values) => values.get(row).cloned().flatten().map_or(Value::Missing, Value::Text),
+    match held.split_first()? {
+        (&PREDICTIONS, bytes) => Chunk::decode(bytes).map(Record::Predictions),
+        (&LABEL, json) => serde_json::from_slice(json).ok().map(Record::Label),
+        _ => None,
     }
 }

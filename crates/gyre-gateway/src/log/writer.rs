@@ -8,9 +8,10 @@ use std::time::Instant;
 use gyre_core::record::Label;
 use gyre_store::Store;
 
+use super::chunk::{self, Chunk};
 use super::segment;
-use super::wal::{Logged, Wal};
-use super::{Batch, LogOptions, LogPosition, ModelLog};
+use super::wal::Wal;
+use super::{LogOptions, LogPosition, ModelLog};
 use crate::error::LogError;
 
 /// Messages taken in before the disk is written.
@@ -50,7 +51,7 @@ pub(super) struct ModelWriter {
     log: Arc<ModelLog>,
     wal: Wal,
     /// Accepted, not yet on disk; stays here when the disk refuses.
-    pending: Vec<Logged>,
+    pending: Vec<Chunk>,
     labels: Vec<(Vec<Label>, Reply<()>)>,
     flushes: Vec<Reply<LogPosition>>,
     closes: Vec<Reply<()>>,
@@ -124,7 +125,7 @@ impl ModelWriter {
         if !(asked || time || last) {
             return;
         }
-        self.pending.extend(self.log.take_waiting().into_iter().flat_map(Batch::into_records));
+        self.log.take_waiting().into_iter().for_each(|batch| chunk::collect(&mut self.pending, batch));
         let committed = self.commit(options, store);
         self.due = (!self.pending.is_empty()).then(|| now + options.sync_every);
         // Those who asked may have gone away; nobody else needs the answer.
@@ -145,7 +146,7 @@ impl ModelWriter {
     /// Records in the write-ahead file.
     fn records(&self) -> usize {
         let shown = self.log.shown();
-        shown.predictions.len() + shown.labels.len()
+        chunk::count(&shown.predictions) + shown.labels.len()
     }
 
     /// Brings what is pending to disk, and then before readers. On failure predictions stay pending; labels are given
@@ -161,9 +162,9 @@ impl ModelWriter {
             outcome = self.wal.append(&self.pending, all, options.disk_hook.as_ref());
         }
         if outcome.is_ok() {
-            self.log.queued.fetch_sub(self.pending.len(), Relaxed);
+            self.log.queued.fetch_sub(chunk::count(&self.pending), Relaxed);
             let mut shown = self.log.shown();
-            shown.predictions.append(&mut self.pending);
+            chunk::append(&mut shown.predictions, self.pending.drain(..));
             shown.labels.extend(labels.iter().flat_map(|(labels, _)| labels.iter().cloned()));
         }
         for (_, reply) in labels {
