@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Timestamp, Version};
+use crate::Timestamp;
 
 /// One cell of a feature row, or a label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
