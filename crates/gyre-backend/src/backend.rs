@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{Body, Held};
+use crate::context;
 use crate::dial::{Dialer, Door, Remote};
 use crate::error::BackendError;
 use crate::lane::{Entry, Job};
@@ -108,7 +109,7 @@ impl Backend {
     pub async fn predict(&self, table: Table, deadline: Instant) -> Result<Scores, BackendError> {
         let table = self.shared.arrange(table)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { table, deadline, reply: Some(reply) };
+        let job = Job { table, deadline, parent: context::current(), reply: Some(reply) };
         let late = || BackendError::Deadline { while_: "while others were being answered" };
         match self.shared.lane.enter(job, self.shared.is_ready())? {
             Entry::Now(slot, job) => {

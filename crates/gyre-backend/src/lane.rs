@@ -30,6 +30,8 @@ const SOONEST: Duration = Duration::from_millis(50);
 pub(crate) struct Job {
     pub(crate) table: Table,
     pub(crate) deadline: Instant,
+    /// The trace that it is part of.
+    pub(crate) parent: Option<http::HeaderValue>,
     pub(crate) reply: Option<oneshot::Sender<Result<Scores, BackendError>>>,
 }
 

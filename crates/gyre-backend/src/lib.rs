@@ -24,6 +24,7 @@ mod backend;
 mod backoff;
 mod body;
 mod cells;
+pub mod context;
 mod dial;
 mod error;
 mod lane;

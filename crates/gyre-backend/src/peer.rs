@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
+use crate::context::TRACEPARENT;
 use crate::dial::Dialer;
 use crate::error::{AnswerError, BackendError};
 use crate::pool::{Line, Pool};
@@ -72,6 +73,7 @@ impl Peer {
     pub(crate) async fn post(
         &self,
         outgoing: &Outgoing,
+        parent: Option<&HeaderValue>,
         limit: usize,
         deadline: Instant,
     ) -> Result<Reply, BackendError> {
@@ -83,6 +85,9 @@ impl Peer {
                 request
                     .headers_mut()
                     .insert(HeaderName::from_static(HEADER_LENGTH), HeaderValue::from(length));
+            }
+            if let Some(parent) = parent {
+                request.headers_mut().insert(TRACEPARENT, parent.clone());
             }
             request
         };

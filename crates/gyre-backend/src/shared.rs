@@ -6,7 +6,7 @@ use std::time::Duration;
 use gyre_core::record::{Kind, Signature};
 use gyre_runtime::{Column, Table};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -193,7 +193,8 @@ impl Shared {
                 }
             };
             let tables: Vec<&Table> = jobs.iter().map(|job| &job.table).collect();
-            let outcome = self.call(&live.peer, &live.wire, &tables, deadline).await;
+            let parent = jobs.iter().find_map(|job| job.parent.as_ref());
+            let outcome = self.call(&live.peer, &live.wire, &tables, parent, deadline).await;
             if live.peer.is_remote() {
                 let unreachable = match &outcome {
                     Err(error @ (BackendError::Unavailable { .. } | BackendError::Lost(_))) => {
@@ -235,12 +236,13 @@ impl Shared {
         peer: &Peer,
         wire: &Wire,
         tables: &[&Table],
+        parent: Option<&HeaderValue>,
         deadline: Instant,
     ) -> Result<Rows, BackendError> {
         let outgoing: Outgoing = wire.request(tables)?;
         let rows = tables.iter().map(|table| table.rows()).sum();
         let began = Instant::now();
-        let reply = peer.post(&outgoing, self.limits.answer_bytes, deadline).await;
+        let reply = peer.post(&outgoing, parent, self.limits.answer_bytes, deadline).await;
         if matches!(reply, Err(BackendError::Deadline { .. })) {
             // It takes at least so long, which those in line should know.
             self.lane.note(rows, began.elapsed());

@@ -289,7 +289,7 @@ async fn warm_up(
         Some(table) => (table.clone(), false),
         None => (shared.made_up_row(), true),
     };
-    let outcome = match shared.call(peer, &wire, &[&table], deadline).await {
+    let outcome = match shared.call(peer, &wire, &[&table], None, deadline).await {
         Ok(rows) => rows.scores(0..table.rows()).map(drop).map_err(BackendError::from),
         Err(error) => Err(error),
     };

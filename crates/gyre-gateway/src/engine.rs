@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use gyre_backend::{Backend, BackendError, Instant};
+use gyre_backend::{Backend, BackendError, Instant, context};
 use gyre_onnxruntime::{AskError, LocalModel};
 use gyre_runtime::{Scores, Table};
 use std::sync::Arc;
@@ -36,7 +36,14 @@ impl Remote {
     /// [`BackendError`].
     pub async fn score(&self, table: Table, deadline: Instant) -> Result<Scores, BackendError> {
         let backend = Arc::clone(&self.backend);
-        let asked = self.runtime.spawn(async move { backend.predict(table, deadline).await });
+        // The trace that the request is part of goes along to the other task.
+        let parent = context::current();
+        let asked = self.runtime.spawn(async move {
+            match parent {
+                None => backend.predict(table, deadline).await,
+                Some(parent) => context::within(parent, backend.predict(table, deadline)).await,
+            }
+        });
         asked.await.unwrap_or(Err(BackendError::Stopped))
     }
 

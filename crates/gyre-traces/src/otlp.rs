@@ -7,6 +7,7 @@
 
 mod json;
 mod message;
+mod write;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use serde_json::Value;
 
 use crate::limits::{invalid, shown};
 use crate::record::{Span, SpanEvent, SpanLink, SpanStatus, hex};
+pub use write::{Kind, to_protobuf};
+
 use message::{AnyValue, KeyValue, Request, any_value};
 
 /// The most spans of a request.

@@ -17,7 +17,8 @@ fn lane(limits: Limits) -> (Arc<Lane>, Started) {
 fn job(rows: usize, millis: u64) -> (Job, Answer) {
     let table = Table::new([("x", Column::Numeric(vec![0.0; rows]))]).unwrap();
     let (reply, answer) = oneshot::channel();
-    (Job { table, deadline: Instant::now() + Duration::from_millis(millis), reply: Some(reply) }, answer)
+    let deadline = Instant::now() + Duration::from_millis(millis);
+    (Job { table, deadline, parent: None, reply: Some(reply) }, answer)
 }
 
 fn enter(lane: &Arc<Lane>, rows: usize, millis: u64) -> (Result<Entry, BackendError>, Answer) {

@@ -55,6 +55,10 @@ pub(super) struct Span {
     #[prost(string, tag = "5")]
     #[serde(default)]
     pub(super) name: String,
+    /// Written, and not read: everybody has its own words for it in JSON.
+    #[prost(int32, tag = "6")]
+    #[serde(skip)]
+    pub(super) kind: i32,
     #[prost(fixed64, tag = "7")]
     #[serde(default, alias = "startTimeUnixNano", deserialize_with = "json::unsigned")]
     pub(super) start_time_unix_nano: u64,

@@ -105,3 +105,14 @@ proptest! {
         drop(from_protobuf(&bytes));
     }
 }
+
+#[test]
+fn what_is_written_reads_back_the_same() {
+    let spans = from_json(request().to_string().as_bytes()).unwrap();
+    let mut span = spans[0].clone();
+    // A null is no value, and bytes came as text; events and links are not sent.
+    span.attributes.retain(|(_, value)| !value.is_null());
+    (span.events, span.links) = (Vec::new(), Vec::new());
+    let written = to_protobuf(&span.resource, &[(Kind::Server, span.clone())]);
+    assert_eq!(from_protobuf(&written).unwrap(), [span]);
+}
