@@ -5,11 +5,13 @@
 //! name; the routing follows at once, without waiting for the loop.
 
 mod deploy;
+mod reload;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use gyre_core::fact::{DataVersion, Decision, Fact, Numbers};
 use gyre_core::spec::{self, Project, Window};
 use gyre_core::{Clock, Diagnostic, Digest, Entry, ModelName, Timestamp, Version};
@@ -23,6 +25,7 @@ use crate::policy::policies;
 use crate::workshop::{Abroad, STATE_DIR, Workshop};
 use crate::{Driver, State};
 pub use deploy::NewVersion;
+pub use reload::Reload;
 
 /// The rooms whose tables a project's store holds.
 static ROOMS: [&Room; 7] = [
@@ -53,7 +56,9 @@ pub enum TimeSource {
 /// A running project.
 pub struct Desk {
     root: PathBuf,
-    project: Arc<Project>,
+    project: ArcSwap<Project>,
+    /// The digest of the project file when it was last looked at, if there was one; held while it is.
+    seen: Mutex<Option<Digest>>,
     store: Arc<Store>,
     gateway: Arc<Gateway>,
     workshop: Arc<Workshop>,
@@ -152,6 +157,7 @@ impl Desk {
             // No fact is later than the moment that it was replayed to.
             TimeSource::Replay => store.read(newest_time)?.unwrap_or_default(),
         };
+        let seen = root.join(spec::FILE).exists().then(|| Digest::of(text.as_bytes()));
         let loaded = NewFact::new(
             watermark,
             "gyre",
@@ -171,7 +177,8 @@ impl Desk {
         )?;
         Ok(Self {
             root: root.to_owned(),
-            project,
+            project: ArcSwap::new(project),
+            seen: Mutex::new(seen),
             store,
             gateway,
             workshop,
@@ -189,8 +196,8 @@ impl Desk {
     }
 
     /// The project file, as it is in force.
-    pub fn project(&self) -> &Arc<Project> {
-        &self.project
+    pub fn project(&self) -> Arc<Project> {
+        self.project.load_full()
     }
 
     /// The store.
@@ -341,7 +348,8 @@ impl Desk {
         as_of: Option<Timestamp>,
         actor: &str,
     ) -> Result<Appended, DeskError> {
-        let spec = self.known(model)?;
+        let project = self.project();
+        let spec = known(&project, model)?;
         let window = window.unwrap_or(spec.train.window);
         let at = as_of.unwrap_or_else(|| self.now());
         if self.time == TimeSource::Replay {
@@ -363,8 +371,9 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Refused`] for an unknown dataset or a file that is no table.
     pub fn examine(&self, dataset: &str, file: &Path, actor: &str) -> Result<Report, DeskError> {
-        let spec = self.project.data.get(dataset).ok_or_else(|| {
-            let near = gyre_core::ids::nearest(dataset, self.project.data.keys().map(String::as_str));
+        let project = self.project();
+        let spec = project.data.get(dataset).ok_or_else(|| {
+            let near = gyre_core::ids::nearest(dataset, project.data.keys().map(String::as_str));
             let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             DeskError::Refused(format!("there is no dataset `{dataset}` in {}{near}", spec::FILE))
         })?;
@@ -398,7 +407,7 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Refused`] for an unknown model.
     pub fn resume(&self, model: &ModelName, actor: &str) -> Result<Appended, DeskError> {
-        self.known(model)?;
+        known(&self.project(), model)?;
         let (at, actor, fact) = (self.now(), actor.to_owned(), Fact::LoopResumed { model: model.clone() });
         Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
     }
@@ -441,20 +450,7 @@ impl Desk {
     /// Whether there is such a model, declared or deployed without.
     fn served(&self, model: &ModelName) -> Result<(), DeskError> {
         let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner).contains(model);
-        if deployed { Ok(()) } else { self.known(model).map(drop) }
-    }
-
-    fn known(&self, model: &ModelName) -> Result<&spec::Model, DeskError> {
-        self.project.models.get(model).ok_or_else(|| {
-            let names = self.project.models.keys().map(ModelName::as_str);
-            let near = gyre_core::ids::nearest(model.as_str(), names.clone());
-            let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            let names = names.collect::<Vec<_>>().join(", ");
-            DeskError::Refused(format!(
-                "there is no model `{model}` in {} (it has: {names}){near}",
-                spec::FILE
-            ))
-        })
+        if deployed { Ok(()) } else { known(&self.project(), model).map(drop) }
     }
 
     /// Now, in event time.
@@ -464,6 +460,16 @@ impl Desk {
             TimeSource::Replay => self.driver.watermark(),
         }
     }
+}
+
+fn known<'a>(project: &'a Project, model: &ModelName) -> Result<&'a spec::Model, DeskError> {
+    project.models.get(model).ok_or_else(|| {
+        let names = project.models.keys().map(ModelName::as_str);
+        let near = gyre_core::ids::nearest(model.as_str(), names.clone());
+        let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let names = names.collect::<Vec<_>>().join(", ");
+        DeskError::Refused(format!("there is no model `{model}` in {} (it has: {names}){near}", spec::FILE))
+    })
 }
 
 /// Opens the store of the project in `root`, making it when it is not there, in SQLite or in the PostgreSQL at `url`; the

@@ -52,6 +52,8 @@ struct Desk {
     state: State,
     /// Why the loop cannot go on at present.
     trouble: Option<String>,
+    /// Policies that hold from the next round on.
+    policies: Option<Policies>,
     /// Why the result of an action could not be recorded.
     refused: Option<String>,
     stop: bool,
@@ -112,6 +114,11 @@ impl Driver {
     /// Why the loop cannot go on at present.
     pub fn trouble(&self) -> Option<String> {
         self.shared.desk().trouble.clone()
+    }
+
+    /// From now on models are repaired by `policies`.
+    pub fn follow(&self, policies: Policies) {
+        self.shared.ring(|desk| desk.policies = Some(policies));
     }
 
     /// Event time has come to `moment`; it never goes back.
@@ -213,6 +220,10 @@ fn turn_once(
 ) -> Result<bool, LoopError> {
     if let Some(refused) = shared.desk().refused.take() {
         return Err(LoopError::Stuck(refused));
+    }
+    let policies = shared.desk().policies.take();
+    if let Some(policies) = policies {
+        engine.follow(policies);
     }
     while engine.take_in()? > 0 {}
     // Looked at before what is pending: an action that ends in between is in both, and is not begun again.

@@ -129,6 +129,11 @@ impl Engine {
         Ok(Self { store, policies, state, cursor })
     }
 
+    /// From now on decides by `policies`.
+    pub fn follow(&mut self, policies: Policies) {
+        self.policies = policies;
+    }
+
     /// What the controller knows.
     pub fn state(&self) -> &State {
         &self.state

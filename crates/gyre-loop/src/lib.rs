@@ -22,7 +22,9 @@ pub mod state;
 mod workshop;
 
 pub use action::Action;
-pub use desk::{Desk, DeskError, NewVersion, TimeSource, open_store, project_in, read_project, rooms};
+pub use desk::{
+    Desk, DeskError, NewVersion, Reload, TimeSource, open_store, project_in, read_project, rooms,
+};
 pub use driver::Driver;
 pub use engine::{Engine, Failure, Hands, LoopError, Pending, ROOM};
 pub use policy::{Policies, Policy};

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::front::Front;
 use crate::provenance::watch::Watch;
+use crate::telemetry::Telemetry;
 
 /// Reads that run at a time.
 const READERS: usize = 8;
@@ -64,6 +66,12 @@ pub struct App {
     pub(crate) front: Front,
     /// Whether requests have to bring credentials.
     pub(crate) asks: bool,
+    /// Where spans of requests go, if anywhere.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// Whether each request is told of in the log.
+    pub(crate) tells: bool,
+    /// Whether the server goes down: nothing more should be sent to it.
+    pub(crate) draining: AtomicBool,
     /// Whether requests may bring commands to run, also where nobody has to log in.
     pub(crate) commands: bool,
     /// Finds out where runs come from, unless that is switched off.
@@ -104,6 +112,9 @@ impl App {
             front: Front::default(),
             // Until it is known how the server is reached, nobody comes in unknown.
             asks: true,
+            telemetry: None,
+            tells: false,
+            draining: AtomicBool::new(false),
             commands: false,
             watch: None,
             uploads: Semaphore::new(UPLOADS),
@@ -133,6 +144,16 @@ impl App {
     /// The same, running the commands that versions bring, also where nobody has to log in.
     pub fn with_commands(self) -> Self {
         Self { commands: true, ..self }
+    }
+
+    /// The same, sending spans of its requests to a collector.
+    pub fn with_telemetry(self, telemetry: Telemetry) -> Self {
+        Self { telemetry: Some(Arc::new(telemetry)), ..self }
+    }
+
+    /// The same, telling of each request in the log.
+    pub fn with_access_log(self) -> Self {
+        Self { tells: true, ..self }
     }
 
     /// The same with webhooks tried again at another pace.

@@ -24,7 +24,8 @@ const DEFAULT_WORKSPACE: &str = "default";
 pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, headers: &HeaderMap) -> Caller {
     let address = address(app, peer, headers);
     let origin = Some(origin(address, headers));
-    let own = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let own = served.project.as_str();
     let wanted = headers.get(WORKSPACE).map(|name| name.to_str().unwrap_or("(unreadable)"));
     let elsewhere = wanted.filter(|name| ![own, DEFAULT_WORKSPACE, ""].contains(name));
     let elsewhere = elsewhere.map(|name| name.chars().take(AGENT).collect::<String>());

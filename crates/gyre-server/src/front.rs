@@ -11,6 +11,8 @@ use gyre_access::oidc::Oidc;
 use gyre_access::tokens::LONGEST_LIFE;
 use gyre_core::Span;
 
+use crate::tls::Tls;
+
 /// Who has to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Login {
@@ -21,7 +23,7 @@ pub enum Login {
     Required,
 }
 
-/// How requests come over the wire.
+/// How requests come over the wire, where the server speaks no TLS itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Transport {
     /// In plain text; on loopback only.
@@ -40,6 +42,8 @@ pub struct Front {
     pub hosts: Vec<String>,
     /// How requests come.
     pub transport: Transport,
+    /// The certificate, when the server speaks TLS itself.
+    pub tls: Option<Arc<Tls>>,
     /// Who has to log in.
     pub login: Login,
     /// How long an API token may live at most.
@@ -53,6 +57,7 @@ impl Default for Front {
         Self {
             hosts: Vec::new(),
             transport: Transport::default(),
+            tls: None,
             login: Login::default(),
             token_life: LONGEST_LIFE,
             oidc: None,
@@ -72,12 +77,12 @@ impl Front {
 
     /// Whether what is sent to `listen` could be read on the way without anybody having agreed to that.
     pub(crate) fn is_exposed(&self, listen: SocketAddr) -> bool {
-        !listen.ip().is_loopback() && self.transport == Transport::Plain
+        !listen.ip().is_loopback() && self.transport == Transport::Plain && self.tls.is_none()
     }
 
     /// Whether browsers come by https.
     pub(crate) fn is_secure(&self) -> bool {
-        self.transport == Transport::Proxied
+        self.transport == Transport::Proxied || self.tls.is_some()
     }
 
     /// The name of the cookie of a session. The prefix makes browsers refuse it from anywhere but this host, over https.

@@ -98,7 +98,8 @@ pub(crate) fn of(app: &App, name: &ModelName) -> Result<Glance, StoreError> {
 }
 
 fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Result<Glance, StoreError> {
-    let spec = app.desk.project().models.get(name);
+    let served = app.desk.project();
+    let spec = served.models.get(name);
     let traffic = app.gateway.traffic(name.as_str());
     let champion = gyre_registry::champion(tx, name)?;
     let serving = traffic.iter().flat_map(|traffic| &traffic.weights).filter(|(_, share)| *share > 0);

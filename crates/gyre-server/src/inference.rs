@@ -20,7 +20,7 @@ mod describe;
 mod explain;
 pub(crate) mod grpc;
 mod openapi;
-mod reply;
+pub(crate) mod reply;
 mod repository;
 mod scoring;
 mod statistics;
@@ -28,6 +28,7 @@ mod tensor;
 mod written;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::body::Body;
@@ -45,6 +46,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::payload::{self, PayloadError};
 use crate::routes::{Need, Routes};
+use crate::trail;
 
 /// The largest request.
 const LIMIT: usize = 16 << 20;
@@ -55,7 +57,7 @@ pub(crate) fn routes(routes: &mut Routes) {
     routes
         .add(Method::GET, "/v2", Need::Open, server)
         .add(Method::GET, "/v2/health/live", Need::Open, health)
-        .add(Method::GET, "/v2/health/ready", Need::Open, health)
+        .add(Method::GET, "/v2/health/ready", Need::Open, ready)
         .get("/v2/models/{model}", describe::metadata)
         .get("/v2/models/{model}/ready", describe::ready)
         .get("/v2/models/{model}/config", describe::config)
@@ -139,10 +141,25 @@ pub(crate) async fn server() -> Response {
         .into_response()
 }
 
-/// `GET /v2/health/live` and `GET /v2/health/ready`
-pub(crate) async fn health() -> Response {
+/// `GET /v2/health/live`
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
+    Json(healthy(&app)).into_response()
+}
+
+/// `GET /v2/health/ready`: 503 once the server goes down.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let status = if is_ready(&app) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(healthy(&app))).into_response()
+}
+
+fn healthy(app: &App) -> serde_json::Value {
     // Clients disagree on which of the two each of them answers with.
-    Json(json!({ "live": true, "ready": true })).into_response()
+    json!({ "live": true, "ready": is_ready(app) })
+}
+
+/// Whether more may be sent here.
+fn is_ready(app: &App) -> bool {
+    !app.draining.load(Ordering::Relaxed)
 }
 
 /// A model, and a version of it when one is named in the path.
@@ -189,7 +206,9 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
     let deadline = deadline::of(request.headers()).map_err(Refused::bad)?;
     let asked = asked(app, target, request).await?;
     check_outputs(app, &target.model, &asked.wanted)?;
-    let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline).await?;
+    let rows = asked.request.ids.len();
+    let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline);
+    let answers = trail::noting(&target.model, rows, answers).await?;
     let version = answers.first().map_or(0, |answer| answer.version);
     let signature = app.gateway.signature(&target.model, version);
     let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);

@@ -2,7 +2,12 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`Server`] | the listening socket, connections, shutdown |
+//! | [`Server`] | the listening socket, shutdown |
+//! | [`Tls`] | the certificate, renewed while the server runs |
+//! | `connection` | one client: encryption, version of HTTP, requests |
+//! | [`Telemetry`] | traces: whose request it is, and spans for a collector |
+//! | `trail` | what a request did, for its span and the access log |
+//! | `places` | connections at a time, and who has to go |
 //! | [`Front`] | how the server is reached, and who has to log in; pure |
 //! | `guard` | which requests come in: names of this server, same-origin pages; pure |
 //! | `door` | who asks: from `credentials` to a `caller` |
@@ -31,6 +36,7 @@
 
 mod app;
 mod caller;
+mod connection;
 mod credentials;
 mod door;
 mod front;
@@ -44,16 +50,23 @@ mod mlflow;
 pub mod news;
 mod pages;
 mod payload;
+mod places;
 pub mod provenance;
 pub mod report;
 mod rest;
 mod routes;
 mod serve;
 mod stall;
+mod telemetry;
+mod tls;
+mod trail;
 mod ui;
 
 pub use app::App;
+pub use connection::ACCESS;
 pub use front::{Front, Login, Transport};
 pub use mlflow::pages_folder;
 pub use routes::{Need, Route, all as routes};
-pub use serve::{ServeError, Server};
+pub use serve::{Drain, ServeError, Server};
+pub use telemetry::{Telemetry, TelemetryError};
+pub use tls::{Renewal, Tls, TlsError, TlsFiles};

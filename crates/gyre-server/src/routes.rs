@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
@@ -17,7 +17,7 @@ use gyre_access::Role;
 
 use crate::app::App;
 use crate::caller::{Caller, Unfit};
-use crate::{inference, mlflow, rest, ui};
+use crate::{inference, mlflow, rest, trail, ui};
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +124,7 @@ async fn admit(need: Need, request: Request, next: Next) -> Response {
         Some(caller) => caller.may(need),
         None => Err(Unfit::unknown("who asks is not known")),
     };
+    trail::goes(request.extensions().get::<MatchedPath>());
     match unfit {
         Ok(()) => next.run(request).await,
         Err(Unfit { status, message }) => {

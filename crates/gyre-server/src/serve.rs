@@ -1,58 +1,53 @@
-//! The socket: binding, connections, and going down without dropping anybody.
+//! The socket: binding, accepting, and going down without dropping anybody.
 //!
-//! A request passes [`guard`] and [`door`] before any route sees it. Slow clients are bounded by the number of connections, by a time
-//! for the head and, in `payload`, one for the body. On shutdown the listener closes first; connections finish the
-//! request that they are at, within [`DRAIN`].
+//! Each accepted connection takes one of a bounded number of [`places`]; what it may do is said in [`connection`]. On shutdown
+//! the server first says that it is not ready any more, for as long as whoever balances loads needs to notice; then the
+//! listener closes, and connections finish the request that they are at, within a bound of time ([`Drain`]).
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as Listener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderValue, Request, Version, header};
-use axum::response::Response;
 use gyre_core::Span;
 use gyre_store::StoreError;
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tower::ServiceExt;
+use tracing::{info, warn};
 
+use crate::App;
+use crate::connection::{Connection, Entrance};
 use crate::front::Front;
 use crate::guard::Names;
 use crate::messenger::Messenger;
-use crate::provenance::watch::Peer;
-use crate::stall::Stalling;
-use crate::{App, door, guard, headers, mlflow, routes};
+use crate::places::{self, Places};
+use crate::tls::{Renewal, Tls};
 
-/// How long the head of a request may take.
-const HEAD: Duration = Duration::from_secs(15);
-/// How long a client may read nothing of an answer that is on its way.
-const STALL: Duration = Duration::from_secs(60);
 /// How long it is waited for news of the journal at a time: the end of the server waits no longer than that.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often artifacts that nobody refers to are deleted, and how long they are kept after the last reference.
 const COLLECT: Duration = Duration::from_secs(3_600);
 const GRACE: Span = Span::from_millis(24 * 3_600_000);
-/// How long requests may take to finish once the server goes down.
-const DRAIN: Duration = Duration::from_secs(10);
-/// Connections at a time; more wait to be accepted.
-const CONNECTIONS: usize = 1_024;
-/// Requests at a time on a connection of HTTP/2.
-const STREAMS: u32 = 256;
-/// The longest headers of a request of HTTP/2, in bytes.
-const HEADERS: u32 = 16 << 10;
-/// How often it is asked whether the other end of a connection of HTTP/2 is still there.
-const ALIVE: Duration = Duration::from_secs(30);
+/// How often it is looked whether the certificate has changed.
+const RENEW: Duration = Duration::from_secs(1);
 /// Pause after a failed accept (out of file descriptors, say), so as not to spin.
 const RECOVER: Duration = Duration::from_millis(50);
+
+/// How the server goes down once it is asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it goes on as before, but for saying that it is not ready: until whoever balances loads sends nothing more.
+    pub delay: Duration,
+    /// How long requests that are under way then may take to finish.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, timeout: Duration::from_secs(10) }
+    }
+}
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +55,8 @@ pub enum ServeError {
     /// An address that others can reach, without encryption.
     #[error(
         "{0} can be reached from other machines, and passwords and tokens would go there in plain text. Listen on \
-         127.0.0.1 (or [::1]), or say how it is protected: --behind-proxy when a proxy in front speaks TLS, \
-         --insecure-http when you trust the network"
+         127.0.0.1 (or [::1]), or say how it is protected: --tls-cert and --tls-key for TLS here, --behind-proxy when a \
+         proxy in front speaks it, --insecure-http when you trust the network"
     )]
     Exposed(SocketAddr),
     /// An address that asks for a login, and nobody who could.
@@ -102,6 +97,8 @@ pub struct Server {
     listener: Listener,
     local: SocketAddr,
     front: Front,
+    drain: Drain,
+    places: Arc<Places>,
 }
 
 impl Server {
@@ -125,7 +122,25 @@ impl Server {
         let listener = Listener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, local, front })
+        let (drain, places) = (Drain::default(), Places::new(places::most()));
+        Ok(Self { listener, local, front, drain, places })
+    }
+
+    /// The same, going down in another way.
+    #[must_use]
+    pub fn draining(self, drain: Drain) -> Self {
+        Self { drain, ..self }
+    }
+
+    /// The same with `most` connections at a time rather than as many as the system's limits suggest.
+    #[must_use]
+    pub fn with_connections(self, most: usize) -> Self {
+        Self { places: Places::new(most.max(1)), ..self }
+    }
+
+    /// How many connections there may be at a time.
+    pub fn connections(&self) -> usize {
+        self.places.most()
     }
 
     /// The address that it listens on, with its port.
@@ -160,11 +175,12 @@ impl Server {
         Ok(Prepared { listener: self.listener, names, app, messenger, seen })
     }
 
-    /// Serves `app` until `shutdown` is over, then lets requests finish, for at most ten seconds.
+    /// Serves `app` until `shutdown` is over, then lets requests finish, as [`Drain`] says.
     ///
     /// # Errors
     /// What [`Server::check`] says; [`ServeError::Socket`] when the listener cannot be used.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (drain, places) = (self.drain, Arc::clone(&self.places));
         // The store answers with blocking calls, which must not be made where requests are driven.
         let ready = tokio::task::spawn_blocking(move || self.prepare(app)).await;
         let Prepared { listener, names, app, messenger, seen } =
@@ -172,104 +188,74 @@ impl Server {
         let listener = TcpListener::from_std(listener)?;
         let collecting = tokio::spawn(collect(Arc::clone(&app)));
         let following = app.store.on_postgres().then(|| tokio::spawn(follow(Arc::clone(&app), seen)));
-        let entrance = Arc::new(Entrance { router: routes::router(Arc::clone(&app)), app, names });
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let (open, closing) = tokio::sync::watch::channel(());
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let accepted = async {
-                // The semaphore is never closed.
-                let place = Arc::clone(&places).acquire_owned().await;
-                (listener.accept().await, place)
-            };
-            let (accepted, place) = tokio::select! {
-                accepted = accepted => accepted,
-                () = &mut shutdown => break,
-            };
-            let Ok((stream, peer)) = accepted else {
-                tokio::time::sleep(RECOVER).await;
-                continue;
-            };
-            // Answers are written whole; waiting to fill a packet would only delay them.
-            if stream.set_nodelay(true).is_err() {
-                continue;
-            }
-            let entrance = Arc::clone(&entrance);
-            let (watcher, mut closing) = (graceful.watcher(), closing.clone());
-            tokio::spawn(async move {
-                let version = tokio::select! {
-                    version = tokio::time::timeout(HEAD, speaks(&stream)) => version.ok().flatten(),
-                    // Who has not said a word is not waited for.
-                    _ = closing.changed() => None,
-                };
-                if let Some(version) = version {
-                    // A connection that breaks is the client's affair; nobody is left to be told.
-                    let _ = converse(stream, peer, version, entrance, watcher).await;
-                }
-                drop(place);
-            });
+        let renewing = app.front.tls.clone().map(|tls| tokio::spawn(renew(tls)));
+        let mut hall = Hall {
+            listener,
+            places,
+            entrance: Arc::new(Entrance::new(Arc::clone(&app), names)),
+            graceful: GracefulShutdown::new(),
+            open: tokio::sync::watch::Sender::new(()),
+        };
+        tokio::select! {
+            () = hall.receive() => {}
+            () = shutdown => {}
         }
+        app.draining.store(true, Ordering::Relaxed);
+        info!(delay = ?drain.delay, timeout = ?drain.timeout, "going down: no longer ready");
+        if !drain.delay.is_zero() {
+            // The one who asked for the delay waits until it is over.
+            let _ = tokio::time::timeout(drain.delay, hall.receive()).await;
+        }
+        let Hall { listener, graceful, open, .. } = hall;
         drop((listener, open));
         collecting.abort();
         following.inspect(tokio::task::JoinHandle::abort);
+        renewing.inspect(tokio::task::JoinHandle::abort);
         // What is not done by then is cut off.
-        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+        let _ = tokio::time::timeout(drain.timeout, graceful.shutdown()).await;
         // May wait for a webhook that is just being told.
         let _ = tokio::task::spawn_blocking(move || drop(messenger)).await;
         Ok(())
     }
 }
 
-/// Speaks with a client until it goes, in the version of HTTP that it begins with.
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    version: Version,
+/// Where connections come in.
+struct Hall {
+    listener: TcpListener,
+    places: Arc<Places>,
     entrance: Arc<Entrance>,
-    watcher: Watcher,
-) -> Result<(), hyper::Error> {
-    let local = entrance.app.watch.as_ref().and_then(|_| stream.local_addr().ok());
-    let watched = local.map(|local| Arc::new(Peer::new(peer, local)));
-    let service = service_fn(move |request| answer(Arc::clone(&entrance), peer, watched.clone(), request));
-    let stream = TokioIo::new(Stalling::new(stream, STALL));
-    if version == Version::HTTP_2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(HEADERS)
-            .keep_alive_interval(ALIVE)
-            .serve_connection(stream, service);
-        return watcher.watch(connection).await;
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_headers(64)
-        .serve_connection(stream, service);
-    watcher.watch(connection).await
+    graceful: GracefulShutdown,
+    /// Gone when the server closes.
+    open: tokio::sync::watch::Sender<()>,
 }
 
-/// The version of HTTP that a client begins to speak; none when it goes without a word. HTTP/2 begins with words of its
-/// own (RFC 9113, section 3.4), which no request of HTTP/1 begins with.
-async fn speaks(stream: &TcpStream) -> Option<Version> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
-    let mut first = [0; PREFACE.len()];
-    let mut before = 0;
-    loop {
-        let read = stream.peek(&mut first).await.ok().filter(|read| *read > 0)?;
-        let seen = first.get(..read)?;
-        if !PREFACE.starts_with(seen) {
-            return Some(Version::HTTP_11);
+impl Hall {
+    /// Lets clients in, one after the other, without end.
+    async fn receive(&mut self) {
+        loop {
+            match self.listener.accept().await {
+                // Answers are written whole; waiting to fill a packet would only delay them.
+                Ok((stream, peer)) if stream.set_nodelay(true).is_ok() => self.seat(stream, peer).await,
+                Ok(_) => {}
+                Err(_) => tokio::time::sleep(RECOVER).await,
+            }
         }
-        if read == PREFACE.len() {
-            return Some(Version::HTTP_2);
-        }
-        if read == before {
-            // What is there stays readable, so the socket would not be waited for.
-            tokio::time::sleep(RECOVER).await;
-        }
-        before = read;
+    }
+
+    async fn seat(&self, stream: TcpStream, peer: SocketAddr) {
+        let place = self.places.take().await;
+        let connection = Connection {
+            stream,
+            peer,
+            seat: Arc::clone(&place.seat),
+            entrance: Arc::clone(&self.entrance),
+            watcher: self.graceful.watcher(),
+        };
+        let closing = self.open.subscribe();
+        tokio::spawn(async move {
+            connection.serve(closing).await;
+            drop(place);
+        });
     }
 }
 
@@ -300,6 +286,23 @@ async fn follow(app: Arc<App>, mut seen: u64) {
     }
 }
 
+/// Has a changed certificate in force, and says what became of it.
+async fn renew(tls: Arc<Tls>) {
+    let mut every = tokio::time::interval(RENEW);
+    loop {
+        every.tick().await;
+        let tls = Arc::clone(&tls);
+        match tokio::task::spawn_blocking(move || tls.renew()).await {
+            Ok(Renewal::Same) => {}
+            Ok(Renewal::Renewed(fingerprint)) => info!(%fingerprint, "a changed certificate is in force"),
+            Ok(Renewal::Refused(error)) => {
+                warn!(%error, "the changed certificate is not used, the one before goes on");
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 /// Deletes artifacts that nobody refers to any more, now and then.
 async fn collect(app: Arc<App>) {
     let mut every = tokio::time::interval(COLLECT);
@@ -308,41 +311,4 @@ async fn collect(app: Arc<App>) {
         // What could not be deleted is tried again next time; whoever uploads is told of the same trouble.
         let _ = app.on_disk(|app| app.artifacts.collect(app.clock.now(), GRACE)).await;
     }
-}
-
-/// What every request passes.
-struct Entrance {
-    app: Arc<App>,
-    names: Names,
-    router: Router,
-}
-
-async fn answer(
-    entrance: Arc<Entrance>,
-    peer: SocketAddr,
-    watched: Option<Arc<Peer>>,
-    mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    if let Some(inner) = mlflow::below(request.uri()) {
-        *request.uri_mut() = inner;
-    }
-    if request.version() == Version::HTTP_2 && !request.headers().contains_key(header::HOST) {
-        // HTTP/2 says it in `:authority` (RFC 9113, section 8.3.1).
-        let host = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
-        host.and_then(|host| request.headers_mut().insert(header::HOST, host));
-    }
-    let (method, path) = (request.method(), request.uri().path());
-    let mut response = match guard::check(&entrance.names, method, request.uri(), request.headers()) {
-        Err(turned) => routes::refuse(path, turned.status(), &turned.to_string()),
-        Ok(()) => {
-            let caller = door::caller(&entrance.app, peer, method, request.headers()).await;
-            request.extensions_mut().insert(caller);
-            if let Some(watched) = watched {
-                request.extensions_mut().insert(watched);
-            }
-            entrance.router.clone().oneshot(request.map(Body::new)).await?
-        }
-    };
-    headers::keep_in_place(response.headers_mut(), &entrance.app.front);
-    Ok(response)
 }

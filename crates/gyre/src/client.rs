@@ -3,22 +3,24 @@
 //! The server says where it is in `.gyre/server.json`. That file may be left behind by a server that was killed, so what
 //! it says is believed only once somebody answers there.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
+use gyre_core::Digest;
 use gyre_loop::STATE_DIR;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::commands::up::ANNOUNCEMENT;
+use crate::dial::{Trust, dial};
 
 /// How long the server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long it may take where a model's process is started, or a file taken in.
@@ -29,13 +31,55 @@ const LARGEST: usize = 64 << 20;
 /// The variable that holds the API token, for a server that asks who calls.
 const TOKEN: &str = "GYRE_TOKEN";
 
-/// A server that announced itself.
+/// A server elsewhere.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ServerArgs {
+    /// The server, when it is not the one that runs in the project's folder: https://HOST[:PORT]. Its API token is taken
+    /// from GYRE_TOKEN.
+    #[arg(long, value_name = "URL", env = "GYRE_SERVER")]
+    server: Option<String>,
+    /// The certificate, in PEM, of a private authority that the server's certificate is by.
+    #[arg(long, value_name = "FILE", env = "GYRE_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// Whether a server elsewhere is meant.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The server that is meant: the one that they name, otherwise that of the project at `root`.
+    pub(crate) fn server(&self, root: &Path) -> Result<Server, ClientError> {
+        let Some(url) = &self.server else { return Server::expected(root) };
+        let url = url.trim_end_matches('/').to_owned();
+        let wrong = |problem: &str| ClientError::Unable(format!("--server {url}: {problem}"));
+        let parsed: Uri = url.parse().map_err(|_| wrong("this is no URL, expected https://HOST:PORT"))?;
+        if !matches!(parsed.scheme_str(), Some("https" | "http")) || parsed.host().is_none() {
+            return Err(wrong("expected https://HOST:PORT"));
+        }
+        if parsed.path() != "/" || parsed.authority().is_some_and(|named| named.as_str().contains('@')) {
+            return Err(wrong("expected https://HOST:PORT without user and path"));
+        }
+        let ca = self.ca.clone();
+        Ok(Server { url, pid: 0, certificate: None, ca })
+    }
+}
+
+/// A server that announced itself, or was named.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Server {
-    /// `http://ADDR:PORT`
+    /// `http://ADDR:PORT` or `https://ADDR:PORT`
     pub(crate) url: String,
-    /// Its process.
+    /// Its process; 0 elsewhere.
     pub(crate) pid: u32,
+    /// The fingerprint of its certificate.
+    #[serde(default)]
+    certificate: Option<Digest>,
+    /// The authorities that are believed beside the system's.
+    #[serde(skip)]
+    ca: Option<PathBuf>,
 }
 
 /// Why there is no answer.
@@ -123,12 +167,15 @@ impl Server {
         body: Bytes,
         patience: Duration,
     ) -> Result<Value, ClientError> {
-        let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
-        let address = address.ok_or_else(|| self.silent("its address cannot be read"))?;
+        let url: Uri = self.url.parse().map_err(|_| self.silent("its address cannot be read"))?;
+        let trust = match self.certificate {
+            Some(fingerprint) => Trust::Pinned(fingerprint),
+            None => Trust::Authorities(self.ca.clone()),
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", self.url.trim_start_matches("http://"))
+            .header("host", url.authority().map_or("", |authority| authority.as_str()))
             .header("content-type", "application/json");
         if let Ok(token) = std::env::var(TOKEN) {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -138,7 +185,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ClientError::Unable(error.to_string()))?;
         let (status, bytes) =
-            runtime.block_on(exchange(address, request, patience)).map_err(|why| self.silent(&why))?;
+            runtime.block_on(exchange(&url, &trust, request, patience)).map_err(|why| self.silent(&why))?;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|_| self.garbled(status, &bytes));
         }
@@ -164,13 +211,13 @@ impl Server {
 
 /// One request and its answer; or why there is none.
 async fn exchange(
-    address: SocketAddr,
+    url: &Uri,
+    trust: &Trust,
     request: Request<Full<Bytes>>,
     patience: Duration,
 ) -> Result<(StatusCode, Bytes), String> {
     let late = |limit: Duration| move |_| format!("nothing came within {} s", limit.as_secs());
-    let stream = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address));
-    let stream = stream.await.map_err(late(CONNECT))?.map_err(|error| error.to_string())?;
+    let stream = tokio::time::timeout(CONNECT, dial(url, trust)).await.map_err(late(CONNECT))??;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(|error| error.to_string())?;
     // It ends with the runtime; what breaks it breaks the request too, which says so.

@@ -16,6 +16,7 @@ pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod model;
 mod offline;
+mod operations;
 pub(crate) mod predict;
 mod project;
 pub(crate) mod run;

@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod commands;
 mod demo;
+mod dial;
 mod failure;
 mod show;
 

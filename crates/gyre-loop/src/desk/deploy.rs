@@ -61,7 +61,7 @@ impl Desk {
             let text = serde_json::to_vec(&runtime).map_err(|error| refused(error.to_string()))?;
             (signature, self.store.blobs().put(&text)?)
         };
-        let declared = self.project.models.contains_key(&model);
+        let declared = self.project().models.contains_key(&model);
         let (at, actor, named) = (self.now(), actor.to_owned(), model.clone());
         let registered = self.store.write(move |tx| {
             let registered = ModelVersion {
@@ -216,7 +216,8 @@ impl Desk {
     /// All models: those that the project file declares, and those that were deployed without.
     pub fn models(&self) -> Vec<ModelName> {
         let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<ModelName> = self.project.models.keys().chain(deployed.iter()).cloned().collect();
+        let project = self.project();
+        let mut all: Vec<ModelName> = project.models.keys().chain(deployed.iter()).cloned().collect();
         all.sort();
         all.dedup();
         all

@@ -6,14 +6,15 @@ use gyre_core::time::Period;
 use gyre_registry::VersionRecord;
 use gyre_runtime::Table;
 
-use super::{Workshop, frame};
+use super::{Workshop, declared, frame};
 use crate::engine::Failure;
 
 /// At most so many versions are compared: the champion and the newest ones.
 const MOST: usize = 50;
 
 pub(super) fn compare(workshop: &Workshop, model: &ModelName, period: Period) -> Result<Vec<Fact>, Failure> {
-    let spec = workshop.model(model)?;
+    let project = workshop.project();
+    let spec = declared(&project, model)?;
     let named = model.clone();
     let (champion, versions) = workshop
         .store

@@ -9,16 +9,16 @@ use std::time::Instant;
 use gyre_core::expr::Measured;
 use gyre_core::fact::{Fact, ModelVersion, Score};
 use gyre_core::record::{Field, Kind};
-use gyre_core::spec::{Model, Task};
+use gyre_core::spec::{Model, Project, Task};
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_runtime::{Column, Table};
 use gyre_store::journal;
 use serde_json::json;
 
-use super::Workshop;
 use super::frame::{self, Frame};
 use super::train::file_of;
 use super::versions::{Answerer, Predicted, slice};
+use super::{Workshop, declared};
 use crate::engine::Failure;
 
 /// How many single rows are timed.
@@ -30,7 +30,8 @@ pub(super) fn judge(
     version: Version,
     as_of: Timestamp,
 ) -> Result<Vec<Fact>, Failure> {
-    let model = workshop.model(name)?;
+    let project = &*workshop.project();
+    let model = declared(project, name)?;
     let named = name.clone();
     let (candidate, champion) = workshop.store.read(move |tx| {
         let candidate = gyre_registry::version(tx, &named, version)?.registered;
@@ -38,7 +39,7 @@ pub(super) fn judge(
         let champion = champion.map(|champion| gyre_registry::version(tx, &named, champion)).transpose()?;
         Ok((candidate, champion.map(|champion| champion.registered)))
     })?;
-    let rows = withheld(workshop, model, &candidate, champion.as_ref(), as_of)?;
+    let rows = withheld(workshop, project, model, &candidate, champion.as_ref(), as_of)?;
     let own = Contender::measure(workshop, model, &candidate, &rows.frame)?;
     // The champion may read other features than the candidate does.
     let champion = champion.map(|champion| {
@@ -90,6 +91,7 @@ struct Rows<'a> {
 /// policy looks.
 fn withheld<'a>(
     workshop: &'a Workshop,
+    project: &'a Project,
     model: &Model,
     candidate: &ModelVersion,
     champion: Option<&ModelVersion>,
@@ -112,7 +114,7 @@ fn withheld<'a>(
         Failure::because(format!("the withheld rows of run {} are not recorded", run.run_id))
     })?;
     let path = file_of(workshop, &data)?;
-    let dataset = workshop.project.data.get(&model.train.data.value);
+    let dataset = project.data.get(&model.train.data.value);
     let time = dataset.and_then(|dataset| dataset.time.as_deref());
     let since = as_of - model.train.holdout.last;
     let inputs = &candidate.signature.inputs;

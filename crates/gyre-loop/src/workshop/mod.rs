@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use gyre_core::fact::{Fact, ModelVersion};
 use gyre_core::spec::{Model, Project};
 use gyre_core::{ModelName, Timestamp};
@@ -38,7 +39,8 @@ pub const STATE_DIR: &str = ".gyre";
 /// What the hands work with.
 pub struct Workshop {
     root: PathBuf,
-    project: Arc<Project>,
+    /// An action takes it as it is, and ends with it.
+    project: ArcSwap<Project>,
     store: Arc<Store>,
     gateway: Arc<Gateway>,
     scorers: Scorers,
@@ -61,7 +63,7 @@ impl Workshop {
     ) -> Self {
         Self {
             root,
-            project,
+            project: ArcSwap::new(project),
             store,
             gateway,
             scorers: Scorers::default(),
@@ -71,9 +73,13 @@ impl Workshop {
         }
     }
 
-    fn model(&self, name: &ModelName) -> Result<&Model, Failure> {
-        let known = self.project.models.get(name);
-        known.ok_or_else(|| Failure::because(format!("`gyre.yaml` declares no model `{name}`")))
+    fn project(&self) -> Arc<Project> {
+        self.project.load_full()
+    }
+
+    /// From now on `project` is what the file says.
+    pub(crate) fn follow(&self, project: Arc<Project>) {
+        self.project.store(project);
     }
 
     fn runs(&self) -> PathBuf {
@@ -110,6 +116,11 @@ impl Workshop {
     pub fn ready(&self, version: &ModelVersion) -> Result<(), Failure> {
         route::load(self, version, Waiting::UntilReady)
     }
+}
+
+fn declared<'a>(project: &'a Project, name: &ModelName) -> Result<&'a Model, Failure> {
+    let known = project.models.get(name);
+    known.ok_or_else(|| Failure::because(format!("`gyre.yaml` declares no model `{name}`")))
 }
 
 impl Hands for Workshop {

@@ -19,9 +19,10 @@ pub(super) fn observe(
     state: &State,
     watermark: Timestamp,
 ) -> Result<Vec<NewFact>, Failure> {
+    let project = workshop.project();
     let mut facts = Vec::new();
     for (name, model) in &state.models {
-        let spec = workshop.project.models.get(name);
+        let spec = project.models.get(name);
         facts.extend(rollout_step(workshop, name, spec, model, watermark));
         if !matches!(model.repair, Some(Repair::RollingOut { .. })) {
             facts.extend(braked(workshop, name, watermark)?);

@@ -49,9 +49,12 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
         }
         loaded?;
     }
-    if let Some(spec) = workshop.project.models.get(model) {
+    let policy = workshop.project().models.get(model).map(|spec| {
         let left = spec.log.leave_out.iter().map(|name| name.value.clone()).collect();
-        gateway.log().set_policy(model, Policy::new(spec.log.share.basis_points(), left))?;
+        Policy::new(spec.log.share.basis_points(), left)
+    });
+    if let Some(policy) = policy {
+        gateway.log().set_policy(model, policy)?;
     }
     let before = gateway.traffic(model.as_str());
     let asked = rollout.and_then(|entry| match entry.fact {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
 use gyre_core::runtime::Runtime;
-use gyre_core::spec::{Dataset, Model, Window};
+use gyre_core::spec::{Dataset, Model, Project, Window};
 use gyre_core::{Digest, ModelName, Timestamp};
 use gyre_data::cut::{Cut, CutSpec, Part, cut};
 use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
@@ -21,7 +21,7 @@ use gyre_store::Tx;
 
 use super::frame::{self, Frame};
 use super::versions::{self, predict};
-use super::{Workshop, checkout};
+use super::{Workshop, checkout, declared};
 use crate::engine::Failure;
 
 /// How much of a failed run's log goes into the journal, in bytes.
@@ -30,6 +30,7 @@ const LOG_TAIL: usize = 4000;
 /// One training under way.
 struct Training<'a> {
     workshop: &'a Workshop,
+    project: &'a Project,
     name: &'a ModelName,
     model: &'a Model,
     dataset: &'a Dataset,
@@ -46,15 +47,15 @@ pub(super) fn train(
     window: Window,
     as_of: Timestamp,
 ) -> Result<Vec<Fact>, Failure> {
-    let model = workshop.model(name)?;
-    let dataset = workshop.project.data.get(&model.train.data.value);
+    let project = &*workshop.project();
+    let model = declared(project, name)?;
+    let dataset = project.data.get(&model.train.data.value);
     let dataset = dataset
         .ok_or_else(|| Failure::because(format!("there is no dataset `{}`", model.train.data.value)))?;
     // The same action always makes the same run.
-    let run =
-        Digest::of(format!("{}/{name}/{key}", workshop.project.project).as_bytes()).to_hex()[..32].to_owned();
+    let run = Digest::of(format!("{}/{name}/{key}", project.project).as_bytes()).to_hex()[..32].to_owned();
     let dir = workshop.runs().join(&run);
-    let training = Training { workshop, name, model, dataset, run, dir, window, as_of };
+    let training = Training { workshop, project, name, model, dataset, run, dir, window, as_of };
     let (facts, data) = training.data()?;
     let outcome = training.pipeline().and_then(|(stages, log)| training.register(&data, stages, &log));
     match outcome {
@@ -130,7 +131,7 @@ impl Training<'_> {
     }
 
     fn pipeline(&self) -> Result<(Vec<StageResult>, String), Failure> {
-        let file = self.workshop.project.pipeline.as_ref();
+        let file = self.project.pipeline.as_ref();
         let file = file.ok_or_else(|| Failure::because("`gyre.yaml` names no pipeline"))?;
         let path = self.dir.join(&file.value);
         let pipeline = Pipeline::read(&path).map_err(|wrong| {
@@ -239,7 +240,7 @@ impl Training<'_> {
     fn metrics(&self, holdout: &Numbers) -> Result<Numbers, Failure> {
         let mut metrics: Numbers =
             holdout.iter().map(|(name, value)| (format!("holdout.{name}"), *value)).collect();
-        let Some(file) = &self.workshop.project.pipeline else { return Ok(metrics) };
+        let Some(file) = &self.project.pipeline else { return Ok(metrics) };
         let path = self.dir.join(&file.value);
         let Ok(pipeline) = Pipeline::read(&path) else { return Ok(metrics) };
         let dir = path.parent().unwrap_or(&self.dir);

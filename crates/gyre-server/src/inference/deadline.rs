@@ -20,15 +20,22 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// # Errors
 /// What is wrong with the header, in words.
 pub(super) fn of(headers: &HeaderMap) -> Result<Instant, String> {
-    let Some(header) = headers.get(TIMEOUT) else { return Ok(Instant::now() + PATIENCE) };
+    Ok(Instant::now() + given(headers)?.map_or(PATIENCE, |given| given.min(LONGEST)))
+}
+
+/// How long the caller says that it waits.
+///
+/// # Errors
+/// As [`of`].
+pub(super) fn given(headers: &HeaderMap) -> Result<Option<Duration>, String> {
+    let Some(header) = headers.get(TIMEOUT) else { return Ok(None) };
     let text = header.to_str().unwrap_or_default();
-    let patience = parse(text).ok_or_else(|| {
+    parse(text).map(Some).ok_or_else(|| {
         let found: String = text.chars().take(20).collect();
         format!(
             "{TIMEOUT} is `{found}`, expected up to 8 digits and a unit of H, M, S, m, u, n, such as 500m"
         )
-    })?;
-    Ok(Instant::now() + patience.min(LONGEST))
+    })
 }
 
 fn parse(text: &str) -> Option<Duration> {

@@ -15,8 +15,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use gyre_core::Version;
 use gyre_gateway::gateway::PATIENCE;
 use gyre_wire::Datatype;
@@ -34,6 +34,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::payload;
 use crate::routes::{Need, Routes};
+use crate::trail;
 use messages::{
     ChangeRequest, Choice, ConfigPort, ConfigResponse, Contents, Empty, IndexRequest, IndexResponse,
     IndexedModel, InferRequest, InferResponse, InferStatistics, Live, ModelConfig, ModelMetadata, ModelName,
@@ -43,6 +44,11 @@ use messages::{
 
 /// Bytes in front of a message, with its length.
 const PREFIX: usize = 5;
+
+/// How long a stream may last at most.
+const STREAM: Duration = Duration::from_secs(24 * 3_600);
+/// How long no message may come over it.
+const QUIET: Duration = Duration::from_secs(300);
 
 /// Where the methods of the service lie.
 pub(crate) const SERVICE: &str = "/inference.GRPCInferenceService/";
@@ -136,8 +142,8 @@ async fn server_live(request: Request<Body>) -> Response {
     unary(request, async |_: Empty| Ok(Live { live: true })).await
 }
 
-async fn server_ready(request: Request<Body>) -> Response {
-    unary(request, async |_: Empty| Ok(Ready { ready: true })).await
+async fn server_ready(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    unary(request, async |_: Empty| Ok(Ready { ready: super::is_ready(&app) })).await
 }
 
 async fn server_metadata(request: Request<Body>) -> Response {
@@ -285,8 +291,14 @@ async fn model_infer(State(app): State<Arc<App>>, request: Request<Body>) -> Res
     unary(request, async |asked: InferRequest| infer(&app, asked, deadline?).await).await
 }
 
-/// Answers every message of a stream with one, in their order; what is wrong with one of them is said in its answer.
+/// Answers every message of a stream with one, in their order; what is wrong with one of them is said in its answer. A stream
+/// ends when its client says so, when the time is over that the client gave it, and when no message has come for
+/// [`QUIET`].
 async fn model_stream_infer(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let end = match deadline::given(request.headers()) {
+        Ok(given) => Instant::now() + given.unwrap_or(STREAM).min(STREAM),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
+    };
     let service = tower::service_fn(move |request: tonic::Request<Streaming<InferRequest>>| {
         let app = Arc::clone(&app);
         let one = move |asked: Result<InferRequest, Status>| {
@@ -303,12 +315,34 @@ async fn model_stream_infer(State(app): State<Arc<App>>, request: Request<Body>)
             }
         };
         let answers: BoxStream<'static, Result<StreamResponse, Status>> =
-            request.into_inner().then(one).boxed();
+            until(end, request.into_inner()).then(one).boxed();
         std::future::ready(Ok::<_, Status>(tonic::Response::new(answers)))
     });
     let codec = ProstCodec::<StreamResponse, InferRequest>::default();
     let mut grpc = Grpc::new(codec).max_decoding_message_size(super::LIMIT);
     grpc.streaming(service, request).await.map(Body::new)
+}
+
+/// What comes until `end`, and never later than [`QUIET`] after what came before it.
+fn until(
+    end: Instant,
+    asked: Streaming<InferRequest>,
+) -> impl Stream<Item = Result<InferRequest, Status>> + Send + 'static {
+    stream::unfold(Some(asked), move |open| async move {
+        let mut asked = open?;
+        let quiet = Instant::now() + QUIET;
+        match tokio::time::timeout_at(quiet.min(end), asked.next()).await {
+            Ok(message) => message.map(|message| (message, Some(asked))),
+            Err(_) if quiet < end => {
+                let told = format!("no message came for {} s; begin another stream", QUIET.as_secs());
+                Some((Err(Status::deadline_exceeded(told)), None))
+            }
+            Err(_) => {
+                let told = "the time of this stream is over; begin another one";
+                Some((Err(Status::deadline_exceeded(told)), None))
+            }
+        }
+    })
 }
 
 async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<InferResponse, Status> {
@@ -339,8 +373,9 @@ async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<Infe
     };
     let prepared = parts.prepare(|| app.clock.now(), || signature_of(app, &target)).map_err(invalid)?;
     super::check_outputs(app, &target.model, &prepared.wanted)?;
+    let rows = prepared.request.ids.len();
     let asked = app.gateway.ask(&target.model, target.version, prepared.request, deadline);
-    let answers = asked.await.map_err(Refused::from)?;
+    let answers = trail::noting(&target.model, rows, asked).await.map_err(Refused::from)?;
     let version = answers.first().map_or(0, |answer| answer.version);
     let signature = app.gateway.signature(&target.model, version);
     let (mut outputs, mut contents) = (Vec::new(), Vec::new());

@@ -165,7 +165,7 @@ pub(super) fn name_who(headers: &mut HeaderMap, version: &str, answers: &[Answer
 }
 
 /// The versions that answered, ascending: one, unless a rollout split the rows of a request.
-pub(super) fn versions(answers: &[Answer]) -> String {
+pub(crate) fn versions(answers: &[Answer]) -> String {
     match answers {
         [first, rest @ ..] if rest.iter().all(|other| other.version == first.version) => {
             first.version.to_string()
@@ -180,7 +180,7 @@ pub(super) fn versions(answers: &[Answer]) -> String {
 }
 
 /// Why they were asked.
-pub(super) fn route(answers: &[Answer]) -> &'static str {
+pub(crate) fn route(answers: &[Answer]) -> &'static str {
     let named = |route| match route {
         Route::Champion => "champion",
         Route::Candidate => "candidate",

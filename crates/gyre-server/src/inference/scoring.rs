@@ -29,6 +29,7 @@ use crate::app::App;
 use crate::mlflow::MlflowError;
 use crate::payload;
 use crate::routes::{Need, Routes};
+use crate::trail;
 use frame::Frame;
 
 pub(super) fn routes(routes: &mut Routes) {
@@ -115,14 +116,17 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
         }
         Format::Csv => Frame::from_csv(&body, &signature),
     };
-    let key = app.desk.project().models.iter().find(|(name, _)| name.as_str() == target.model);
+    let served = app.desk.project();
+    let key = served.models.iter().find(|(name, _)| name.as_str() == target.model);
     let key = key.and_then(|(_, spec)| spec.labels.join.as_deref());
     let id = Uuid::new_v4().to_string();
     let mut request = frame
         .and_then(|frame| frame.into_request(&signature, key, &id, app.clock.now()))
         .map_err(|error| MlflowError::invalid(error.to_string()))?;
     request.key = who;
-    let answers = app.gateway.ask(&target.model, None, request, deadline).await.map_err(refused)?;
+    let rows = request.ids.len();
+    let answers = app.gateway.ask(&target.model, None, request, deadline);
+    let answers = trail::noting(&target.model, rows, answers).await.map_err(refused)?;
     let predictions = predictions(&signature, &answers);
     let mut response = Json(json!({ "predictions": predictions })).into_response();
     reply::name_who(response.headers_mut(), &reply::versions(&answers), &answers);

@@ -101,7 +101,13 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let (dropped, unkept) = (log.dropped(model.as_str()).ok()?, log.unkept(model.as_str()).ok()?);
         Some(Logged { model: model.to_string(), dropped, unkept })
     });
-    let text = exposition(&all(&app), &logs.collect::<Vec<_>>());
+    let mut text = exposition(&all(&app), &logs.collect::<Vec<_>>());
+    if let Some(telemetry) = &app.telemetry {
+        let (name, dropped) = ("gyre_spans_dropped_total", telemetry.dropped());
+        let help = "Spans that no collector took.";
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {dropped}");
+    }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

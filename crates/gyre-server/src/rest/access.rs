@@ -253,7 +253,8 @@ async fn revoke_grant(State(app): State<Arc<App>>, caller: Caller, request: Requ
 
 /// Whoever administers this project gives no roles in others.
 fn may_reach(caller: &Caller, app: &App, project: &str) -> Result<(), Refused> {
-    let own = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let own = served.project.as_str();
     if project == own || caller.administers_all() {
         return Ok(());
     }
@@ -264,7 +265,8 @@ fn may_reach(caller: &Caller, app: &App, project: &str) -> Result<(), Refused> {
 
 /// Whoever administers this project only does not take over a user who has roles elsewhere too.
 fn may_touch(caller: &Caller, app: &App, user: &str) -> Result<(), Refused> {
-    let own = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let own = served.project.as_str();
     if caller.administers_all() || !app.gate.directory().reaches_beyond(user, own) {
         return Ok(());
     }

@@ -177,12 +177,9 @@ pub(crate) async fn deploy(
     let body = payload::read(request, LIMIT).await?;
     let Deployment { version, plan, reason: given, dry_run } = payload::json(&body)?;
     let reason = reason(given)?;
-    let policy = app
-        .desk
-        .project()
-        .models
-        .get(&model)
-        .map_or_else(|| Deploy::default().plan(), |spec| spec.deploy.plan());
+    let served = app.desk.project();
+    let policy =
+        served.models.get(&model).map_or_else(|| Deploy::default().plan(), |spec| spec.deploy.plan());
     let plan = plan.over(policy.clone());
     if let Some(plan) = &plan {
         plan.check().map_err(|wrong| Refused::new(StatusCode::BAD_REQUEST, wrong))?;

@@ -71,7 +71,8 @@ async fn page(
 }
 
 fn known(app: &App, user: &str, role: &str) -> Response {
-    let project = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let project = served.project.as_str();
     let body = html! {
         (lead(html! { (project) }, user, html! { "Logged in; here with " (role) "." }))
         form method="post" action="/logout" { button type="submit" { "Log out" } }
@@ -80,7 +81,8 @@ fn known(app: &App, user: &str, role: &str) -> Response {
 }
 
 fn form(app: &App, next: &str, wrong: Option<&str>, status: StatusCode) -> Response {
-    let project = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let project = served.project.as_str();
     let fields = html! {
         @if let Some(wrong) = wrong { p role="alert" { strong { (wrong) } } }
         form method="post" action="/login" {

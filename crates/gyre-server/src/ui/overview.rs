@@ -38,7 +38,8 @@ pub(crate) async fn page(State(app): State<Arc<App>>) -> Shown {
         Ok::<_, StoreError>(Overview { models: glance::all(app)?, recent, head })
     };
     let overview = app.read(read).await?.map_err(Unshown::from)?;
-    let project = app.desk.project().project.as_str();
+    let served = app.desk.project();
+    let project = served.project.as_str();
     let trouble = app.desk.trouble();
     let now = day(app.desk.watermark().as_millis());
     let body = html! {

@@ -3,6 +3,7 @@
 
 mod access;
 mod artifacts;
+mod connections;
 mod full_disk;
 mod hostile;
 mod hostile_searches;
@@ -15,5 +16,7 @@ mod registry_differential;
 mod serving_clients;
 mod support;
 mod surface;
+mod telemetry;
+mod tls;
 mod traces;
 mod webhooks;

@@ -186,7 +186,7 @@ pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
     if args.how.dry_run && args.version.is_none() {
         return args.tell_new(&runtime, signature.as_ref());
     }
-    let server = args.how.project.server()?;
+    let server = args.how.server()?;
     let path = format!("/v1/models/{}", segment(args.model.as_str()));
     let version = match args.version {
         Some(version) => version,

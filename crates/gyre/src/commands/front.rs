@@ -1,5 +1,6 @@
 //! The words with which `gyre up` is told how it is reached, and who has to log in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -8,7 +9,7 @@ use gyre_access::egress::{Egress, Rule};
 use gyre_access::oidc::{Oidc, Settings};
 use gyre_access::tokens::LONGEST_LIFE;
 use gyre_core::Span;
-use gyre_server::{Front, Login, Transport};
+use gyre_server::{Front, Login, Tls, TlsFiles, Transport};
 
 use crate::failure::Failure;
 
@@ -27,6 +28,16 @@ pub(crate) struct FrontArgs {
     /// Let passwords and tokens go over the network in plain text: only where you trust the network.
     #[arg(long)]
     insecure_http: bool,
+    /// The server's certificate in PEM, followed by those of the authorities in between: it then speaks TLS. The file may
+    /// change while the server runs.
+    #[arg(long, value_name = "FILE", env = "GYRE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "GYRE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Authorities, in PEM: only clients with a certificate by one of them may connect. They still log in.
+    #[arg(long, value_name = "FILE", env = "GYRE_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// The most days that an API token may live.
     #[arg(long, value_name = "DAYS", default_value_t = LONGEST_LIFE.as_days() as i64)]
     token_max_days: i64,
@@ -83,10 +94,17 @@ impl FrontArgs {
             (_, true) => Transport::PlainAccepted,
             _ => Transport::Plain,
         };
+        let tls = self.tls()?.map(Arc::new);
         let login = if self.auth == Auth::Required { Login::Required } else { Login::WhereReachable };
         let token_life = Span::days(self.token_max_days);
         let oidc = self.oidc()?.map(Arc::new);
-        Ok(Front { hosts: self.host.clone(), transport, login, token_life, oidc })
+        Ok(Front { hosts: self.host.clone(), transport, tls, login, token_life, oidc })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let clients = self.tls_client_ca.clone();
+        Ok(Some(Tls::load(TlsFiles { certificate: certificate.clone(), key: key.clone(), clients })?))
     }
 
     fn oidc(&self) -> Result<Option<Oidc>, Failure> {

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &TrafficArgs) -> Result<(), Failure> {
     if args.shares.is_empty() {
         return shown(args);
     }
-    let server = args.how.project.server()?;
+    let server = args.how.server()?;
     let weights: Vec<_> =
         args.shares.iter().map(|(version, share)| json!({"version": version, "share": share})).collect();
     let body = json!({"weights": weights, "reason": args.how.reason, "dry_run": args.how.dry_run});

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::{OutputArgs, ProjectArgs};
-use crate::client::segment;
+use crate::client::{ClientError, Server, ServerArgs, segment};
 use crate::failure::Failure;
 use crate::show;
 
@@ -51,6 +51,8 @@ pub(super) struct HowArgs {
     pub(super) project: ProjectArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 pub(super) fn version(text: &str) -> Result<Version, String> {
@@ -114,6 +116,11 @@ fn rollback(tx: &mut Tx<'_>, model: &ModelName) -> Result<Plan, StoreError> {
 }
 
 impl HowArgs {
+    /// The server that is to do it.
+    pub(super) fn server(&self) -> Result<Server, ClientError> {
+        self.server.server(&self.project.project)
+    }
+
     fn tell_plan(&self, model: &ModelName, plan: Plan) -> Result<(), Failure> {
         let (from, to) = plan.map_err(Failure::because)?;
         if self.output.json {
@@ -125,11 +132,19 @@ impl HowArgs {
 
     /// Has the server do it, and says what the journal holds of it.
     fn ask(&self, model: &ModelName, what: &str, body: &serde_json::Value) -> Result<(), Failure> {
-        let server = self.project.server()?;
+        let server = self.server()?;
         let begun = Instant::now();
         let answer = server.post(&format!("/v1/models/{}/{what}", segment(model.as_str())), body)?;
         let millis = begun.elapsed().as_secs_f64() * 1e3;
         let Done { entry } = serde_json::from_value(answer)?;
+        if self.server.is_elsewhere() {
+            // The journal that tells the rest is there.
+            let told = json!({"model": model, "entry": entry, "millis": millis});
+            return match self.output.json {
+                true => show::json(&told),
+                false => show::say(format!("{model}: done (entry {entry}, {millis:.1} ms)")),
+            };
+        }
         let fact = self.project.store()?.read(|tx| journal::get(tx, entry))?.fact;
         let (from, to) = match fact {
             Fact::Promoted { version, previous, .. } => (previous, Some(version)),

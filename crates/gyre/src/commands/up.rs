@@ -10,13 +10,16 @@ use gyre_access::egress::Egress;
 use gyre_artifacts::{Artifacts, Location};
 use gyre_backend::Door;
 use gyre_core::time::SystemClock;
-use gyre_loop::{Abroad, Desk, DeskError, STATE_DIR, TimeSource};
-use gyre_server::{App, Server};
+use gyre_core::{Digest, ModelName};
+use gyre_loop::{Abroad, Desk, DeskError, Reload, STATE_DIR, TimeSource};
+use gyre_server::{App, Server, Telemetry, Tls};
 use gyre_store::StoreUrl;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
 
 use crate::cli::{OnnxruntimeArgs, ProjectArgs};
 use crate::commands::front::FrontArgs;
+use crate::commands::operations::OperationsArgs;
 use crate::failure::Failure;
 
 /// How often event time follows the clock.
@@ -44,28 +47,33 @@ pub(crate) struct UpArgs {
     /// on this machine can then run programs in your name.
     #[arg(long)]
     allow_commands: bool,
+    /// Do not look into the processes of MLflow clients to find out where their runs come from.
+    #[arg(long)]
+    no_provenance: bool,
     #[command(flatten)]
     onnxruntime: OnnxruntimeArgs,
     #[command(flatten)]
     front: FrontArgs,
-    /// Do not look into the processes of MLflow clients to find out where their runs come from.
-    #[arg(long)]
-    no_provenance: bool,
+    #[command(flatten)]
+    operations: OperationsArgs,
 }
 
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
+    args.operations.begin_log();
     args.onnxruntime.apply(&args.project.project);
     let time = if args.replay { TimeSource::Replay } else { TimeSource::Clock };
     let pages =
         args.mlflow_ui.as_deref().map(gyre_server::pages_folder).transpose().map_err(Failure::because)?;
-    let server = Server::bind_as(args.listen, args.front.front()?)?;
+    let front = args.front.front()?;
+    let tls = front.tls.clone();
+    let server = args.operations.apply(Server::bind_as(args.listen, front)?);
     let address = server.local_addr();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let egress = Arc::new(args.front.egress());
     let abroad = Abroad { runtime: runtime.handle().clone(), door: door(&egress) };
     let desk = open(&args.project.project, args.project.store.url.as_ref(), time, Some(abroad))?;
     if let Some(backup) = desk.store().backup_made() {
-        anstream::eprintln!("the store was brought up to date; as it was before: {}", backup.display());
+        info!(backup = %backup.display(), "the store was brought up to date; as it was before it is in the backup");
     }
     let mut app = App::new(Arc::clone(&desk), Arc::new(SystemClock)).with_egress(egress);
     if let Some(location) = &args.artifacts {
@@ -76,6 +84,13 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     if let Some(folder) = pages {
         app = app.with_pages(folder);
     }
+    if let Some(telemetry) = Telemetry::from_variables(|name| std::env::var(name).ok())? {
+        info!(endpoint = telemetry.endpoint(), "spans of requests are sent");
+        app = app.with_telemetry(telemetry);
+    }
+    if args.operations.access_log() {
+        app = app.with_access_log();
+    }
     if args.allow_commands {
         app = app.with_commands();
     }
@@ -84,20 +99,23 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     }
     server.check(&app)?;
     runtime.block_on(async {
-        let announcement = Announcement::write(&args.project.project, address)?;
-        let following = Arc::clone(&desk);
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(TICK);
-            loop {
-                every.tick().await;
-                following.tick();
-            }
-        });
-        let name = &desk.project().project;
+        let mut announcement = Announcement::write(&args.project.project, address, tls)?;
+        tokio::spawn(follow(Arc::clone(&desk), signal(SignalKind::hangup())?));
+        let name = desk.project().project.clone();
         let declared = args.project.project.join(gyre_core::spec::FILE).exists();
         let what = if declared { "" } else { "no gyre.yaml here: tracking and registry only; " };
-        anstream::eprintln!("gyre keeps `{name}` on http://{address}/ ({what}stop with Ctrl-C)");
-        server.run(app, stopped()?).await?;
+        let url = announcement.url();
+        args.operations.greet(&format!("gyre keeps `{name}` on {url}/ ({what}stop with Ctrl-C)"), &url);
+        let stopped = stopped()?;
+        let running = server.run(app, stopped);
+        tokio::pin!(running);
+        let mut every = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                ended = &mut running => break ended?,
+                _ = every.tick() => announcement.follow(),
+            }
+        }
         drop(announcement);
         Ok(())
     })
@@ -118,6 +136,40 @@ pub(crate) fn open(
     Ok(Arc::new(desk))
 }
 
+/// Lets event time follow the clock, and the project its file: when it has changed, and when somebody asks for it (SIGHUP).
+async fn follow(desk: Arc<Desk>, mut asked: Signal) {
+    let mut every = tokio::time::interval(TICK);
+    loop {
+        let asked = tokio::select! {
+            _ = every.tick() => false,
+            _ = asked.recv() => true,
+        };
+        let at = Arc::clone(&desk);
+        let looked = tokio::task::spawn_blocking(move || {
+            at.tick();
+            at.reload()
+        });
+        match looked.await {
+            Ok(Some(Reload::Taken { digest, added, removed, trouble })) => {
+                let names = |models: &[ModelName]| {
+                    models.iter().map(ModelName::as_str).collect::<Vec<_>>().join(", ")
+                };
+                let (added, removed) = (names(&added), names(&removed));
+                info!(%digest, added, removed, "the changed gyre.yaml is in force");
+                trouble
+                    .iter()
+                    .for_each(|trouble| warn!(trouble, "a model does not follow the changed gyre.yaml"));
+            }
+            Ok(Some(Reload::Refused(error))) => {
+                warn!("the changed gyre.yaml is not used, the one before goes on:\n{error}");
+            }
+            Ok(None) if asked => info!("gyre.yaml is as it was"),
+            Ok(None) => {}
+            Err(_) => return,
+        }
+    }
+}
+
 /// The one way out, for models at URLs.
 fn door(egress: &Arc<Egress>) -> Door {
     let egress = Arc::clone(egress);
@@ -136,23 +188,54 @@ fn stopped() -> Result<impl Future<Output = ()>, Failure> {
 }
 
 /// Tells the commands of the same project where the server is: `.gyre/server.json`, for as long as it runs.
-pub(crate) struct Announcement(PathBuf);
+pub(crate) struct Announcement {
+    path: PathBuf,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    told: Option<Digest>,
+}
 
 /// The file's name inside the state folder.
 pub(crate) const ANNOUNCEMENT: &str = "server.json";
 
 impl Announcement {
-    pub(crate) fn write(root: &Path, address: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) fn write(root: &Path, address: SocketAddr, tls: Option<Arc<Tls>>) -> Result<Self, Failure> {
         let path = root.join(STATE_DIR).join(ANNOUNCEMENT);
-        let said = serde_json::json!({"url": format!("http://{address}"), "pid": std::process::id()});
-        gyre_data::files::write(&path, said.to_string().as_bytes())?;
-        Ok(Self(path))
+        let mut announcement = Self { path, address, tls, told: None };
+        announcement.tell()?;
+        Ok(announcement)
+    }
+
+    /// Where the server is.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Writes it again when another certificate is in force: commands believe the one that is told here, and no other.
+    fn follow(&mut self) {
+        if self.tls.as_ref().is_some_and(|tls| self.told != Some(tls.fingerprint()))
+            && let Err(error) = self.tell()
+        {
+            warn!(%error, "where the server is cannot be told to other commands");
+        }
+    }
+
+    fn tell(&mut self) -> std::io::Result<()> {
+        let fingerprint = self.tls.as_ref().map(|tls| tls.fingerprint());
+        let mut said = serde_json::json!({"url": self.url(), "pid": std::process::id()});
+        if let Some(fingerprint) = fingerprint {
+            said["certificate"] = fingerprint.to_string().into();
+        }
+        gyre_data::files::write(&self.path, said.to_string().as_bytes()).map_err(std::io::Error::other)?;
+        self.told = fingerprint;
+        Ok(())
     }
 }
 
 impl Drop for Announcement {
     fn drop(&mut self) {
         // Left behind, it only makes the next command say that nobody answers.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
     }
 }

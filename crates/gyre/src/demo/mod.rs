@@ -77,7 +77,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let address = server.local_addr();
     let desk = open(site.dir(), None, TimeSource::Replay, None)?;
     let models = Models { managed: "air-time".parse()?, unmanaged: "air-time-static".parse()? };
-    let announcement = Announcement::write(site.dir(), address)?;
+    let announcement = Announcement::write(site.dir(), address, None)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {

@@ -131,11 +131,12 @@ impl Outcome {
                 .filter_map(event)
                 .collect(),
         });
-        let spec = desk.project().models.get(&models.managed);
+        let project = desk.project();
+        let spec = project.models.get(&models.managed);
         let spec = spec.ok_or_else(|| Failure::because("the example declares no managed model"))?;
         let about = About {
             title: "A year of flights, kept right".to_owned(),
-            project: desk.project().project.as_str(),
+            project: project.project.as_str(),
             spec: Some(spec),
             period_days: 14,
             never_retrained: &unmanaged.weeks,

@@ -141,7 +141,12 @@ impl Scene {
 
     /// Starts a server, the next one after [`Scene::stop`].
     pub fn start(&mut self, front: Front) {
-        let server = Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap();
+        self.start_as(front, |server| server);
+    }
+
+    /// The same with the server that `shape` makes of it.
+    pub fn start_as(&mut self, front: Front, shape: impl FnOnce(Server) -> Server) {
+        let server = shape(Server::bind_as("127.0.0.1:0".parse().unwrap(), front).unwrap());
         self.address = server.local_addr();
         let app = (self.setup)(App::new(Arc::clone(&self.desk), Arc::clone(&self.read)));
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -238,6 +243,11 @@ impl Scene {
 
     pub fn post(&self, path: &str, body: &str) -> Answer {
         self.connect().send("POST", path, &[("content-type", "application/json")], body.as_bytes())
+    }
+
+    /// Asks the server to stop, and waits for nothing.
+    pub fn ask_to_stop(&mut self) {
+        drop(self.stop.take());
     }
 
     /// Stops the server and waits until it is down.
