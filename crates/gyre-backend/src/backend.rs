@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::body::{Body, Held};
+use crate::body::{Body, Held, Patience};
 use crate::context;
 use crate::dial::{Dialer, Door, Remote};
 use crate::error::BackendError;
@@ -24,6 +24,7 @@ use crate::shared::{Live, Phase, Shared};
 use crate::spec::{EndpointSpec, Limits, ProcessSpec, Protocol};
 use crate::state::{State, Status};
 use crate::supervisor::Supervisor;
+use crate::v2;
 use crate::wire::Wire;
 
 /// How long calls to a URL may take to end when it is drained.
@@ -40,6 +41,9 @@ pub struct Backend {
     logs: Arc<Logs>,
     draining: AtomicBool,
     kind: Kind,
+    /// The model's own path at a server that speaks V2.
+    own: Option<String>,
+    pass: Vec<String>,
 }
 
 enum Kind {
@@ -66,12 +70,13 @@ impl Backend {
             .map(|table| shared.arrange(table))
             .transpose()
             .map_err(|error| BackendError::Spec(format!("the row for the first prediction: {error}")))?;
+        let (own, pass) = (own_path(&spec.protocol), std::mem::take(&mut spec.pass));
         let logs = Arc::new(Logs::new(spec.keep_log, spec.log_hook.clone()));
         let (stop, stopped) = watch::channel(false);
         let supervisor =
             Supervisor { spec, shared: Arc::clone(&shared), logs: Arc::clone(&logs), stop: stopped };
         tokio::spawn(supervisor.run());
-        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind: Kind::Process { stop } })
+        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind: Kind::Process { stop }, own, pass })
     }
 
     /// A model at a URL that `door` permits. Nothing is asked before the first request.
@@ -82,7 +87,7 @@ impl Backend {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time.
     pub fn endpoint(spec: EndpointSpec, door: Door) -> Result<Self, BackendError> {
-        let EndpointSpec { url, protocol, signature, headers, roots, limits } = spec;
+        let EndpointSpec { url, protocol, signature, headers, roots, limits, pass } = spec;
         check(&signature, &protocol, &limits)?;
         let uri: Uri =
             url.parse().map_err(|error| BackendError::Spec(format!("{url:?} is no URL: {error}")))?;
@@ -94,9 +99,10 @@ impl Backend {
         let remote = Remote::new(&uri, door, &roots)?;
         let peer = Arc::new(Peer::new(Dialer::Remote(Arc::new(remote)), &uri, headers));
         let shared = Shared::new(signature, limits, Phase::Idle);
+        let own = own_path(&protocol);
         let learning = tokio::spawn(learn(Arc::clone(&shared), peer, protocol));
-        let logs = Arc::new(Logs::new(0, None));
-        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind: Kind::Endpoint { url, learning } })
+        let (logs, kind) = (Arc::new(Logs::new(0, None)), Kind::Endpoint { url, learning });
+        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind, own, pass })
     }
 
     /// Predicts every row. Rows of several callers may go to the model in one call, but each caller gets its own answer or
@@ -128,25 +134,36 @@ impl Backend {
 
     /// Passes a request on as it is, to the same path at the model's server, for callers that speak its protocol; the answer
     /// comes back as it arrives. It takes its turn among the predictions, and holds a call until the body has ended.
-    /// Credentials (`Authorization`, `Cookie`) and headers of the connection are not passed on.
+    /// Credentials (`Authorization`, `Cookie`) and headers of the connection are not passed on. Which paths may be asked is
+    /// the caller's to check ([`Backend::passes`]).
     ///
     /// # Errors
-    /// [`BackendError`]; what the model's server answers is never one. The body ends with an error at the deadline.
+    /// [`BackendError`]; what the model's server answers is never one. The body ends with an error when patience does.
     pub async fn forward<B>(
         &self,
         request: Request<B>,
-        deadline: Instant,
+        patience: Patience,
     ) -> Result<Response<Body>, BackendError>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let slot = self.shared.lane.turn(deadline).await?;
-        let live = self.shared.live(deadline).await?;
-        let (response, line) = live.peer.pass(request.map(sent), deadline).await?;
+        let slot = self.shared.lane.turn(patience.first).await?;
+        let live = self.shared.live(patience.first).await?;
+        let (response, line) = live.peer.pass(request.map(sent), patience.first).await?;
         self.shared.lane.sign();
         let (peer, lane) = (Arc::clone(&live.peer), Arc::clone(&self.shared.lane));
-        Ok(response.map(|body| Body::new(body, deadline, Held { slot, line, peer }, lane)))
+        Ok(response.map(|body| Body::new(body, patience, Held { slot, line, peer }, lane)))
+    }
+
+    /// Where its server answers `verb` (`generate`) of this one model, for a server that speaks V2.
+    pub fn verb(&self, verb: &str) -> Option<String> {
+        self.own.as_ref().map(|path| format!("{path}/{verb}"))
+    }
+
+    /// The paths that may be asked at its server beside those of its protocol.
+    pub fn passes(&self) -> &[String] {
+        &self.pass
     }
 
     /// Waits until requests are answered; wakes a process that is idle.
@@ -230,6 +247,14 @@ impl Drop for Backend {
         if let Kind::Endpoint { learning, .. } = &self.kind {
             learning.abort();
         }
+    }
+}
+
+/// Where a server that speaks V2 has the model.
+fn own_path(protocol: &Protocol) -> Option<String> {
+    match protocol {
+        Protocol::V2 { model, version, .. } => Some(v2::model_path(model, version.as_deref())),
+        Protocol::Mlflow => None,
     }
 }
 

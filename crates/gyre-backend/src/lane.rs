@@ -76,6 +76,8 @@ struct Line {
     rows: usize,
     calls: usize,
     pace: Pace,
+    /// Calls whose answer is with the caller: nothing is expected of the server for them.
+    away: usize,
     closed: bool,
     /// When a call ended, or a sign of life came.
     last_used: Instant,
@@ -108,6 +110,20 @@ impl std::fmt::Debug for Slot {
     }
 }
 
+/// An answer that is with its caller.
+pub(crate) struct Away {
+    lane: Arc<Lane>,
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let mut line = self.lane.line();
+        line.away -= 1;
+        // Only from now on is anything expected of the server.
+        line.last_sign = Instant::now();
+    }
+}
+
 /// What became of a request that entered.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -134,6 +150,7 @@ impl Lane {
             rows: 0,
             calls: 0,
             pace: Pace::default(),
+            away: 0,
             closed: false,
             last_used: now,
             last_sign: now,
@@ -226,9 +243,18 @@ impl Lane {
         self.line().last_sign = Instant::now();
     }
 
-    /// How long ago the server last showed that it lives.
+    /// A call's answer is with its caller, until what is returned is dropped.
+    pub(crate) fn away(self: &Arc<Self>) -> Away {
+        let mut line = self.line();
+        line.away += 1;
+        line.last_sign = Instant::now();
+        Away { lane: Arc::clone(self) }
+    }
+
+    /// How long ago the server last showed that it lives; no time at all while all that is asked of it waits for callers.
     pub(crate) fn silent(&self) -> Duration {
-        self.line().last_sign.elapsed()
+        let line = self.line();
+        if line.away > 0 && line.away >= line.calls { Duration::ZERO } else { line.last_sign.elapsed() }
     }
 
     /// For how long nothing has been asked.

@@ -44,7 +44,7 @@ mod wire;
 
 pub use backend::Backend;
 pub use backoff::Backoff;
-pub use body::Body;
+pub use body::{Body, Patience};
 pub use dial::Door;
 pub use error::{AnswerError, BackendError};
 pub use spec::{EndpointSpec, Limits, Listen, LogHook, PASSED, ProcessSpec, Protocol};

@@ -127,6 +127,8 @@ pub struct ProcessSpec {
     pub backoff: Backoff,
     /// How much is asked of it at once.
     pub limits: Limits,
+    /// The paths, beside those of its protocol, to which requests may be passed on as they are.
+    pub pass: Vec<String>,
 }
 
 /// The variables of our own environment that every process gets.
@@ -163,6 +165,7 @@ impl ProcessSpec {
             log_hook: None,
             backoff: Backoff::default(),
             limits: Limits::default(),
+            pass: Vec::new(),
         }
     }
 }
@@ -182,13 +185,16 @@ pub struct EndpointSpec {
     pub roots: Vec<Vec<u8>>,
     /// How much is asked of it at once.
     pub limits: Limits,
+    /// The paths, beside those of its protocol, to which requests may be passed on as they are.
+    pub pass: Vec<String>,
 }
 
 impl EndpointSpec {
     /// The model at `url`, with defaults for everything else: eight calls at once.
     pub fn new(url: impl Into<String>, protocol: Protocol, signature: Signature) -> Self {
         let limits = Limits { calls: 8, ..Limits::default() };
-        Self { url: url.into(), protocol, signature, headers: Vec::new(), roots: Vec::new(), limits }
+        let (url, pass) = (url.into(), Vec::new());
+        Self { url, protocol, signature, headers: Vec::new(), roots: Vec::new(), limits, pass }
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Process {
     /// How long it may take to start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_within: Option<Span>,
+    /// Paths at its server, beside those of its protocol, to which requests are passed on as they are (`/v1/chat/completions`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pass: Vec<String>,
     /// How much is asked of it at once.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
@@ -72,6 +75,9 @@ pub struct Endpoint {
     /// names begin with [`SECRETS`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers_from_env: BTreeMap<String, String>,
+    /// Paths at its server, beside those of its protocol, to which requests are passed on as they are (`/v1/chat/completions`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pass: Vec<String>,
     /// How much is asked of it at once.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
@@ -137,6 +143,42 @@ impl Runtime {
     pub fn is_native(&self) -> bool {
         *self == Self::Native
     }
+
+    /// What is wrong with it, in words.
+    ///
+    /// # Errors
+    /// A variable that is not for models; a path that is not written out.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Native => Ok(()),
+            Self::Process(process) => check_paths(&process.pass),
+            Self::Endpoint(endpoint) => check_paths(&endpoint.pass).and_then(|()| endpoint.check()),
+        }
+    }
+}
+
+/// Most paths that requests are passed on to, and the longest, in bytes.
+const PATHS: usize = 32;
+const LONGEST: usize = 256;
+
+/// A path that is compared letter by letter must have one way of being written.
+fn check_paths(paths: &[String]) -> Result<(), String> {
+    if paths.len() > PATHS {
+        return Err(format!("requests are to be passed on to {} paths, {PATHS} are the most", paths.len()));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~:@+,".contains(&byte);
+    let is_path = |path: &str| {
+        let inner = path.strip_prefix('/').unwrap_or_default();
+        path.len() <= LONGEST
+            && path.bytes().all(plain)
+            && inner.split('/').all(|part| !["", ".", ".."].contains(&part))
+    };
+    match paths.iter().find(|path| !is_path(path)) {
+        Some(path) => Err(format!(
+            "{path:?} is no path to pass requests on to; expected such as /v1/chat/completions, of letters, digits and -._~:@+, alone"
+        )),
+        None => Ok(()),
+    }
 }
 
 impl fmt::Display for Runtime {
@@ -168,6 +210,16 @@ mod tests {
         assert_eq!(endpoint.check(), Ok(()));
         endpoint.headers_from_env.insert("X".to_owned(), "AWS_SECRET_ACCESS_KEY".to_owned());
         assert!(endpoint.check().unwrap_err().contains("AWS_SECRET_ACCESS_KEY"));
+        let passing = |path: &str| -> Runtime {
+            serde_json::from_value(serde_json::json!({
+                "kind": "process", "command": ["a"], "protocol": "mlflow", "pass": [path],
+            }))
+            .unwrap()
+        };
+        assert_eq!(passing("/v1/chat/completions").check(), Ok(()));
+        for wrong in ["v1", "/", "/a/../b", "/a//b", "/a/", "/a?b=1", "/a%2fb", "/ä", ""] {
+            assert!(passing(wrong).check().is_err(), "{wrong}");
+        }
         let wrong = r#"{"kind":"process","command":["a"],"protocol":"mlflow","memory":3}"#;
         assert!(serde_json::from_str::<Runtime>(wrong).unwrap_err().to_string().contains("memory"));
     }

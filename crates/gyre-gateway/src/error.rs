@@ -81,6 +81,16 @@ pub enum InferError {
         /// Why not.
         reason: String,
     },
+    /// Nothing is passed on there.
+    #[error("{model} (version {version}): {reason}")]
+    NotPassed {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Why not.
+        reason: String,
+    },
     /// A model that runs outside our process did not answer.
     #[error("{model} (version {version}): {error}")]
     Elsewhere {
@@ -106,7 +116,9 @@ impl InferError {
     /// Whose fault it is.
     pub fn status(&self) -> Status {
         match self {
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Status::NotFound,
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::NotPassed { .. } => {
+                Status::NotFound
+            }
             Self::NoTraffic(_) => Status::Unavailable,
             Self::Refused { .. } | Self::Unexplained { .. } => Status::BadRequest,
             Self::Model { error, .. } => match error {

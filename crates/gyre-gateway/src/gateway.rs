@@ -20,6 +20,7 @@ use gyre_core::{Digest, ModelName, Version};
 use gyre_runtime::Explanation;
 use gyre_store::Store;
 
+use crate::cache::CachePolicy;
 use crate::engine::Remote;
 use crate::error::{InferError, LoadError, LogError, TrafficError};
 use crate::evidence::Evidence;
@@ -30,7 +31,8 @@ use crate::shadow::ShadowFinding;
 use crate::totals::Totals;
 use crate::trial::{ALPHA, Finding, Trial};
 use deployment::{Deployment, Group, on_trial};
-use loaded::{Loaded, Scored};
+pub(crate) use loaded::Loaded;
+use loaded::Scored;
 
 /// Serves predictions of all models of a project.
 pub struct Gateway {
@@ -38,6 +40,14 @@ pub struct Gateway {
     /// Held while the next table is prepared.
     changing: Mutex<()>,
     log: InferenceLog,
+}
+
+/// A request of a trial: what chance dealt it by, and with which share of the candidate.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    trial: Arc<Trial>,
+    weight: f64,
+    id: Arc<str>,
 }
 
 /// How long a model may take, when nobody says otherwise.
@@ -189,6 +199,13 @@ impl Gateway {
             let mut next = Deployment::clone(&current);
             next.direct(&[(traffic.champion, WHOLE)], traffic.champion);
             self.swap(next);
+        }
+    }
+
+    /// Has the answers of every loaded version of `model` kept by `policy`, or not any more.
+    pub fn set_cache(&self, model: &ModelName, policy: Option<CachePolicy>) {
+        if let Some(deployment) = self.deployment(model.as_str()) {
+            deployment.versions.values().for_each(|loaded| loaded.keep(policy));
         }
     }
 
@@ -354,6 +371,38 @@ impl Gateway {
         Some(shadow.finding())
     }
 
+    /// The version that answers a request which is passed on, why, and its trial when chance chose it.
+    pub(crate) fn chosen(
+        &self,
+        model: &str,
+        pinned: Option<Version>,
+        id: &Arc<str>,
+        key: Option<&Arc<str>>,
+    ) -> Result<(Arc<Loaded>, Route, Option<Tried>), InferError> {
+        let deployment = self.deployment(model).ok_or_else(|| self.unknown(model))?;
+        if let Some(version) = pinned {
+            return Ok((Arc::clone(deployment.loaded(version)?), Route::Pinned, None));
+        }
+        let split =
+            deployment.split.as_ref().ok_or_else(|| InferError::NoTraffic(deployment.model.clone()))?;
+        let id = key.unwrap_or(id);
+        let version = split.version_for(id);
+        let route = if version == split.champion() { Route::Champion } else { Route::Candidate };
+        let tried = deployment.trial.as_ref().map(|trial| Tried {
+            trial: Arc::clone(trial),
+            weight: deployment.weight(trial.candidate()),
+            id: Arc::clone(id),
+        });
+        Ok((Arc::clone(deployment.loaded(version)?), route, tried))
+    }
+
+    /// Hands what became of a request that was passed on to its trial.
+    pub(crate) fn try_out_stream(&self, loaded: &Loaded, tried: &Tried, took: Duration, answered: bool) {
+        if tried.trial.observe(loaded.version, tried.weight, &tried.id, took, answered) {
+            self.brake(loaded.model.as_str(), &tried.trial);
+        }
+    }
+
     /// Hands a call of one row to the trial, when there is one and chance routed the call.
     fn try_out(
         &self,
@@ -363,9 +412,11 @@ impl Gateway {
         started: Instant,
         scored: &Result<Scored, InferError>,
     ) {
-        let (Some(trial), Some(traffic)) = (&deployment.trial, &deployment.traffic) else { return };
+        let Some(trial) = &deployment.trial else { return };
         // A request that was refused says nothing about the version.
         let answered = match scored {
+            // One that was answered by what is kept says nothing either.
+            Ok(scored) if !scored.is_evidence() => return,
             Ok(_) => true,
             Err(error) if error.blames_the_model() => false,
             Err(_) => return,
@@ -373,8 +424,7 @@ impl Gateway {
         if group.route == Route::Pinned {
             return;
         }
-        let share = traffic.weights.iter().find(|(version, _)| *version == trial.candidate());
-        let weight = share.map_or(0.0, |(_, share)| f64::from(*share) / f64::from(WHOLE));
+        let weight = deployment.weight(trial.candidate());
         if trial.observe(group.loaded.version, weight, id, started.elapsed(), answered) {
             self.brake(deployment.model.as_str(), trial);
         }
@@ -387,7 +437,7 @@ impl Gateway {
 
     /// What a version has done since it was loaded; none when it is not loaded.
     pub fn totals(&self, model: &str, version: Version) -> Option<Totals> {
-        Some(self.deployment(model)?.versions.get(&version)?.tally.totals())
+        Some(self.deployment(model)?.versions.get(&version)?.totals())
     }
 
     /// Begins to count a version anew: a step of a rollout begins.

@@ -14,6 +14,8 @@
 //! | `shadow` | a candidate that is asked beside the champion, and nobody waits |
 //! | [`trial`] | a candidate held against the champion after every request |
 //! | [`rollout`] | whether a rollout's step may go on: pure |
+//! | [`stream`] | answers that come bit by bit, passed through and judged |
+//! | [`cache`] | answers that are kept for rows that come again |
 //! | `engine` | what runs a model: in our process, or elsewhere |
 //! | [`gateway`] | the table of loaded versions, and the way of one prediction |
 //! | [`log`] | the inference log: write-ahead file, Parquet segments, scans |
@@ -28,6 +30,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cache;
 mod engine;
 pub mod error;
 pub mod evidence;
@@ -37,9 +40,11 @@ pub mod request;
 pub mod rollout;
 pub mod routing;
 mod shadow;
+pub mod stream;
 pub mod totals;
 pub mod trial;
 
+pub use cache::CachePolicy;
 pub use engine::Remote;
 pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
@@ -49,5 +54,6 @@ pub use log::{Found, InferenceLog, LogOptions, LogPosition, LogView, Policy, Rec
 pub use request::{Answer, Input, Request};
 pub use rollout::{Judgement, Plan, judge};
 pub use shadow::ShadowFinding;
+pub use stream::{Call, Passed, Place, Stream, StreamTotals};
 pub use totals::Totals;
 pub use trial::{Finding, Trial};

@@ -71,6 +71,8 @@ pub struct Answer {
     pub output: Value,
     /// A classifier's probabilities, in the order of the signature's classes; empty for regression.
     pub scores: Vec<f64>,
+    /// Whether it was kept from an earlier request for the same row.
+    pub cached: bool,
 }
 
 impl Request {

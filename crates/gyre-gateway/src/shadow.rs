@@ -159,7 +159,7 @@ mod tests {
     use gyre_core::record::Route;
 
     fn answer(output: Value, scores: &[f64]) -> Answer {
-        Answer { version: 1, route: Route::Champion, output, scores: scores.to_vec() }
+        Answer { version: 1, route: Route::Champion, output, scores: scores.to_vec(), cached: false }
     }
 
     fn request() -> Request {

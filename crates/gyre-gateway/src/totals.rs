@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use gyre_core::Timestamp;
 
+use crate::stream::StreamTotals;
+
 /// Upper edges of the buckets of calls by their time in the model, in seconds; calls beyond the last are counted in none.
 pub const EDGES: [f64; 14] =
     [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 5.0];
@@ -28,6 +30,10 @@ pub struct Totals {
     pub last: Option<Timestamp>,
     /// Calls, by the bucket of [`EDGES`] that their time falls into.
     pub buckets: [u64; EDGES.len()],
+    /// Rows that were answered by what is kept, and rows that were looked up in vain; both 0 where nothing is kept.
+    pub cached: (u64, u64),
+    /// What has become of the requests that were passed on to it, which are counted in nothing else here.
+    pub streams: StreamTotals,
 }
 
 impl Totals {
@@ -46,6 +52,8 @@ pub(crate) struct Tally {
     failed_nanos: AtomicU64,
     last: AtomicI64,
     buckets: [AtomicU64; EDGES.len()],
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Default for Tally {
@@ -58,6 +66,8 @@ impl Default for Tally {
             failed_nanos: AtomicU64::new(0),
             last: AtomicI64::new(i64::MIN),
             buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 }
@@ -83,6 +93,12 @@ impl Tally {
         self.last.fetch_max(at.as_millis(), Relaxed);
     }
 
+    /// Takes in a look-up of rows in what is kept.
+    pub(crate) fn looked_up(&self, hits: usize, misses: usize) {
+        self.hits.fetch_add(hits as u64, Relaxed);
+        self.misses.fetch_add(misses as u64, Relaxed);
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let last = self.last.load(Relaxed);
         Totals {
@@ -93,6 +109,8 @@ impl Tally {
             failed_time: Duration::from_nanos(self.failed_nanos.load(Relaxed)),
             last: (last > i64::MIN).then(|| Timestamp::from_millis(last)),
             buckets: std::array::from_fn(|at| self.buckets[at].load(Relaxed)),
+            cached: (self.hits.load(Relaxed), self.misses.load(Relaxed)),
+            streams: StreamTotals::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use gyre_core::fact::Verdict;
 use gyre_core::record::{Field, Kind, Route, Signature, Value};
 use gyre_gateway::routing::Split;
 use gyre_gateway::{
-    Column, InferError, Input, LoadError, LogOptions, Plan, Request, Status, TrafficError, judge,
+    CachePolicy, Column, InferError, Input, LoadError, LogOptions, Plan, Request, Status, TrafficError, judge,
 };
 use gyre_runtime::{Feature, FeatureKind, Hints, Scorer, Scores, Table, Task};
 use support::*;
@@ -82,6 +82,36 @@ fn a_named_version_answers_whatever_the_traffic_is() {
     let error = gateway.infer("air-time", Some(9), request(&["a"], 0)).unwrap_err();
     assert_eq!(error.to_string(), "version 9 of air-time is not loaded; loaded: 1, 2, 3");
     assert_eq!(error.status(), Status::NotFound);
+}
+
+#[test]
+fn rows_that_come_again_are_answered_by_what_is_kept_and_are_no_evidence() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = serving(dir.path(), LogOptions::default());
+    let policy = CachePolicy { rows: 1_000, span: std::time::Duration::from_secs(3_600) };
+    gateway.set_cache(&name(), Some(policy));
+    let cached = |ids: &[&str], version| -> Vec<bool> {
+        let answers = gateway.infer("air-time", Some(version), request(ids, 0)).unwrap();
+        for (row, answer) in answers.iter().enumerate() {
+            assert_eq!(answer.output, Value::Number(row as f64 * f64::from(version)), "row {row}");
+        }
+        answers.iter().map(|answer| answer.cached).collect()
+    };
+    // A row's number is its feature, so that the first rows of a longer request are known.
+    assert_eq!(cached(&["a", "b"], 1), [false, false]);
+    assert_eq!(cached(&["c", "d", "e"], 1), [true, true, false]);
+    assert_eq!(cached(&["f"], 1), [true]);
+    assert_eq!(cached(&["g"], 2), [false], "another version says something else");
+    let (evidence, totals) = (gateway.evidence(&name(), 1).unwrap(), gateway.totals("air-time", 1).unwrap());
+    assert_eq!((evidence.requests, totals.rows, totals.succeeded, totals.cached), (3, 3, 2, (3, 3)));
+    // All of them are predictions that were given.
+    gateway.flush("air-time").unwrap();
+    assert_eq!(gateway.scan("air-time", period(0, 1)).unwrap().ids.len(), 7);
+    // The same policy once more changes nothing; none forgets all.
+    gateway.set_cache(&name(), Some(policy));
+    assert_eq!(cached(&["h"], 1), [true]);
+    gateway.set_cache(&name(), None);
+    assert_eq!(cached(&["i"], 1), [false]);
 }
 
 #[test]

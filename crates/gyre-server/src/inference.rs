@@ -24,6 +24,7 @@ pub(crate) mod reply;
 mod repository;
 mod scoring;
 mod statistics;
+mod stream;
 mod tensor;
 mod written;
 
@@ -77,6 +78,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .post("/v2/models/{model}/versions/{version}/infer", Need::Read, infer_version);
     routes.get("/metrics", statistics::metrics);
     scoring::routes(routes);
+    stream::routes(routes);
     grpc::routes(routes);
 }
 

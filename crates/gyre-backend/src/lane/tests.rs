@@ -161,3 +161,22 @@ async fn a_closed_lane_takes_nobody_and_ends_when_all_are_done() {
     finish(&started);
     quiet.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_reads_nothing_is_no_silence_of_the_server() {
+    let (lane, _started) = lane(Limits { calls: 2, ..Limits::default() });
+    let hour = Duration::from_secs(3_600);
+    let _slot = lane.turn(Instant::now() + hour).await.unwrap();
+    tokio::time::advance(hour).await;
+    assert_eq!(lane.silent(), hour);
+    let away = lane.away();
+    tokio::time::advance(hour).await;
+    assert_eq!(lane.silent(), Duration::ZERO);
+    // While another call waits for the server, its silence counts.
+    let other = lane.turn(Instant::now() + hour).await.unwrap();
+    assert_eq!(lane.silent(), hour);
+    drop(other);
+    drop(away);
+    tokio::time::advance(hour).await;
+    assert_eq!(lane.silent(), hour, "from the moment on that the caller came back");
+}

@@ -1,6 +1,9 @@
 // A model server for tests in another language than Python: V2 for y = 3 x, and an answer in pieces.
 const http = require("node:http");
 
+// Whether a caller went away in the middle of the pieces.
+let gone = false;
+
 const server = http.createServer((request, response) => {
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
@@ -19,6 +22,12 @@ const server = http.createServer((request, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.write("one");
       server.once("next", () => response.end("two"));
+      response.once("close", () => { gone = !response.writableFinished; server.emit("gone"); });
+      return;
+    }
+    if (request.url === "/gone") {
+      if (gone) return answer(200, {});
+      server.once("gone", () => answer(200, {}));
       return;
     }
     if (request.url === "/next") {

@@ -157,6 +157,17 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("a length of time such as 7d"),
         );
     }
+    if let Some(cache) = &model.serve.cache {
+        let most = 10_000_000;
+        if !(1..=most).contains(&cache.value.rows) {
+            let told = format!("serve.cache.rows is {}", cache.value.rows);
+            wrong.push(say(told, cache.referenced).expected(format!("a number of rows from 1 to {most}")));
+        }
+        if cache.value.span.as_millis() <= 0 {
+            let told = "serve.cache.for is no time at all".to_owned();
+            wrong.push(say(told, cache.referenced).expected("a length of time such as 5m"));
+        }
+    }
     if let (Some(left), true) = (model.log.leave_out.first(), model.may_recall()) {
         let told = format!("`{}` is left out of the log, on which a recall compares versions", left.value);
         wrong.push(

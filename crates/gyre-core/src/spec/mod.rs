@@ -148,6 +148,9 @@ pub struct Model {
     /// How traffic moves to a new version.
     #[serde(default)]
     pub deploy: Deploy,
+    /// How it is served.
+    #[serde(default)]
+    pub serve: Serve,
     /// What of its predictions is kept.
     #[serde(default)]
     pub log: Log,
@@ -359,6 +362,25 @@ pub enum Strategy {
     BlueGreen,
     /// First asked beside the champion, without an effect on anybody; then all at once.
     Shadow,
+}
+
+/// How a model is served.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Answers that are kept for rows that come again; none are, when it is left out.
+    pub cache: Option<Spanned<Cache>>,
+}
+
+/// Answers that are kept for rows that come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// Most rows, of each version.
+    pub rows: u32,
+    /// For how long.
+    #[serde(rename = "for")]
+    pub span: Span,
 }
 
 /// What of a model's predictions is kept in the inference log.

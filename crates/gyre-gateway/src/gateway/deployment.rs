@@ -11,7 +11,7 @@ use super::loaded::Loaded;
 use super::{PATIENCE, Traffic};
 use crate::error::{InferError, Refusal};
 use crate::request::Request;
-use crate::routing::Split;
+use crate::routing::{Split, WHOLE};
 use crate::shadow::Shadow;
 use crate::trial::Trial;
 
@@ -89,6 +89,13 @@ impl Deployment {
             version,
             loaded: self.versions.keys().copied().collect(),
         })
+    }
+
+    /// The share of the traffic that a version takes, 0 to 1.
+    pub(super) fn weight(&self, version: Version) -> f64 {
+        let weights = self.traffic.iter().flat_map(|traffic| &traffic.weights);
+        let share = weights.into_iter().find(|(taking, _)| *taking == version);
+        share.map_or(0.0, |(_, share)| f64::from(*share) / f64::from(WHOLE))
     }
 
     /// Whether some loaded version has a feature of that name.

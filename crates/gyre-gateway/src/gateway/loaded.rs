@@ -3,39 +3,48 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gyre_backend::Instant as Deadline;
 use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_onnxruntime::{AskError, LocalModel};
 use gyre_runtime::{
-    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Table, Task,
+    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Scores, Table, Task,
 };
 
+use crate::cache::{self, Cache, CachePolicy};
 use crate::engine::{Engine, EngineError, Remote};
 use crate::error::{InferError, LoadError, Refusal, blames_the_model};
 use crate::evidence::Counters;
 use crate::log::{Batch, ModelLog, gather};
 use crate::request::{Answer, Request, prediction};
-use crate::totals::Tally;
+use crate::stream::{Outcome, StreamTally};
+use crate::totals::{Tally, Totals};
 
 use super::PATIENCE;
 
 /// A version that has been checked and run once; `L` is its log, once it has one.
-pub(super) struct Loaded<L = Arc<ModelLog>> {
-    pub(super) model: ModelName,
-    pub(super) version: Version,
+pub(crate) struct Loaded<L = Arc<ModelLog>> {
+    pub(crate) model: ModelName,
+    pub(crate) version: Version,
     pub(super) signature: Arc<Signature>,
     names: Vec<Arc<str>>,
     artifact: Digest,
     engine: Engine,
     pub(super) counters: ArcSwap<Counters>,
-    pub(super) tally: Tally,
+    tally: Tally,
+    streams: StreamTally,
+    /// Answers that are kept, where the model says so.
+    cache: ArcSwapOption<Cache>,
     log: L,
 }
 
 /// Rows with their predictions, all of one version.
-pub(super) struct Scored(Batch);
+pub(super) struct Scored {
+    batch: Batch,
+    /// The rows that the model was asked, ascending; none when it was all of them.
+    asked: Option<Vec<usize>>,
+}
 
 impl Loaded<()> {
     /// Loads a version, holds it against its signature, and runs it once, so that its first request finds it warm.
@@ -95,6 +104,8 @@ impl Loaded<()> {
             engine,
             counters: ArcSwap::default(),
             tally: Tally::default(),
+            streams: StreamTally::default(),
+            cache: ArcSwapOption::empty(),
             log: (),
         }
     }
@@ -121,8 +132,19 @@ impl Loaded<()> {
 
     /// The same, with the log that its predictions go to.
     pub(super) fn logging_to(self, log: Arc<ModelLog>) -> Loaded {
-        let Self { model, version, signature, names, artifact, engine, counters, tally, log: () } = self;
-        Loaded { model, version, signature, names, artifact, engine, counters, tally, log }
+        Loaded {
+            model: self.model,
+            version: self.version,
+            signature: self.signature,
+            names: self.names,
+            artifact: self.artifact,
+            engine: self.engine,
+            counters: self.counters,
+            tally: self.tally,
+            streams: self.streams,
+            cache: self.cache,
+            log,
+        }
     }
 }
 
@@ -138,7 +160,7 @@ impl Loaded {
     }
 
     /// Its process or URL, when it has one.
-    pub(super) fn remote(&self) -> Option<&Remote> {
+    pub(crate) fn remote(&self) -> Option<&Remote> {
         match &self.engine {
             Engine::Local(_) => None,
             Engine::Remote(remote) => Some(remote),
@@ -188,14 +210,21 @@ impl Loaded {
         let table = Table::of_distinct(self.names.iter().map(Arc::clone).zip(columns))
             .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
         let started = Instant::now();
-        let outcome = self.engine.score(&table, deadline).await;
+        let (outcome, asked) = self.ask(&table, deadline).await;
         let latency = started.elapsed();
         match outcome {
             Ok(scores) => {
-                self.count(&ids, 0, latency, time);
+                let answered = asked.as_ref().map_or(ids.len(), Vec::len);
+                if answered > 0 {
+                    self.count(answered, 0, latency, time);
+                }
+                if asked.is_some() {
+                    self.tally.looked_up(ids.len() - answered, answered);
+                }
                 let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
                 let (version, signature) = (self.version, Arc::clone(&self.signature));
-                Ok(Scored(Batch { ids, time, version, signature, route, table, scores, latency_us }))
+                let batch = Batch { ids, time, version, signature, route, table, scores, latency_us };
+                Ok(Scored { batch, asked })
             }
             // The request's fault, found only by the model.
             Err(EngineError::Local(AskError::Score(
@@ -207,16 +236,52 @@ impl Loaded {
             Err(EngineError::Local(error)) => {
                 // A queue that is full is not the model's fault.
                 if !matches!(error, AskError::Busy(_)) {
-                    self.count(&ids, ids.len(), latency, time);
+                    self.count(ids.len(), ids.len(), latency, time);
                 }
                 Err(InferError::Model { model: self.model.clone(), version: self.version, error })
             }
             Err(EngineError::Remote(error)) => {
                 if blames_the_model(&error) {
-                    self.count(&ids, ids.len(), latency, time);
+                    self.count(ids.len(), ids.len(), latency, time);
                 }
                 Err(InferError::Elsewhere { model: self.model.clone(), version: self.version, error })
             }
+        }
+    }
+
+    /// Answers by what is kept, and by the model for the rest. Says which rows the model was asked; none when all, without
+    /// a look at what is kept.
+    async fn ask(
+        &self,
+        table: &Table,
+        deadline: Deadline,
+    ) -> (Result<Scores, EngineError>, Option<Vec<usize>>) {
+        let Some(cache) = self.cache.load_full() else {
+            return (self.engine.score(table, deadline).await, None);
+        };
+        let now = Instant::now();
+        let looked = cache.look_up(table, now);
+        let unknown = looked.unknown();
+        let asked = match unknown.len() {
+            0 => None,
+            all if all == table.rows() => Some(self.engine.score(table, deadline).await),
+            _ => Some(self.engine.score(&cache::part(table, &unknown), deadline).await),
+        };
+        let asked = match asked.transpose() {
+            Ok(asked) => asked,
+            Err(error) => return (Err(error), Some(unknown)),
+        };
+        match cache.complete(looked, asked.as_ref(), now) {
+            Some(scores) => (Ok(scores), Some(unknown)),
+            // A model whose answers do not go together is asked as if there were no cache.
+            None => (self.engine.score(table, deadline).await, None),
+        }
+    }
+
+    /// Has answers kept, or not any more; what is kept by the same policy stays.
+    pub(super) fn keep(&self, policy: Option<CachePolicy>) {
+        if self.cache.load().as_ref().map(|cache| cache.policy()) != policy {
+            self.cache.store(policy.map(|policy| Arc::new(Cache::new(policy))));
         }
     }
 
@@ -242,28 +307,49 @@ impl Loaded {
 
     /// Counts a request that it cannot take, although the version in charge can.
     pub(super) fn failed(&self, request: &Request) {
-        self.count(&request.ids, request.ids.len(), Duration::ZERO, request.time);
+        self.count(request.ids.len(), request.ids.len(), Duration::ZERO, request.time);
     }
 
-    fn count(&self, ids: &[Arc<str>], failed: usize, latency: Duration, time: Timestamp) {
-        self.counters.load().observe(ids.len() as u64, failed as u64, latency);
-        self.tally.observe(ids.len() as u64, failed == 0, latency, time);
+    /// Counts a request that was passed on; evidence for a rollout is what speaks of the version.
+    pub(crate) fn count_stream(&self, outcome: Outcome, first: Duration, bytes: u64) {
+        self.streams.observe(outcome, first, bytes);
+        match outcome {
+            Outcome::Whole => self.counters.load().observe(1, 0, first),
+            Outcome::Failed => self.counters.load().observe(1, 1, first),
+            Outcome::Refused | Outcome::Abandoned => {}
+        }
+    }
+
+    /// What it has done since it was loaded.
+    pub(super) fn totals(&self) -> Totals {
+        Totals { streams: self.streams.totals(), ..self.tally.totals() }
+    }
+
+    fn count(&self, rows: usize, failed: usize, latency: Duration, time: Timestamp) {
+        self.counters.load().observe(rows as u64, failed as u64, latency);
+        self.tally.observe(rows as u64, failed == 0, latency, time);
     }
 
     /// Hands predictions to the log; never waits.
     pub(super) fn submit(&self, scored: Scored) {
-        self.log.submit(scored.0);
+        self.log.submit(scored.batch);
     }
 }
 
 impl Scored {
     /// The answers, in the order of the rows.
     pub(super) fn answers(&self) -> impl Iterator<Item = Answer> {
-        let Batch { version, route, scores, .. } = &self.0;
+        let Batch { version, route, scores, .. } = &self.batch;
         (0..scores.rows()).map(|row| {
             let (output, scores) = prediction(scores, row);
-            Answer { version: *version, route: *route, output, scores }
+            let cached = self.asked.as_ref().is_some_and(|asked| asked.binary_search(&row).is_err());
+            Answer { version: *version, route: *route, output, scores, cached }
         })
+    }
+
+    /// Whether the model was asked anything.
+    pub(super) fn is_evidence(&self) -> bool {
+        self.asked.as_ref().is_none_or(|asked| !asked.is_empty())
     }
 }
 

@@ -60,6 +60,7 @@ impl Workshop {
         spec.idle = process.idle.map(duration);
         spec.start_within = process.start_within.map_or(START, duration);
         limit(&mut spec.limits, process.limits);
+        spec.pass.clone_from(&process.pass);
         Ok(spec)
     }
 }
@@ -99,6 +100,7 @@ fn url(endpoint: &Endpoint, signature: Signature) -> Result<EndpointSpec, Failur
         spec.headers.push((name, value));
     }
     limit(&mut spec.limits, endpoint.limits);
+    spec.pass.clone_from(&endpoint.pass);
     Ok(spec)
 }
 

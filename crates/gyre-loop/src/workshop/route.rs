@@ -1,11 +1,13 @@
 //! Routing: the gateway follows the registry.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use gyre_core::fact::{Fact, ModelVersion};
+use gyre_core::spec::Cache;
 use gyre_core::{ModelName, Version};
-use gyre_gateway::Policy;
 use gyre_gateway::trial::ALPHA;
+use gyre_gateway::{CachePolicy, Policy};
 use gyre_store::journal;
 
 use super::{Workshop, elsewhere};
@@ -51,10 +53,12 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
     }
     let policy = workshop.project().models.get(model).map(|spec| {
         let left = spec.log.leave_out.iter().map(|name| name.value.clone()).collect();
-        Policy::new(spec.log.share.basis_points(), left)
+        let cache = spec.serve.cache.as_ref().map(|cache| kept(cache.value));
+        (Policy::new(spec.log.share.basis_points(), left), cache)
     });
-    if let Some(policy) = policy {
+    if let Some((policy, cache)) = policy {
         gateway.log().set_policy(model, policy)?;
+        gateway.set_cache(model, cache);
     }
     let before = gateway.traffic(model.as_str());
     let asked = rollout.and_then(|entry| match entry.fact {
@@ -71,6 +75,11 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
         gateway.unload(model, version)?;
     }
     Ok(())
+}
+
+fn kept(Cache { rows, span }: Cache) -> CachePolicy {
+    let span = Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or_default());
+    CachePolicy { rows: usize::try_from(rows).unwrap_or(usize::MAX), span }
 }
 
 /// Loads a version, wherever it runs. What does not come up is let go of again.

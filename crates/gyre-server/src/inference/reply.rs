@@ -162,6 +162,10 @@ pub(super) fn name_who(headers: &mut HeaderMap, version: &str, answers: &[Answer
         headers.insert("gyre-model-version", version);
     }
     headers.insert("gyre-route", HeaderValue::from_static(route(answers)));
+    let cached = answers.iter().filter(|answer| answer.cached).count();
+    if cached > 0 {
+        headers.insert("gyre-cached-rows", HeaderValue::from(cached));
+    }
 }
 
 /// The versions that answered, ascending: one, unless a rollout split the rows of a request.
@@ -179,14 +183,18 @@ pub(crate) fn versions(answers: &[Answer]) -> String {
     }
 }
 
-/// Why they were asked.
-pub(crate) fn route(answers: &[Answer]) -> &'static str {
-    let named = |route| match route {
+/// Why a version was asked, as headers say it.
+pub(super) const fn named_route(route: Route) -> &'static str {
+    match route {
         Route::Champion => "champion",
         Route::Candidate => "candidate",
         Route::Pinned => "pinned",
-    };
+    }
+}
+
+/// Why they were asked.
+pub(crate) fn route(answers: &[Answer]) -> &'static str {
     let first = answers.first().map_or(Route::Champion, |answer| answer.route);
     let one = answers.iter().all(|answer| answer.route == first);
-    if one { named(first) } else { "champion,candidate" }
+    if one { named_route(first) } else { "champion,candidate" }
 }

@@ -13,8 +13,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use gyre_core::Version;
-use gyre_gateway::Totals;
 use gyre_gateway::totals::EDGES;
+use gyre_gateway::{StreamTotals, Totals};
 use serde_json::{Value, json};
 
 use super::{Answered, Named, Target, Versioned, loaded, named, versioned};
@@ -84,8 +84,8 @@ fn rendered(counted: Vec<Counted>) -> Response {
                 "compute_input": none(),
                 "compute_infer": stat(calls, totals.succeeded_time + totals.failed_time),
                 "compute_output": none(),
-                "cache_hit": none(),
-                "cache_miss": none(),
+                "cache_hit": stat(totals.cached.0, Duration::ZERO),
+                "cache_miss": stat(totals.cached.1, Duration::ZERO),
             },
             "batch_stats": [],
         })
@@ -125,7 +125,7 @@ type Lost = (&'static str, &'static str, fn(&Logged) -> u64);
 /// A counter: its name, what it is, and how it is read.
 type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
-const COUNTERS: [Counter; 5] = [
+const COUNTERS: [Counter; 7] = [
     ("nv_inference_request_success", "Calls that were answered.", |totals| totals.succeeded),
     ("nv_inference_request_failure", "Calls on which the model failed.", |totals| totals.failed),
     ("nv_inference_count", "Rows that were predicted.", |totals| totals.rows),
@@ -133,6 +133,8 @@ const COUNTERS: [Counter; 5] = [
     ("nv_inference_compute_infer_duration_us", "Time in the model, in microseconds.", |totals| {
         u64::try_from((totals.succeeded_time + totals.failed_time).as_micros()).unwrap_or(u64::MAX)
     }),
+    ("nv_cache_num_hits_per_model", "Rows that were answered by what is kept.", |totals| totals.cached.0),
+    ("nv_cache_num_misses_per_model", "Rows that were looked up in vain.", |totals| totals.cached.1),
 ];
 
 fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
@@ -158,6 +160,7 @@ fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
         let _ =
             writeln!(text, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {}", totals.calls());
     }
+    streams(&mut text, counted);
     let lost: [Lost; 2] = [
         (
             "gyre_inference_log_dropped_total",
@@ -179,6 +182,36 @@ fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
     text
 }
 
+/// What was passed on; versions that nothing was passed on to are left out.
+fn streams(text: &mut String, counted: &[Counted]) {
+    let used = || counted.iter().filter(|of| of.totals.streams != StreamTotals::default());
+    let name = "gyre_streams_total";
+    let _ = writeln!(
+        text,
+        "# HELP {name} Requests that were passed on, by what became of them.\n# TYPE {name} counter"
+    );
+    for Counted { model, version, totals } in used() {
+        let StreamTotals { whole, failed, refused, abandoned, .. } = totals.streams;
+        for (outcome, count) in
+            [("whole", whole), ("failed", failed), ("refused", refused), ("abandoned", abandoned)]
+        {
+            let labels = format!("model=\"{model}\",version=\"{version}\",outcome=\"{outcome}\"");
+            let _ = writeln!(text, "{name}{{{labels}}} {count}");
+        }
+    }
+    let (bytes, first) = ("gyre_stream_bytes_total", "gyre_stream_first_byte_seconds_total");
+    let _ =
+        writeln!(text, "# HELP {bytes} Bytes of answers that were passed through.\n# TYPE {bytes} counter");
+    for Counted { model, version, totals } in used() {
+        let _ = writeln!(text, "{bytes}{{model=\"{model}\",version=\"{version}\"}} {}", totals.streams.bytes);
+    }
+    let _ = writeln!(text, "# HELP {first} Time to the first byte of whole answers.\n# TYPE {first} counter");
+    for Counted { model, version, totals } in used() {
+        let seconds = totals.streams.first_byte.as_secs_f64();
+        let _ = writeln!(text, "{first}{{model=\"{model}\",version=\"{version}\"}} {seconds}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +222,7 @@ mod tests {
         totals.succeeded_time = Duration::from_micros(30);
         totals.buckets[0] = 1;
         totals.buckets[2] = 1;
+        totals.streams = StreamTotals { whole: 5, bytes: 77, ..StreamTotals::default() };
         let counted = [Counted { model: "air-time".to_owned(), version: 3, totals }];
         let log = Logged { model: "air-time".to_owned(), dropped: 9, unkept: 4 };
         let text = exposition(&counted, &[log]);
@@ -199,6 +233,8 @@ mod tests {
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"0.00005\"} 2",
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"+Inf\"} 3",
             "request_predict_seconds_count{model=\"air-time\",version=\"3\"} 3",
+            "gyre_streams_total{model=\"air-time\",version=\"3\",outcome=\"whole\"} 5",
+            "gyre_stream_bytes_total{model=\"air-time\",version=\"3\"} 77",
             "gyre_inference_log_dropped_total{model=\"air-time\"} 9",
             "gyre_inference_log_unkept_total{model=\"air-time\"} 4",
         ] {

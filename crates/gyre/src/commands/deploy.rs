@@ -1,7 +1,8 @@
 //! `gyre deploy`: a version of any kind behind the gateway, by a rollout that judges itself.
 //!
 //! What is deployed is a version that is there already, or one that is brought along: a model's file, the command that
-//! serves it (after `--`), or the URL where it is served. The running server does it; nothing here decides.
+//! serves it (after `--`), the URL where it is served, or a model that was logged on the tracking server. The running
+//! server does it; nothing here decides.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ Examples:
   gyre deploy price --file model.onnx
   gyre deploy price 4 --steps 10%,50%,100% --rollback-on 'latency_p99_ms > 50'
   gyre deploy price --protocol mlflow --signature model/MLmodel -- mlflow models serve -m model -p {port} --env-manager local
+  gyre deploy price models:/price/3            # a model of the registry here: in process, where gyre reads its file
+  gyre deploy price models:/price@best --serve # by MLflow's own server, whatever it is
   gyre deploy price --protocol v2 --served-as price --url https://models.example.org
   gyre deploy price 5 --strategy shadow --dry-run
 
@@ -34,10 +37,15 @@ everybody to log in.")]
 pub(crate) struct DeployArgs {
     /// The model; it need not be declared in gyre.yaml.
     model: ModelName,
-    /// A version that is registered already: `3` or `v3`.
+    /// A version that is there already (`3` or `v3`), or a model that was logged on this server: models:/NAME/VERSION,
+    /// models:/NAME@ALIAS, models:/m-ID, runs:/RUN/PATH. A command after `--` gets the folder with its files as `{model}`.
     // Not called `version`, for every command has a flag of that name.
-    #[arg(id = "candidate", value_name = "VERSION", value_parser = version, conflicts_with_all = ["file", "endpoint", "serve"])]
-    version: Option<Version>,
+    #[arg(id = "candidate", value_name = "VERSION", value_parser = which, conflicts_with_all = ["file", "endpoint"])]
+    which: Option<Which>,
+    /// Have a logged model served by MLflow's own server, as a process: `mlflow models serve -m {model} -p {port}
+    /// --env-manager local`, with the `mlflow` that the server finds on its PATH.
+    #[arg(long = "serve", id = "by-mlflow", requires = "candidate", conflicts_with_all = ["serve", "protocol"])]
+    by_mlflow: bool,
     /// A model's file, to run in process: ONNX, XGBoost (JSON or UBJ), LightGBM, skops. ONNX graphs beyond gyre's own engine
     /// are run by onnxruntime, where the server finds it (`gyre up --onnxruntime`).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "serve"])]
@@ -61,7 +69,7 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     rollout: RolloutArgs,
     /// Register the version, and give it no traffic.
-    #[arg(long, conflicts_with = "candidate")]
+    #[arg(long)]
     register_only: bool,
     #[command(flatten)]
     how: HowArgs,
@@ -100,6 +108,10 @@ struct RuntimeArgs {
     /// A header for the URL whose value is a variable of the server's environment, named GYRE_MODEL_….
     #[arg(long, value_name = "HEADER=VARIABLE", value_parser = pair)]
     header: Vec<(String, String)>,
+    /// A path at its server to which requests come through as they are, at /serve/MODEL/…, with streamed answers; may be
+    /// given several times. `generate` and `generate_stream` of V2 need none.
+    #[arg(long, value_name = "PATH")]
+    pass: Vec<String>,
     /// Calls under way at once: 1 for a command, 8 for a URL by default.
     #[arg(long, value_name = "N")]
     calls: Option<u32>,
@@ -165,6 +177,26 @@ enum Strategy {
     Shadow,
 }
 
+/// What is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Which {
+    /// A version of the gateway.
+    Version(Version),
+    /// A model that a client logged.
+    Logged(String),
+}
+
+/// The command by which MLflow serves a model.
+const BY_MLFLOW: [&str; 9] =
+    ["mlflow", "models", "serve", "-m", "{model}", "-p", "{port}", "--env-manager", "local"];
+
+fn which(text: &str) -> Result<Which, String> {
+    if ["models:/", "runs:/"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(Which::Logged(text.to_owned()));
+    }
+    version(text).map(Which::Version)
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -181,14 +213,19 @@ struct Blob {
 }
 
 pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
+    let known = match &args.which {
+        Some(Which::Version(version)) => Some(*version),
+        Some(Which::Logged(_)) | None => None,
+    };
+    args.check(known)?;
     let runtime = args.runtime()?;
     let signature = args.signature.read()?;
-    if args.how.dry_run && args.version.is_none() {
+    if args.how.dry_run && known.is_none() {
         return args.tell_new(&runtime, signature.as_ref());
     }
     let server = args.how.server()?;
     let path = format!("/v1/models/{}", segment(args.model.as_str()));
-    let version = match args.version {
+    let version = match known {
         Some(version) => version,
         None => args.register(&server, &path, &runtime, signature)?,
     };
@@ -242,6 +279,18 @@ fn deployed(answer: &Value) -> String {
 }
 
 impl DeployArgs {
+    /// What clap cannot tell: a version that is there already is brought along by nobody.
+    fn check(&self, known: Option<Version>) -> Result<(), Failure> {
+        match known {
+            Some(version) if self.register_only || self.by_mlflow || !self.command.is_empty() => {
+                Err(Failure::because(format!(
+                    "version {version} is registered already, with where it runs: name it alone"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where the version that is brought along runs.
     fn runtime(&self) -> Result<Runtime, Failure> {
         let of = &self.runtime;
@@ -253,12 +302,15 @@ impl DeployArgs {
                 url: url.clone(),
                 protocol,
                 headers_from_env,
+                pass: of.pass.clone(),
                 limits,
             })));
         }
-        if !self.command.is_empty() {
+        let by_mlflow = || BY_MLFLOW.map(str::to_owned).to_vec();
+        let command = if self.by_mlflow { by_mlflow() } else { self.command.clone() };
+        if !command.is_empty() {
             return Ok(Runtime::Process(Box::new(Process {
-                command: self.command.clone(),
+                command,
                 protocol: of.protocol(&self.model),
                 dir: of.dir.clone(),
                 env: of.env.iter().cloned().collect(),
@@ -266,12 +318,13 @@ impl DeployArgs {
                 memory_mib: of.memory,
                 idle: of.idle,
                 start_within: of.start_within,
+                pass: of.pass.clone(),
                 limits,
             })));
         }
-        if self.file.is_none() && self.version.is_none() {
+        if self.file.is_none() && self.which.is_none() {
             return Err(Failure::because(
-                "nothing to deploy: name a version, or bring --file, --url, or a command after `--`",
+                "nothing to deploy: name a version or a logged model, or bring --file, --url, or a command after `--`",
             ));
         }
         Ok(Runtime::Native)
@@ -284,7 +337,11 @@ impl DeployArgs {
         runtime: &Runtime,
         signature: Option<Signature>,
     ) -> Result<Version, Failure> {
-        let mut body = json!({"runtime": runtime, "signature": signature, "source": self.source(runtime)});
+        let mut body = json!({"runtime": runtime, "signature": signature});
+        match &self.which {
+            Some(Which::Logged(from)) => body["from"] = from.as_str().into(),
+            _ => body["source"] = self.source(runtime).into(),
+        }
         if let Some(file) = &self.file {
             let bytes = std::fs::read(file)
                 .map_err(|error| Failure::because(format!("{} cannot be read: {error}", file.display())))?;
@@ -292,14 +349,16 @@ impl DeployArgs {
             body["artifact"] = blob.digest.into();
         }
         let registered: Registered =
-            serde_json::from_value(server.post(&format!("{path}/versions"), &body)?)?;
+            serde_json::from_value(server.post_patiently(&format!("{path}/versions"), &body)?)?;
         Ok(registered.version)
     }
 
     fn source(&self, runtime: &Runtime) -> String {
-        match &self.file {
-            Some(file) => file.display().to_string(),
-            None => runtime.to_string(),
+        match (&self.file, &self.which) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(Which::Logged(from))) if runtime.is_native() => from.clone(),
+            (None, Some(Which::Logged(from))) => format!("{from} by {runtime}"),
+            (None, _) => runtime.to_string(),
         }
     }
 
@@ -310,7 +369,7 @@ impl DeployArgs {
             }));
         }
         let takes = signature.map_or_else(
-            || "with the signature of its file, or of the champion".to_owned(),
+            || "with the signature that it brings, or the champion's".to_owned(),
             |signature| format!("which takes {} features", signature.inputs.len()),
         );
         show::say(format!(
