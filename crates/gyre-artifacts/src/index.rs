@@ -125,7 +125,11 @@ pub fn file(tx: &mut Tx<'_>, path: &ArtifactPath) -> Result<FileRecord, StoreErr
     let sql = "SELECT f.digest, f.size, f.modified, b.checksum
                FROM artifacts_files f JOIN artifacts_blobs b ON b.digest = f.digest WHERE f.path = ?1";
     let rows = tx.query(sql, &[path.as_str().into()])?;
-    let row = rows.first().ok_or_else(|| StoreError::not_found("artifact", path.as_str()))?;
+    record(rows.first().ok_or_else(|| StoreError::not_found("artifact", path.as_str()))?)
+}
+
+/// What the first four columns of a row say: digest, size, time, checksum.
+fn record(row: &Row) -> Result<FileRecord, StoreError> {
     Ok(FileRecord {
         digest: digest(row, 0)?,
         size: row.get(1)?,
@@ -315,6 +319,28 @@ pub fn tree_digest(tx: &mut Tx<'_>, folder: &Folder) -> Result<Tree, StoreError>
         },
     )?;
     Ok(Tree { digest: Digest::from_bytes(hash.finalize().into()), files, bytes })
+}
+
+/// Every file in `folder`, to the bottom, by its path below the folder, in the byte order of the paths.
+///
+/// # Errors
+/// [`StoreError::Invalid`] when there are more than `most`; what the database said.
+pub fn files(tx: &mut Tx<'_>, folder: &Folder, most: usize) -> Result<Vec<(String, FileRecord)>, StoreError> {
+    let [from, to] = range(folder);
+    let sql = "SELECT f.digest, f.size, f.modified, b.checksum, f.path
+               FROM artifacts_files f JOIN artifacts_blobs b ON b.digest = f.digest
+               WHERE f.path >= ?1 AND f.path < ?2 ORDER BY f.path LIMIT ?3";
+    let rows = tx.query(sql, &[from, to, (most as u64 + 1).into()])?;
+    if rows.len() > most {
+        let told = format!("`{}` has more than {most} files, more than are taken at once", folder.as_str());
+        return Err(StoreError::Invalid(told));
+    }
+    let prefix = folder.prefix().len();
+    let one = |row: &Row| {
+        let path: String = row.get(4)?;
+        Ok((path.get(prefix..).unwrap_or_default().to_owned(), record(row)?))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// How many files there are in `folder`, and how many bytes they have.

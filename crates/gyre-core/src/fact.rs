@@ -350,7 +350,7 @@ pub struct ModelVersion {
     pub model: ModelName,
     /// Its number.
     pub version: Version,
-    /// The run that made it; none for a version that was made elsewhere.
+    /// The run that made it: the loop's, or a client's of the tracking server; none for a version that was made elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// SHA-256 of the model file, or of the description of where the model runs.
@@ -374,6 +374,14 @@ pub struct ModelVersion {
     /// The window of event time it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<Period>,
+}
+
+impl ModelVersion {
+    /// Whether the loop trained it: its run is one of the loop's then, and the data version is known. A version that was
+    /// taken from the tracking server names a run of some client.
+    pub fn is_trained_here(&self) -> bool {
+        self.run.is_some() && self.data.is_some()
+    }
 }
 
 /// What a closed window showed.

@@ -305,7 +305,7 @@ impl Turn<'_> {
             .versions
             .insert(version, Known { promised, promised_error, passed: None, withdrawn: false });
         // What a person brings meanwhile is not what the training made.
-        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.run.is_some() {
+        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
             self.model.failures = 0;
             self.judge(version);
         }

@@ -17,6 +17,7 @@
 //! | `rest` | `/v1`, `/health`: gyre's own API |
 //! | `messenger` | tells webhooks what happened |
 //! | `mlflow` | `/api`, `/ajax-api`: MLflow's REST protocol |
+//! | [`MlModel`] | what a logged model says of itself; pure |
 //! | `ui` | the control room: pages for people |
 //! | [`lineage`] | where an answer came from, and what came of data |
 //! | [`news`] | a journal entry in a few words |
@@ -47,6 +48,7 @@ mod inference;
 pub mod lineage;
 mod messenger;
 mod mlflow;
+mod mlmodel;
 pub mod news;
 mod pages;
 mod payload;
@@ -66,6 +68,7 @@ pub use app::App;
 pub use connection::ACCESS;
 pub use front::{Front, Login, Transport};
 pub use mlflow::pages_folder;
+pub use mlmodel::MlModel;
 pub use routes::{Need, Route, all as routes};
 pub use serve::{Drain, ServeError, Server};
 pub use telemetry::{Telemetry, TelemetryError};

@@ -20,7 +20,7 @@
 //! proper error is given instead. docs/mlflow.md lists every endpoint and every difference.
 
 mod absent;
-mod artifact_root;
+pub(crate) mod artifact_root;
 mod artifacts;
 mod call;
 mod datasets;

@@ -8,6 +8,7 @@ mod deploy;
 pub(crate) mod journal;
 pub(crate) mod labels;
 pub(crate) mod lineage;
+mod logged;
 pub(crate) mod models;
 pub(crate) mod operations;
 mod provenance;

@@ -106,10 +106,13 @@ fn of_version(tx: &mut Tx<'_>, model: &ModelName, version: Version) -> Result<Tr
     };
     let mut tree = Tree::new(describe::node(entry));
     if let Fact::VersionRegistered(of) = &entry.fact {
-        let run = match of.run.as_deref().map(|run| of_run(tx, run)) {
+        let run = match of.run.as_deref().map(|run| (run, of_run(tx, run))) {
+            Some((run, Err(LineageError::Unknown { .. }))) if !of.is_trained_here() => {
+                Some(Tree::new(describe::logged_run(run)))
+            }
             // A version may come from elsewhere, without a run here; its data is named all the same.
-            None | Some(Err(LineageError::Unknown { .. })) => None,
-            Some(run) => Some(run?),
+            None | Some((_, Err(LineageError::Unknown { .. }))) => None,
+            Some((_, run)) => Some(run?),
         };
         match (run, &of.data) {
             (Some(run), _) => tree.children.push(run.related("made by")),

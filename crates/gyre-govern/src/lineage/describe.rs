@@ -134,7 +134,16 @@ fn version_ref(version: &ModelVersion) -> String {
 
 fn version_text(version: &ModelVersion) -> String {
     let place = if version.runtime.is_native() { String::new() } else { format!(", {}", version.runtime) };
-    format!("model version {}, SHA-256 {}{place}", version_ref(version), version.artifact.short())
+    // What the loop trained comes from its run; anything else from where it was brought from.
+    let from = version.source.as_ref().filter(|_| !version.is_trained_here());
+    let from = from.map_or_else(String::new, |source| format!(", from {source}"));
+    format!("model version {}, SHA-256 {}{place}{from}", version_ref(version), version.artifact.short())
+}
+
+/// A run of the tracking server, which the journal knows by name.
+pub(super) fn logged_run(run: &str) -> Node {
+    let text = format!("run {run}, logged by a client of the tracking server");
+    Node { kind: NodeKind::Run, reference: Ref::Run(run.to_owned()).to_string(), entry: None, at: None, text }
 }
 
 fn decided(decision: &Decision) -> String {

@@ -35,6 +35,8 @@ pub struct NewVersion {
     pub signature: Option<Signature>,
     /// Where it comes from, for people.
     pub source: Option<String>,
+    /// The run of a client that logged it.
+    pub run: Option<String>,
 }
 
 impl Desk {
@@ -43,11 +45,9 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Refused`] for a model file that cannot be run, and where nothing says what the model takes.
     pub fn register(&self, new: NewVersion, actor: &str) -> Result<ModelVersion, DeskError> {
-        let NewVersion { model, runtime, artifact, signature, source } = new;
+        let NewVersion { model, runtime, artifact, signature, source, run } = new;
         let refused = |reason: String| DeskError::Refused(reason);
-        if let Runtime::Endpoint(endpoint) = &runtime {
-            endpoint.check().map_err(refused)?;
-        }
+        runtime.check().map_err(refused)?;
         let (signature, artifact) = if runtime.is_native() {
             let artifact =
                 artifact.ok_or_else(|| refused("a model that runs in process needs its file".to_owned()))?;
@@ -67,7 +67,7 @@ impl Desk {
             let registered = ModelVersion {
                 version: gyre_registry::next_version(tx, &model)?,
                 model,
-                run: None,
+                run,
                 artifact,
                 runtime,
                 source,
@@ -259,7 +259,13 @@ fn of_file(bytes: &[u8], said: Option<Signature>) -> Result<Signature, String> {
         let unnamed = matches!(error, gyre_onnxruntime::LoadError::Signature(_));
         format!("the file is no model that can be run in process: {error}{}", if unnamed { hint } else { "" })
     })?;
-    Ok(said.unwrap_or_else(|| workshop::signature(&model)))
+    let own = workshop::signature(&model);
+    Ok(match said {
+        None => own,
+        // Who names the features alone leaves the classes to the file.
+        Some(said) if said.classes.is_empty() => Signature { classes: own.classes, ..said },
+        Some(said) => said,
+    })
 }
 
 fn told(failure: Failure) -> DeskError {

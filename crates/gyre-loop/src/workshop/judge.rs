@@ -97,7 +97,8 @@ fn withheld<'a>(
     champion: Option<&ModelVersion>,
     as_of: Timestamp,
 ) -> Result<Rows<'a>, Failure> {
-    let run = candidate.run.clone().or_else(|| champion?.run.clone());
+    let here = |version: &ModelVersion| version.run.clone().filter(|_| version.is_trained_here());
+    let run = here(candidate).or_else(|| here(champion?));
     let run = run.ok_or_else(|| {
         Failure::because(
             "there are no withheld rows to judge it on: neither it nor the champion was trained here",

@@ -26,6 +26,19 @@ pub(crate) fn of_logged_model(tx: &mut Tx<'_>, model: &str) -> Result<Root, Stor
     look_up(tx, "logged model", model, sql, &[model.into()])
 }
 
+/// The newest model that the run `run` logged under `name`; none when there is no such model.
+///
+/// # Errors
+/// As [`of_run`].
+pub(crate) fn of_run_model(tx: &mut Tx<'_>, run: &str, name: &str) -> Result<Option<Root>, StoreError> {
+    let sql = "SELECT model_id FROM tracking_logged_models
+               WHERE source_run_id = ?1 AND name = ?2 AND deleted IS NULL ORDER BY created DESC, model DESC LIMIT 1";
+    let rows = tx.query(sql, &[run.into(), name.into()])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let model: String = row.get(0)?;
+    of_logged_model(tx, &model).map(Some)
+}
+
 /// The artifacts of version `version` of the registered model `name`. A version may point to them by way of a run
 /// (`runs:/RUN/PATH`) or of a logged model (`models:/MODEL/PATH`).
 ///

@@ -25,6 +25,7 @@ use gyre_loop::{DeskError, NewVersion};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::logged::{self, Logged};
 use super::operations::{LIMIT, Name, entry, reason};
 use super::{Refused, known};
 use crate::app::App;
@@ -33,7 +34,7 @@ use crate::payload;
 use crate::routes::Need;
 
 /// The largest file of a model that runs in process, in bytes.
-const LARGEST_FILE: usize = 256 << 20;
+pub(super) const LARGEST_FILE: usize = 256 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +47,9 @@ struct Registration {
     signature: Option<Signature>,
     #[serde(default)]
     source: Option<String>,
+    /// A model that was logged here: `models:/NAME/3`, `runs:/RUN/PATH`, …
+    #[serde(default)]
+    from: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -136,7 +140,7 @@ pub(crate) async fn put_blob(
     Ok(Json(json!({ "digest": digest, "size": size })).into_response())
 }
 
-/// `POST /v1/models/{model}/versions {runtime?, artifact?, signature?, source?}`: nothing serves it yet.
+/// `POST /v1/models/{model}/versions {runtime?, artifact?, signature?, source?, from?}`: nothing serves it yet.
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -145,11 +149,54 @@ pub(crate) async fn register(
 ) -> Result<Response, Refused> {
     let model = named(path)?;
     let body = payload::read(request, LIMIT).await?;
-    let Registration { runtime, artifact, signature, source } = payload::json(&body)?;
+    let Registration { runtime, artifact, signature, source, from } = payload::json(&body)?;
     check_runtime(&app, &caller, &runtime)?;
-    let new = NewVersion { model, runtime, artifact, signature, source };
-    let registered = app.operate(move |app| app.desk.register(new, &caller.actor)).await??;
-    Ok((StatusCode::CREATED, Json(registered)).into_response())
+    let new = NewVersion { model, runtime, artifact, signature, source, run: None };
+    let registered = match from {
+        None => app.operate(move |app| Ok::<_, Refused>(app.desk.register(new, &caller.actor)?)).await?,
+        Some(from) => {
+            if new.artifact.is_some() || new.source.is_some() {
+                let told = "`from` says where the model is; `artifact` and `source` have no place beside it";
+                return Err(Refused::new(StatusCode::BAD_REQUEST, told));
+            }
+            // Its file is held in memory whole.
+            let _place = app.upload()?;
+            app.operate(move |app| {
+                let logged = logged::find(app, &from)?;
+                let is_native = new.runtime.is_native();
+                app.desk.register(completed(app, new, &logged)?, &caller.actor).map_err(|error| match error {
+                    DeskError::Refused(reason) if is_native => logged.unable(&reason),
+                    error => error.into(),
+                })
+            })
+            .await?
+        }
+    };
+    registered.map(|registered| (StatusCode::CREATED, Json(registered)).into_response())
+}
+
+/// Completes `new` by what a logged model says of itself. Blocks.
+fn completed(app: &App, mut new: NewVersion, logged: &Logged) -> Result<NewVersion, Refused> {
+    match &mut new.runtime {
+        Runtime::Native => {
+            // A file may say itself what it takes, where `MLmodel` does not.
+            let signature = new.signature.take().or_else(|| logged.signature().ok());
+            new.artifact = Some(app.store.blobs().put(&logged.native(app)?)?);
+            new.signature = signature;
+        }
+        Runtime::Process(process) => {
+            let wrong = |why| Refused::new(StatusCode::BAD_REQUEST, format!("{}: {why}", logged.source));
+            let signature = new.signature.take().map_or_else(|| logged.signature(), Ok).map_err(wrong)?;
+            new.signature = Some(signature);
+            logged.lay_out(app, process)?;
+        }
+        Runtime::Endpoint(_) => {
+            let told = "a model that was logged here is run in process or by a command, not at a URL";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, told));
+        }
+    }
+    (new.source, new.run) = (Some(logged.source.clone()), logged.run.clone());
+    Ok(new)
 }
 
 /// Running a command is more than moving traffic: it takes an administrator, and on a server that lets everybody on its

@@ -183,6 +183,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
     let header = ["VERSION", "STATUS", "TRAFFIC", &withheld, "TRAINED ON", "DATA", "RUNS", "REGISTERED"];
     lines.push(show::table(&header, &[2, 3], versions.iter().map(row).collect()));
     for version in &versions {
+        lines.extend(brought_from(version));
         lines.extend(judgement(version));
     }
     let of_clients: Vec<RegisteredVersion> = registered
@@ -190,10 +191,20 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
         .filter(|version| versions.iter().all(|known| known.registered.version != version.version))
         .collect();
     if !of_clients.is_empty() {
-        lines.push("\nregistered by clients: these serve nobody, for they passed no gate".to_owned());
+        lines.push(format!(
+            "\nregistered by clients: these serve nobody until one is deployed (gyre deploy {name} models:/{name}/VERSION)"
+        ));
         lines.push(registered_table(&of_clients));
     }
     show::say(lines.join("\n"))
+}
+
+/// Where a version was taken from that the loop did not train.
+fn brought_from(version: &VersionRecord) -> Option<String> {
+    let version = &version.registered;
+    let source = version.source.as_ref().filter(|_| !version.is_trained_here())?;
+    let run = version.run.as_ref().map_or_else(String::new, |run| format!(", logged by run {run}"));
+    Some(format!("\nversion {} is from {source}{run}", version.version))
 }
 
 /// A model that only clients know.
