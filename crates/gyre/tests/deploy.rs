@@ -1,8 +1,14 @@
 //! Deploying by hand: files, commands in other languages and URLs behind one gateway, and what becomes of those that fail.
 #![allow(clippy::unwrap_used)]
 
+#[path = "deploy/languages.rs"]
+mod languages;
 #[path = "deploy/onnxruntime.rs"]
 mod onnxruntime;
+#[path = "deploy/registry.rs"]
+mod registry;
+#[path = "deploy/streaming.rs"]
+mod streaming;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -246,6 +252,8 @@ fn commands_are_not_run_for_everybody_on_the_machine() {
     deploy(&root, "--file model.txt", &[]).done();
     let refused = deploy(&root, "--protocol mlflow", &["touch", "here"]);
     assert!(refused.err.contains("--allow-commands"), "{}", refused.err);
+    let refused = deploy(&root, "models:/flat/1 --serve", &[]);
+    assert!(refused.err.contains("--allow-commands"), "{}", refused.err);
     let runtime = json!({"kind": "process", "command": ["touch", "here"], "protocol": "mlflow"});
     let (status, _) = up.try_post("/v1/models/flat/versions", &json!({"runtime": runtime}));
     assert_eq!(status, 403);
@@ -319,6 +327,11 @@ fn a_version_of_a_declared_model_meets_its_gates_wherever_it_runs() {
     let (_dir, root) = project();
     change(&root.join("gyre.yaml"), "      - candidate.mae <= champion.mae\n", "");
     change(&root.join("gyre.yaml"), "candidate.latency_p99_ms <= 5.0", "candidate.latency_p99_ms <= 500.0");
+    change(
+        &root.join("gyre.yaml"),
+        "    unit: min\n",
+        "    unit: min\n    serve: {cache: {rows: 100, for: 5m}}\n",
+    );
     change(&root.join("dvc.yaml"), "--rounds 60", "--rounds 20");
     let up = Up::start_with(&root, &["--allow-commands"]);
     gyre(&root, "train minutes --window 14d --as-of 2025-02-10T00:00:00Z").done();
@@ -344,6 +357,22 @@ fn a_version_of_a_declared_model_meets_its_gates_wherever_it_runs() {
     up.come_to("2025-02-10T00:02:00Z");
     let shares = gyre(&root, "traffic minutes --json").done().json();
     assert_eq!(shares["shares"], json!([{"version": 1, "share": 95.0}, {"version": 3, "share": 5.0}]));
+
+    // What the model's answers are kept for is told, for each version by itself.
+    let input = |name: &str, datatype: &str, value: Value| json!({"name": name, "shape": [1], "datatype": datatype, "data": [value]});
+    let inputs = json!([
+        input("distance_km", "FP64", json!(5.0)),
+        input("hour", "FP64", json!(9.0)),
+        input("district", "BYTES", json!("east")),
+    ]);
+    let kept = |version: u32| {
+        let path = format!("/v2/models/minutes/versions/{version}/infer");
+        let answer = streaming::Answer::to(&up, &path, "", &json!({"inputs": inputs}));
+        (answer.status, answer.header("gyre-cached-rows").map(str::to_owned))
+    };
+    for version in [1, 3] {
+        assert_eq!((kept(version), kept(version)), ((200, None), (200, Some("1".to_owned()))));
+    }
 }
 
 #[test]

@@ -87,7 +87,8 @@ impl Up {
         Self::run(command, &[])
     }
 
-    fn run(mut command: Command, options: &[&str]) -> Self {
+    /// The same by a `gyre` that was told of its surroundings, with more options.
+    pub fn run(mut command: Command, options: &[&str]) -> Self {
         command.args(["up", "--replay", "--listen", "127.0.0.1:0"]).args(options).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
