@@ -20,8 +20,9 @@ use crate::error::BackendError;
 use crate::lane::{Entry, Job};
 use crate::logs::Logs;
 use crate::peer::{Peer, sent};
+use crate::placed::Placed;
 use crate::shared::{Live, Phase, Shared};
-use crate::spec::{EndpointSpec, Limits, ProcessSpec, Protocol};
+use crate::spec::{EndpointSpec, Limits, PlacedSpec, ProcessSpec, Protocol};
 use crate::state::{State, Status};
 use crate::supervisor::Supervisor;
 use crate::v2;
@@ -31,8 +32,10 @@ use crate::wire::Wire;
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long a server at a URL may take to tell what its model takes; until then it is asked again for every request.
 const LEARN: Duration = Duration::from_secs(10);
+/// How much of what is told of a server that somebody else looks after is kept, in bytes.
+const KEPT_NEWS: usize = 64 << 10;
 
-/// A model behind a process of ours or a URL.
+/// A model behind a process of ours, a URL, or a server that somebody else looks after.
 ///
 /// Dropping it stops the process as [`Backend::drain`] does, in the background; when the runtime ends first, or we are
 /// killed, the process is killed.
@@ -49,6 +52,7 @@ pub struct Backend {
 enum Kind {
     Process { stop: watch::Sender<bool> },
     Endpoint { url: String, learning: JoinHandle<()> },
+    Placed { following: JoinHandle<()> },
 }
 
 impl Backend {
@@ -103,6 +107,29 @@ impl Backend {
         let learning = tokio::spawn(learn(Arc::clone(&shared), peer, protocol));
         let (logs, kind) = (Arc::new(Logs::new(0, None)), Kind::Endpoint { url, learning });
         Ok(Self { shared, logs, draining: AtomicBool::new(false), kind, own, pass })
+    }
+
+    /// A model whose server is looked after elsewhere, by whoever sends `news` of it. Requests wait while it comes up, and
+    /// are refused while it is down. It counts as ready once it is said to be there, and has predicted a first row.
+    /// Addresses that are not given by construction must pass `door`.
+    ///
+    /// # Errors
+    /// [`BackendError::Spec`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time.
+    pub fn placed(
+        spec: PlacedSpec,
+        door: Door,
+        news: watch::Receiver<crate::News>,
+    ) -> Result<Self, BackendError> {
+        let PlacedSpec { protocol, signature, limits } = spec;
+        check(&signature, &protocol, &limits)?;
+        let shared = Shared::new(signature, limits, Phase::Starting);
+        let logs = Arc::new(Logs::new(KEPT_NEWS, None));
+        let placed = Placed { shared: Arc::clone(&shared), logs: Arc::clone(&logs), protocol, door };
+        let following = tokio::spawn(placed.follow(news));
+        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind: Kind::Placed { following } })
     }
 
     /// Predicts every row. Rows of several callers may go to the model in one call, but each caller gets its own answer or
@@ -188,7 +215,7 @@ impl Backend {
         let load = self.shared.lane.load();
         let details = self.shared.details(|details| details.clone());
         let address = match &self.kind {
-            Kind::Process { .. } => details.address,
+            Kind::Process { .. } | Kind::Placed { .. } => details.address,
             Kind::Endpoint { url, .. } => Some(url.clone()),
         };
         Status {
@@ -197,6 +224,7 @@ impl Backend {
             address,
             restarts: details.restarts,
             last_failure: details.last_failure,
+            remark: details.remark,
             memory: details.memory,
             calls: load.calls,
             waiting_requests: load.requests,
@@ -210,7 +238,8 @@ impl Backend {
         &self.shared.signature
     }
 
-    /// The last lines that the process printed, oldest first, over all its restarts; none for a URL.
+    /// The last lines that the process printed, oldest first, over all its restarts, or what was told of a server that
+    /// somebody else looks after; none for a URL.
     pub fn log(&self) -> Vec<String> {
         self.logs.lines()
     }
@@ -225,9 +254,9 @@ impl Backend {
                 stop.send_replace(true);
                 self.shared.stopped().await;
             }
-            Kind::Endpoint { learning, .. } => {
+            Kind::Endpoint { learning: task, .. } | Kind::Placed { following: task } => {
                 let _ = timeout(DRAIN, self.shared.lane.quiet()).await;
-                learning.abort();
+                task.abort();
                 self.shared.set(Phase::Stopped);
                 self.shared.lane.dismiss();
             }
@@ -244,8 +273,8 @@ impl fmt::Debug for Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         // A process's supervisor sees that the other end of its channel is gone.
-        if let Kind::Endpoint { learning, .. } = &self.kind {
-            learning.abort();
+        if let Kind::Endpoint { learning: task, .. } | Kind::Placed { following: task } = &self.kind {
+            task.abort();
         }
     }
 }

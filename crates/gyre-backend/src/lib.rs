@@ -12,6 +12,9 @@
 //! The way of a process: [`Backend::process`] → `supervisor` (start, ready, watch, start again, stop) → `process` (one life:
 //! group, environment, output), with `backoff` between two lives and `logs` over all of them.
 //!
+//! A server that somebody else starts and watches, a cluster perhaps: [`Backend::placed`] → `placed` (follow the [`News`]: where
+//! it is, or why it is not there).
+//!
 //! Invariants:
 //! - Nothing of a process outlives us, whatever happens to us (see `gyre_process`).
 //! - No caller waits past its deadline, and one caller's bad rows are never another's error.
@@ -32,6 +35,7 @@ mod logs;
 mod mlflow;
 mod pace;
 mod peer;
+mod placed;
 mod pool;
 mod process;
 mod promise;
@@ -47,6 +51,7 @@ pub use backoff::Backoff;
 pub use body::{Body, Patience};
 pub use dial::Door;
 pub use error::{AnswerError, BackendError};
-pub use spec::{EndpointSpec, Limits, Listen, LogHook, PASSED, ProcessSpec, Protocol};
+pub use placed::{News, Place};
+pub use spec::{EndpointSpec, Limits, Listen, LogHook, PASSED, PlacedSpec, ProcessSpec, Protocol};
 pub use state::{Failure, State, Status};
 pub use tokio::time::Instant;

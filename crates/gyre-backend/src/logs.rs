@@ -75,7 +75,8 @@ impl Logs {
         self.push(line.to_owned());
     }
 
-    fn push(&self, line: String) {
+    /// Keeps a line.
+    pub(crate) fn push(&self, line: String) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Each line counts at least for what holding it costs.
         let cost = |line: &String| line.len() + size_of::<String>();

@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     },
     /// What is at a URL could not be asked what it takes; the next request asks again.
     Unlearned(BackendError),
+    /// Whoever looks after the server says that it is not there.
+    Down(String),
     Stopped,
 }
 
@@ -54,6 +56,8 @@ pub(crate) struct Details {
     pub(crate) memory: Option<u64>,
     /// Why a URL could not be asked last.
     pub(crate) unreachable: Option<String>,
+    /// What whoever looks after the server has to say of it.
+    pub(crate) remark: Option<String>,
 }
 
 pub(crate) struct Shared {
@@ -112,6 +116,7 @@ impl Shared {
                 Some(reason) => State::Unreachable { reason },
                 None => State::Ready,
             },
+            Phase::Down(reason) => State::Down { reason: reason.clone() },
             Phase::Unlearned(error) => State::Unreachable { reason: error.to_string() },
             Phase::Idle => State::Idle,
             Phase::Waiting { reason, failures, until, is_loop } => {
@@ -152,6 +157,10 @@ impl Shared {
                         reason: reason.to_string(),
                         retry_after: Some(until.saturating_duration_since(Instant::now())),
                     });
+                }
+                Phase::Down(reason) => {
+                    let (reason, retry_after) = (reason.clone(), None);
+                    return Err(BackendError::Unavailable { reason, retry_after });
                 }
                 Phase::Unlearned(error) if asked => return Err(error.clone()),
                 Phase::Idle | Phase::Unlearned(_) => {

@@ -170,6 +170,24 @@ impl ProcessSpec {
     }
 }
 
+/// A model whose server somebody else looks after.
+#[derive(Debug, Clone)]
+pub struct PlacedSpec {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What it takes and gives.
+    pub signature: Signature,
+    /// How much is asked of it at once.
+    pub limits: Limits,
+}
+
+impl PlacedSpec {
+    /// With defaults for everything else: eight calls at once.
+    pub fn new(protocol: Protocol, signature: Signature) -> Self {
+        Self { protocol, signature, limits: Limits { calls: 8, ..Limits::default() } }
+    }
+}
+
 /// A model at a URL.
 #[derive(Clone)]
 pub struct EndpointSpec {

@@ -112,6 +112,7 @@ impl fmt::Display for State {
                 write!(f, "failed {failures} times in a row: {reason}")
             }
             Self::Unreachable { reason } => write!(f, "unreachable: {reason}"),
+            Self::Down { reason } => write!(f, "not ready: {reason}"),
             Self::Draining => f.write_str("draining"),
             Self::Stopped => f.write_str("stopped"),
         }
@@ -151,6 +152,11 @@ pub enum State {
         /// Why.
         reason: String,
     },
+    /// Whoever looks after the server says that it is not there; requests are refused until it is.
+    Down {
+        /// Why.
+        reason: String,
+    },
     /// It is to stop: what is under way may end, nothing new is taken.
     Draining,
     /// It is stopped for good.
@@ -167,6 +173,7 @@ impl State {
             Self::Restarting { .. } => "restarting",
             Self::CrashLoop { .. } => "crash loop",
             Self::Unreachable { .. } => "unreachable",
+            Self::Down { .. } => "not ready",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
         }
@@ -186,6 +193,8 @@ pub struct Status {
     pub restarts: u64,
     /// Why it failed last, also when it is ready again.
     pub last_failure: Option<Failure>,
+    /// What whoever looks after the server has to say of it: what it waits for, who changed it.
+    pub remark: Option<String>,
     /// The memory of the process's group when it was last looked at, in bytes; only with a limit.
     pub memory: Option<u64>,
     /// Calls under way.

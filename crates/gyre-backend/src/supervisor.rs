@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gyre_process::Group;
+use gyre_runtime::Table;
 use http::StatusCode;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -20,7 +21,7 @@ use crate::logs::Logs;
 use crate::peer::Peer;
 use crate::process::{self, Running};
 use crate::shared::{Live, Phase, Shared};
-use crate::spec::ProcessSpec;
+use crate::spec::{ProcessSpec, Protocol};
 use crate::state::Failure;
 use crate::wire::{Wire, probe};
 
@@ -243,7 +244,7 @@ async fn become_ready(spec: &ProcessSpec, shared: &Shared, peer: &Peer) -> Resul
         let attempt = deadline.min(Instant::now() + ATTEMPT);
         let last = match ask(peer, &path, attempt).await {
             Err(problem) => problem,
-            Ok(()) => match warm_up(spec, shared, peer, deadline).await {
+            Ok(()) => match warm_up(&spec.protocol, spec.warm_up.as_ref(), shared, peer, deadline).await {
                 Ok(wire) => return Ok(wire),
                 Err(Warming::Unfit(problem)) => return Err(Failure::Unfit(problem)),
                 Err(Warming::NotYet(problem)) => problem,
@@ -269,13 +270,18 @@ async fn ask(peer: &Peer, path: &str, deadline: Instant) -> Result<(), String> {
     }
 }
 
-enum Warming {
+/// Why a first row was not predicted.
+pub(crate) enum Warming {
+    /// It may be, if it is asked again.
     NotYet(String),
+    /// What answers is not what the signature promises.
     Unfit(String),
 }
 
-async fn warm_up(
-    spec: &ProcessSpec,
+/// Learns what the model takes, and has it predict a row: `row`, or one that is made up.
+pub(crate) async fn warm_up(
+    protocol: &Protocol,
+    row: Option<&Table>,
     shared: &Shared,
     peer: &Peer,
     deadline: Instant,
@@ -284,8 +290,8 @@ async fn warm_up(
         BackendError::Spec(_) | BackendError::Answer(_) => Warming::Unfit(error.to_string()),
         other => Warming::NotYet(other.to_string()),
     };
-    let wire = Wire::learn(&spec.protocol, &shared.signature, peer, deadline).await.map_err(not_yet)?;
-    let (table, is_made_up) = match &spec.warm_up {
+    let wire = Wire::learn(protocol, &shared.signature, peer, deadline).await.map_err(not_yet)?;
+    let (table, is_made_up) = match row {
         Some(table) => (table.clone(), false),
         None => (shared.made_up_row(), true),
     };
@@ -352,6 +358,6 @@ fn exited(status: std::io::Result<ExitStatus>, last_line: Option<String>) -> Fai
 }
 
 /// Random over its whole range. Without randomness there is no jitter, and nothing worse.
-fn chance() -> u32 {
+pub(crate) fn chance() -> u32 {
     getrandom::u32().unwrap_or(0)
 }
