@@ -12,6 +12,7 @@ pub mod digest;
 pub mod expr;
 pub mod fact;
 pub mod ids;
+mod kubernetes;
 pub mod merkle;
 pub mod record;
 pub mod runtime;

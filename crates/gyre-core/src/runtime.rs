@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Span;
+pub use crate::kubernetes::{Container, Deployment, InferenceService, Kubernetes, Workload};
 
 /// How the names of variables begin that may be sent to a URL. Whoever deploys names variable and URL alike, so that without
 /// a rule every secret of the server's environment could be sent anywhere.
@@ -27,6 +28,8 @@ pub enum Runtime {
     Process(Box<Process>),
     /// At a URL that answers a serving protocol: the artifact is this description.
     Endpoint(Box<Endpoint>),
+    /// On a Kubernetes cluster, in objects that gyre makes: the artifact is this description.
+    Kubernetes(Box<Kubernetes>),
 }
 
 /// A command that serves a model.
@@ -118,7 +121,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -187,6 +190,7 @@ impl fmt::Display for Runtime {
             Self::Native => f.write_str("in process"),
             Self::Process(process) => write!(f, "command `{}`", process.command.join(" ")),
             Self::Endpoint(endpoint) => write!(f, "endpoint {}", endpoint.url),
+            Self::Kubernetes(kubernetes) => write!(f, "{kubernetes}"),
         }
     }
 }
@@ -220,6 +224,10 @@ mod tests {
         for wrong in ["v1", "/", "/a/../b", "/a//b", "/a/", "/a?b=1", "/a%2fb", "/ä", ""] {
             assert!(passing(wrong).check().is_err(), "{wrong}");
         }
+        let text = r#"{"kind":"kubernetes","protocol":{"v2":{"model":"iris"}},"workload":{"deployment":{"image":"iris:3","port":8080}}}"#;
+        let runtime: Runtime = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&runtime).unwrap(), text);
+        assert_eq!(runtime.to_string(), "Kubernetes Deployment of iris:3");
         let wrong = r#"{"kind":"process","command":["a"],"protocol":"mlflow","memory":3}"#;
         assert!(serde_json::from_str::<Runtime>(wrong).unwrap_err().to_string().contains("memory"));
     }
