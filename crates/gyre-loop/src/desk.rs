@@ -4,6 +4,7 @@
 //! the loop where it stopped. What a person does (promote, roll back, train) is a fact like any other, under that person's
 //! name; the routing follows at once, without waiting for the loop.
 
+mod cluster;
 mod deploy;
 mod reload;
 

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod baseline;
 pub(crate) mod bias;
 pub(crate) mod check;
+mod cluster;
 pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod export;

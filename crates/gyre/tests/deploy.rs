@@ -1,6 +1,10 @@
 //! Deploying by hand: files, commands in other languages and URLs behind one gateway, and what becomes of those that fail.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../gyre-kube/tests/support/mod.rs"]
+mod kube;
+#[path = "deploy/kubernetes.rs"]
+mod kubernetes;
 #[path = "deploy/languages.rs"]
 mod languages;
 #[path = "deploy/onnxruntime.rs"]

@@ -48,6 +48,9 @@ impl Desk {
         let NewVersion { model, runtime, artifact, signature, source, run } = new;
         let refused = |reason: String| DeskError::Refused(reason);
         runtime.check().map_err(refused)?;
+        if let Runtime::Kubernetes(of) = &runtime {
+            self.workshop.check_objects(&model, of).map_err(told)?;
+        }
         let (signature, artifact) = if runtime.is_native() {
             let artifact =
                 artifact.ok_or_else(|| refused("a model that runs in process needs its file".to_owned()))?;
@@ -268,6 +271,6 @@ fn of_file(bytes: &[u8], said: Option<Signature>) -> Result<Signature, String> {
     })
 }
 
-fn told(failure: Failure) -> DeskError {
+pub(super) fn told(failure: Failure) -> DeskError {
     DeskError::Refused(failure.reason)
 }

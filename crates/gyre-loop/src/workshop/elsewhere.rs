@@ -9,6 +9,7 @@ use gyre_core::fact::ModelVersion;
 use gyre_core::record::Signature;
 use gyre_core::runtime::{Endpoint, Limits, Process, Protocol, Runtime};
 use gyre_gateway::Remote;
+use gyre_kube::Stand;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
@@ -19,6 +20,8 @@ use crate::engine::Failure;
 const REACHED: Duration = Duration::from_secs(30);
 /// How long a process may take to start, when nobody says otherwise.
 const START: Duration = Duration::from_secs(120);
+/// How long a cluster may take to have a version ready, when nobody says otherwise: images and models are large.
+const SCHEDULED: Duration = Duration::from_secs(600);
 
 /// What models outside our process need of ours: the runtime that they are asked on, and the door to URLs.
 #[derive(Debug, Clone)]
@@ -31,8 +34,8 @@ pub struct Abroad {
 
 impl Workshop {
     /// Starts what answers for `version`; it is not waited for.
-    pub(super) fn remote(&self, version: &ModelVersion) -> Result<Remote, Failure> {
-        let Some(Abroad { runtime, door }) = &self.abroad else {
+    pub(super) fn remote(&self, version: &ModelVersion, stand: Stand) -> Result<Remote, Failure> {
+        let Some(abroad @ Abroad { runtime, door }) = &self.abroad else {
             return Err(Failure::because("models outside of this process are run by `gyre up` alone"));
         };
         let _entered = runtime.enter();
@@ -41,6 +44,7 @@ impl Workshop {
             Runtime::Native => return Err(Failure::because("the version runs in process")),
             Runtime::Process(process) => Backend::process(self.process(process, signature)?)?,
             Runtime::Endpoint(endpoint) => Backend::endpoint(url(endpoint, signature)?, door.clone())?,
+            Runtime::Kubernetes(of) => self.on_cluster(version, of, stand, abroad)?,
         };
         Ok(Remote::new(backend, runtime.clone()))
     }
@@ -69,6 +73,7 @@ impl Workshop {
 pub(super) fn wait(remote: &Remote, runtime: &Runtime) -> Result<(), Failure> {
     let patience = match runtime {
         Runtime::Process(process) => process.start_within.map_or(START, duration),
+        Runtime::Kubernetes(of) => of.start_within.map_or(SCHEDULED, duration),
         Runtime::Native | Runtime::Endpoint(_) => REACHED,
     };
     remote.wait(Instant::now() + patience).map_err(|error| told(remote, &error))
@@ -80,10 +85,14 @@ fn told(remote: &Remote, error: &BackendError) -> Failure {
     const LAST: usize = 15;
     let log = remote.backend().log();
     let printed = log.get(log.len().saturating_sub(LAST)..).unwrap_or_default().join("\n");
-    let failed = remote.backend().status().last_failure;
+    let status = remote.backend().status();
+    // What is not there at all says so itself.
+    let remark = status.remark.filter(|_| matches!(error, BackendError::Deadline { .. }));
+    let remark = remark.map_or_else(String::new, |remark| format!(": {remark}"));
+    let failed = status.last_failure;
     let failed = failed.map_or_else(String::new, |failure| format!(" ({failure})"));
     let printed = if printed.is_empty() { String::new() } else { format!("; it printed:\n{printed}") };
-    Failure::because(format!("{error}{failed}{printed}"))
+    Failure::because(format!("{error}{remark}{failed}{printed}"))
 }
 
 fn url(endpoint: &Endpoint, signature: Signature) -> Result<EndpointSpec, Failure> {
@@ -104,7 +113,7 @@ fn url(endpoint: &Endpoint, signature: Signature) -> Result<EndpointSpec, Failur
     Ok(spec)
 }
 
-fn protocol(protocol: &Protocol) -> gyre_backend::Protocol {
+pub(super) fn protocol(protocol: &Protocol) -> gyre_backend::Protocol {
     match protocol {
         Protocol::Mlflow => gyre_backend::Protocol::Mlflow,
         Protocol::V2 { model, version, matrix } => gyre_backend::Protocol::V2 {
@@ -115,7 +124,7 @@ fn protocol(protocol: &Protocol) -> gyre_backend::Protocol {
     }
 }
 
-fn limit(limits: &mut gyre_backend::Limits, said: Limits) {
+pub(super) fn limit(limits: &mut gyre_backend::Limits, said: Limits) {
     let set = |place: &mut usize, value: Option<u32>| {
         if let Some(value) = value.and_then(|value| usize::try_from(value).ok()) {
             *place = value;

@@ -5,6 +5,7 @@
 //! simply begun again.
 
 mod checkout;
+mod cluster;
 mod compare;
 mod elsewhere;
 mod frame;
@@ -14,6 +15,7 @@ mod route;
 mod train;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use gyre_core::fact::{Fact, ModelVersion};
 use gyre_core::spec::{Model, Project};
-use gyre_core::{ModelName, Timestamp};
-use gyre_gateway::Gateway;
+use gyre_core::{ModelName, Timestamp, Version};
+use gyre_gateway::{Gateway, Remote};
+use gyre_kube::{Access, Cluster};
 use gyre_store::{NewFact, Store};
 
 use crate::action::Action;
@@ -46,6 +49,12 @@ pub struct Workshop {
     scorers: Scorers,
     /// What models outside our process need; without it there are none.
     abroad: Option<Abroad>,
+    /// Where versions run that are deployed on a cluster.
+    cluster: Option<Cluster>,
+    /// Versions outside of our process that are waited for.
+    coming: Mutex<BTreeMap<(ModelName, Version), Remote>>,
+    /// Why something of a model is still on the cluster.
+    left_over: Arc<Mutex<BTreeMap<ModelName, String>>>,
     /// Held from reading the registry until the gateway follows, so that the last one to read is the last one to act.
     routing: Mutex<()>,
     /// Whether commands that run are to end.
@@ -67,6 +76,9 @@ impl Workshop {
             store,
             gateway,
             scorers: Scorers::default(),
+            cluster: abroad.as_ref().map(|abroad| Cluster::new(abroad.runtime.clone(), Access::find)),
+            coming: Mutex::default(),
+            left_over: Arc::default(),
             abroad,
             routing: Mutex::default(),
             stop: Arc::default(),

@@ -8,9 +8,10 @@ use gyre_core::spec::Cache;
 use gyre_core::{ModelName, Version};
 use gyre_gateway::trial::ALPHA;
 use gyre_gateway::{CachePolicy, Policy};
+use gyre_kube::Stand;
 use gyre_store::journal;
 
-use super::{Workshop, elsewhere};
+use super::Workshop;
 use crate::engine::Failure;
 
 /// Whether a model that runs elsewhere must answer before anything goes on.
@@ -74,6 +75,8 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
     for version in there.into_iter().filter(|version| !wanted.contains(version)) {
         gateway.unload(model, version)?;
     }
+    let all: Vec<&ModelVersion> = versions.iter().map(|version| &version.registered).collect();
+    workshop.sweep_all_but(model, &all, &wanted);
     Ok(())
 }
 
@@ -92,9 +95,9 @@ pub(super) fn load(workshop: &Workshop, version: &ModelVersion, waiting: Waiting
     if gateway.remote(model.as_str(), number).is_some() {
         return Ok(());
     }
-    let remote = workshop.remote(version)?;
-    if waiting == Waiting::UntilReady {
-        elsewhere::wait(&remote, &version.runtime)?;
-    }
+    let remote = match waiting {
+        Waiting::UntilReady => workshop.up(version)?,
+        Waiting::Never => workshop.remote(version, Stand::Before)?,
+    };
     Ok(gateway.load_remote(model, number, version.artifact, remote)?)
 }

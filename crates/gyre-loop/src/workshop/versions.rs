@@ -15,7 +15,7 @@ use gyre_monitor::{Predictions, Values};
 use gyre_onnxruntime::LocalModel;
 use gyre_runtime::{Column, FeatureKind, Hints, Scores, Table, Task};
 
-use super::{Workshop, elsewhere, frame};
+use super::{Workshop, frame};
 use crate::engine::Failure;
 
 /// How many loaded models are kept.
@@ -77,12 +77,7 @@ impl Workshop {
         if version.runtime.is_native() {
             return Ok(Answerer::Local(self.scorer(version)?));
         }
-        if let Some(serving) = self.gateway.remote(version.model.as_str(), version.version) {
-            return Ok(Answerer::Remote(serving));
-        }
-        let remote = self.remote(version)?;
-        elsewhere::wait(&remote, &version.runtime)?;
-        Ok(Answerer::Remote(remote))
+        self.serving(version)
     }
 
     /// The model of a registered version.

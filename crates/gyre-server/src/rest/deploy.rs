@@ -50,6 +50,8 @@ struct Registration {
     /// A model that was logged here: `models:/NAME/3`, `runs:/RUN/PATH`, …
     #[serde(default)]
     from: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -140,7 +142,9 @@ pub(crate) async fn put_blob(
     Ok(Json(json!({ "digest": digest, "size": size })).into_response())
 }
 
-/// `POST /v1/models/{model}/versions {runtime?, artifact?, signature?, source?, from?}`: nothing serves it yet.
+/// `POST /v1/models/{model}/versions {runtime?, artifact?, signature?, source?, from?, dry_run?}`: nothing serves it yet. A
+/// dry run answers with the number that it would get and, for a version on a cluster, with the objects that it would have
+/// there.
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -149,8 +153,18 @@ pub(crate) async fn register(
 ) -> Result<Response, Refused> {
     let model = named(path)?;
     let body = payload::read(request, LIMIT).await?;
-    let Registration { runtime, artifact, signature, source, from } = payload::json(&body)?;
+    let Registration { runtime, artifact, signature, source, from, dry_run } = payload::json(&body)?;
     check_runtime(&app, &caller, &runtime)?;
+    if dry_run {
+        let Runtime::Kubernetes(of) = runtime else {
+            let told = "a dry run of a registration is for versions on a cluster";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, told));
+        };
+        let named = model.clone();
+        let (version, objects) = app.operate(move |app| app.desk.planned(&named, &of)).await??;
+        let body = json!({ "model": model, "version": version, "objects": objects, "dry_run": true });
+        return Ok(Json(body).into_response());
+    }
     let new = NewVersion { model, runtime, artifact, signature, source, run: None };
     let registered = match from {
         None => app.operate(move |app| Ok::<_, Refused>(app.desk.register(new, &caller.actor)?)).await?,
@@ -190,8 +204,8 @@ fn completed(app: &App, mut new: NewVersion, logged: &Logged) -> Result<NewVersi
             new.signature = Some(signature);
             logged.lay_out(app, process)?;
         }
-        Runtime::Endpoint(_) => {
-            let told = "a model that was logged here is run in process or by a command, not at a URL";
+        Runtime::Endpoint(_) | Runtime::Kubernetes(_) => {
+            let told = "a model that was logged here is run in process or by a command, not at a URL or on a cluster";
             return Err(Refused::new(StatusCode::BAD_REQUEST, told));
         }
     }
@@ -199,15 +213,15 @@ fn completed(app: &App, mut new: NewVersion, logged: &Logged) -> Result<NewVersi
     Ok(new)
 }
 
-/// Running a command is more than moving traffic: it takes an administrator, and on a server that lets everybody on its
+/// Running a command, here or as a container on a cluster, is more than moving traffic: it takes an administrator, and on a server that lets everybody on its
 /// machine in, whoever started the server must have allowed it.
 fn check_runtime(app: &App, caller: &Caller, runtime: &Runtime) -> Result<(), Refused> {
-    let Runtime::Process(_) = runtime else { return Ok(()) };
+    let (Runtime::Process(_) | Runtime::Kubernetes(_)) = runtime else { return Ok(()) };
     caller.may(Need::Admin).map_err(|unfit| Refused::new(unfit.status, unfit.message))?;
     if app.asks || app.commands {
         return Ok(());
     }
-    let told = "this server lets everybody on this machine in, so it runs no commands that a request brings";
+    let told = "this server lets everybody on this machine in, so it runs no commands and no containers that a request brings";
     Err(Refused::new(StatusCode::FORBIDDEN, told)
         .helping("start it with `gyre up --allow-commands`, or with `--auth required`"))
 }
@@ -278,23 +292,30 @@ pub(crate) async fn split(
 pub(crate) async fn runtimes(State(app): State<Arc<App>>, path: Name) -> Result<Response, Refused> {
     let model = known(&app, path)?;
     let versions = app.gateway.versions(model.as_str());
-    let shown = versions.into_iter().filter_map(|version| {
+    let loaded = versions.into_iter().filter_map(|version| {
         let remote = app.gateway.remote(model.as_str(), version)?;
+        Some((version, remote))
+    });
+    let coming = app.desk.coming(&model);
+    let shown = loaded.chain(coming).map(|(version, remote)| {
         let status = remote.backend().status();
-        Some(json!({
+        json!({
             "version": version,
             "state": status.state.to_string(),
             "pid": status.pid,
             "address": status.address,
             "restarts": status.restarts,
+            "remark": status.remark,
             "last_failure": status.last_failure.map(|failure| failure.to_string()),
             "memory_bytes": status.memory,
             "calls": status.calls,
             "waiting_rows": status.waiting_rows,
             "log": remote.backend().log(),
-        }))
+        })
     });
-    Ok(Json(json!({ "model": model, "runtimes": shown.collect::<Vec<_>>() })).into_response())
+    let shown: Vec<_> = shown.collect();
+    let left_over = app.desk.left_over(&model);
+    Ok(Json(json!({ "model": model, "runtimes": shown, "left_over": left_over })).into_response())
 }
 
 /// The name in the path, which need not be a model's yet.

@@ -1,8 +1,8 @@
 //! `gyre deploy`: a version of any kind behind the gateway, by a rollout that judges itself.
 //!
 //! What is deployed is a version that is there already, or one that is brought along: a model's file, the command that
-//! serves it (after `--`), the URL where it is served, or a model that was logged on the tracking server. The running
-//! server does it; nothing here decides.
+//! serves it (after `--`), the URL where it is served, what a Kubernetes cluster is to run, or a model that was logged on
+//! the tracking server. The running server does it; nothing here decides.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use gyre_core::{ModelName, Span, Version};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::cluster::{self, ClusterArgs};
 use super::signature;
 use super::traffic::{HowArgs, version};
 use crate::client::{Server, segment};
@@ -29,11 +30,13 @@ Examples:
   gyre deploy price models:/price/3            # a model of the registry here: in process, where gyre reads its file
   gyre deploy price models:/price@best --serve # by MLflow's own server, whatever it is
   gyre deploy price --protocol v2 --served-as price --url https://models.example.org
+  gyre deploy price --protocol v2 --image registry.example.org/price:7 --port 9000 --replicas 2
+  gyre deploy price --protocol v2 --storage-uri s3://models/price/7 --model-format sklearn
   gyre deploy price 5 --strategy shadow --dry-run
 
 A version takes traffic only after it was loaded, or its process answered. A rollout goes on by itself, and back by itself:
-see `gyre status` and `gyre journal`. Commands are run by a server that was started with --allow-commands, or that asks
-everybody to log in.")]
+see `gyre status` and `gyre journal`. Commands and containers are run by a server that was started with --allow-commands, or that
+asks everybody to log in.")]
 pub(crate) struct DeployArgs {
     /// The model; it need not be declared in gyre.yaml.
     model: ModelName,
@@ -59,11 +62,13 @@ pub(crate) struct DeployArgs {
         requires = "protocol"
     )]
     url: Option<String>,
-    /// The command that serves the model, after `--`; `{port}` or `{socket}` says where it is to listen.
+    /// The command that serves the model, or the arguments of an image, after `--`; `{port}` or `{socket}` says where it is to listen.
     #[arg(last = true, id = "serve", value_name = "COMMAND", requires = "protocol")]
     command: Vec<String>,
     #[command(flatten)]
     runtime: RuntimeArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     #[command(flatten)]
     signature: SignatureArgs,
     #[command(flatten)]
@@ -90,19 +95,19 @@ struct RuntimeArgs {
     /// The folder that the command runs in, relative to the project.
     #[arg(long, value_name = "DIR")]
     dir: Option<String>,
-    /// A variable for the command; it is kept in the journal, so no secrets here.
+    /// A variable for the command or the container; it is kept in the journal, so no secrets here.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
     /// A variable of the server's environment that the command gets.
     #[arg(long, value_name = "NAME")]
     pass_env: Vec<String>,
-    /// The memory that the command and its children may hold.
-    #[arg(long, value_name = "MIB")]
-    memory: Option<u64>,
+    /// The memory that the command and its children may hold, in MiB; on a cluster also as 512Mi or 2Gi.
+    #[arg(long, value_name = "AMOUNT")]
+    memory: Option<String>,
     /// How long the command may be idle until it is stopped; the next request wakes it.
     #[arg(long, value_name = "SPAN")]
     idle: Option<Span>,
-    /// How long the command may take to start; 2m by default.
+    /// How long it may take to start: 2m by default, 10m on a cluster.
     #[arg(long, value_name = "SPAN")]
     start_within: Option<Span>,
     /// A header for the URL whose value is a variable of the server's environment, named GYRE_MODEL_….
@@ -112,7 +117,7 @@ struct RuntimeArgs {
     /// given several times. `generate` and `generate_stream` of V2 need none.
     #[arg(long, value_name = "PATH")]
     pass: Vec<String>,
-    /// Calls under way at once: 1 for a command, 8 for a URL by default.
+    /// Calls under way at once: 1 for a command, 8 elsewhere by default.
     #[arg(long, value_name = "N")]
     calls: Option<u32>,
     /// Rows of waiting requests that go together in one call: 256 by default, 1 turns batching off.
@@ -220,11 +225,14 @@ pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
     args.check(known)?;
     let runtime = args.runtime()?;
     let signature = args.signature.read()?;
+    let path = format!("/v1/models/{}", segment(args.model.as_str()));
+    if args.how.dry_run && args.cluster.is_given() {
+        return args.tell_objects(&path, &runtime);
+    }
     if args.how.dry_run && known.is_none() {
         return args.tell_new(&runtime, signature.as_ref());
     }
     let server = args.how.server()?;
-    let path = format!("/v1/models/{}", segment(args.model.as_str()));
     let version = match known {
         Some(version) => version,
         None => args.register(&server, &path, &runtime, signature)?,
@@ -241,7 +249,8 @@ pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
     let body = json!({
         "version": version, "plan": args.rollout.plan(), "reason": args.how.reason, "dry_run": args.how.dry_run,
     });
-    let answer = server.post_patiently(&format!("{path}/deploy"), &body)?;
+    let deploy = || server.post_patiently(&format!("{path}/deploy"), &body);
+    let answer = cluster::telling(&server, &path, version, deploy)?;
     if args.how.output.json {
         return show::json(&answer);
     }
@@ -295,6 +304,18 @@ impl DeployArgs {
     fn runtime(&self) -> Result<Runtime, Failure> {
         let of = &self.runtime;
         let limits = Limits { calls: of.calls, batch_rows: of.batch_rows, queue_rows: None };
+        let shared = cluster::Shared {
+            protocol: of.protocol(&self.model),
+            served_as: of.served_as.as_deref(),
+            args: &self.command,
+            env: &of.env,
+            memory: of.memory.as_deref(),
+            start_within: of.start_within,
+            limits,
+        };
+        if let Some(kubernetes) = self.cluster.kubernetes(shared)? {
+            return Ok(Runtime::Kubernetes(Box::new(kubernetes)));
+        }
         if let Some(url) = &self.url {
             let headers_from_env: BTreeMap<String, String> = of.header.iter().cloned().collect();
             let protocol = of.protocol(&self.model);
@@ -315,7 +336,7 @@ impl DeployArgs {
                 dir: of.dir.clone(),
                 env: of.env.iter().cloned().collect(),
                 pass_env: of.pass_env.clone(),
-                memory_mib: of.memory,
+                memory_mib: of.memory_mib()?,
                 idle: of.idle,
                 start_within: of.start_within,
                 pass: of.pass.clone(),
@@ -324,7 +345,8 @@ impl DeployArgs {
         }
         if self.file.is_none() && self.which.is_none() {
             return Err(Failure::because(
-                "nothing to deploy: name a version or a logged model, or bring --file, --url, or a command after `--`",
+                "nothing to deploy: name a version or a logged model, or bring --file, --url, a command after `--`, or \
+                 --image, --storage-uri or --manifest for a cluster",
             ));
         }
         Ok(Runtime::Native)
@@ -362,6 +384,13 @@ impl DeployArgs {
         }
     }
 
+    /// Says what objects a version would have on the cluster; `kubectl diff -f -` and its like read them.
+    fn tell_objects(&self, path: &str, runtime: &Runtime) -> Result<(), Failure> {
+        let body = json!({"runtime": runtime, "dry_run": true});
+        let answer = self.how.project.server()?.post(&format!("{path}/versions"), &body)?;
+        if self.how.output.json { show::json(&answer) } else { show::say(cluster::manifest(&answer)) }
+    }
+
     fn tell_new(&self, runtime: &Runtime, signature: Option<&Signature>) -> Result<(), Failure> {
         if self.how.output.json {
             return show::json(&json!({
@@ -381,6 +410,11 @@ impl DeployArgs {
 }
 
 impl RuntimeArgs {
+    fn memory_mib(&self) -> Result<Option<u64>, Failure> {
+        let wrong = |_| Failure::because("--memory takes a number of MiB for a command, such as 512");
+        self.memory.as_deref().map(str::parse).transpose().map_err(wrong)
+    }
+
     fn protocol(&self, model: &ModelName) -> Protocol {
         match self.protocol {
             Some(Spoken::V2) => Protocol::V2 {
