@@ -9,6 +9,7 @@
 mod bench;
 mod ci;
 mod error;
+mod kube;
 mod node;
 mod run;
 mod system;
@@ -35,6 +36,7 @@ Commands:
   bench            lists the benchmarks in bench/
   bench NAME [ARGUMENTS]
                    runs one of them
+  kube             builds a real Kubernetes API server for the tests that otherwise meet a stand-in
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         }
         ["lint"] => ci::lint(&root),
         ["ci"] => ci::run_all(&root),
+        ["kube"] => kube::build(&root),
         ["bench"] => bench::list(&root),
         ["bench", name, rest @ ..] => bench::run_one(&root, name, rest),
         [] | ["help" | "--help" | "-h"] => {
