@@ -123,13 +123,15 @@ impl Backend {
         door: Door,
         news: watch::Receiver<crate::News>,
     ) -> Result<Self, BackendError> {
-        let PlacedSpec { protocol, signature, limits } = spec;
+        let PlacedSpec { protocol, signature, limits, pass } = spec;
         check(&signature, &protocol, &limits)?;
         let shared = Shared::new(signature, limits, Phase::Starting);
         let logs = Arc::new(Logs::new(KEPT_NEWS, None));
+        let own = own_path(&protocol);
         let placed = Placed { shared: Arc::clone(&shared), logs: Arc::clone(&logs), protocol, door };
         let following = tokio::spawn(placed.follow(news));
-        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind: Kind::Placed { following } })
+        let kind = Kind::Placed { following };
+        Ok(Self { shared, logs, draining: AtomicBool::new(false), kind, own, pass })
     }
 
     /// Predicts every row. Rows of several callers may go to the model in one call, but each caller gets its own answer or

@@ -177,6 +177,8 @@ pub struct PlacedSpec {
     pub protocol: Protocol,
     /// What it takes and gives.
     pub signature: Signature,
+    /// The paths, beside those of its protocol, to which requests may be passed on as they are.
+    pub pass: Vec<String>,
     /// How much is asked of it at once.
     pub limits: Limits,
 }
@@ -184,7 +186,8 @@ pub struct PlacedSpec {
 impl PlacedSpec {
     /// With defaults for everything else: eight calls at once.
     pub fn new(protocol: Protocol, signature: Signature) -> Self {
-        Self { protocol, signature, limits: Limits { calls: 8, ..Limits::default() } }
+        let limits = Limits { calls: 8, ..Limits::default() };
+        Self { protocol, signature, pass: Vec::new(), limits }
     }
 }
 

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gyre_backend::{Backend, BackendError, Backoff, Failure, Instant, Listen, LogHook, ProcessSpec, State};
+use gyre_backend::{
+    Backend, BackendError, Backoff, Failure, Instant, Listen, LogHook, Patience, ProcessSpec, State,
+};
 use support::*;
 
 #[tokio::test]
@@ -266,7 +268,8 @@ async fn a_process_sees_of_our_environment_what_it_is_given() {
     spec.log_hook = Some(LogHook(Arc::new(move |line: &str| sink.lock().unwrap().push(line.to_owned()))));
     let backend = Backend::process(spec).unwrap();
     let request = http::Request::get("/environment").body(http_body_util::Empty::new()).unwrap();
-    let body = backend.forward(request, soon()).await.unwrap().into_body();
+    let patience = Patience { first: soon(), idle: Duration::from_secs(30), whole: Duration::from_secs(60) };
+    let body = backend.forward(request, patience).await.unwrap().into_body();
     let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
     let environment: std::collections::BTreeMap<String, String> = serde_json::from_slice(&bytes).unwrap();
     let port = &environment["PORT"];

@@ -29,6 +29,9 @@ pub struct Kubernetes {
     /// How long it may take until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_within: Option<Span>,
+    /// Paths at its server, beside those of its protocol, to which requests are passed on as they are (`/v1/chat/completions`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pass: Vec<String>,
     /// How much is asked of it at once.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,

@@ -156,6 +156,8 @@ impl Runtime {
             Self::Native => Ok(()),
             Self::Process(process) => check_paths(&process.pass),
             Self::Endpoint(endpoint) => check_paths(&endpoint.pass).and_then(|()| endpoint.check()),
+            // What it asks of the cluster is checked where the cluster's rules are known.
+            Self::Kubernetes(kubernetes) => check_paths(&kubernetes.pass),
         }
     }
 }

@@ -282,7 +282,7 @@ mod tests {
         let all = cache.complete(looked, Some(&said("no", 0.25)), now).unwrap();
         let expected = Scores::Classification {
             labels: vec!["no".into(), "yes".into()],
-            classes,
+            classes: Arc::clone(&classes),
             probabilities: vec![0.75, 0.25, 0.25, 0.75],
         };
         assert_eq!(all, expected);

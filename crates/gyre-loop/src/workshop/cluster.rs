@@ -73,6 +73,7 @@ impl Workshop {
             Cluster::protocol(of, &identity).map_err(|error| Failure::because(error.to_string()))?;
         let mut spec = PlacedSpec::new(elsewhere::protocol(&protocol), version.signature.clone());
         elsewhere::limit(&mut spec.limits, of.limits);
+        spec.pass.clone_from(&of.pass);
         let news = self.cluster()?.keep(of, identity, stand);
         Ok(Backend::placed(spec, abroad.door.clone(), news)?)
     }

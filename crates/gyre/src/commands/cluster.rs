@@ -69,6 +69,7 @@ pub(super) struct Shared<'a> {
     pub(super) env: &'a [(String, String)],
     pub(super) memory: Option<&'a str>,
     pub(super) start_within: Option<Span>,
+    pub(super) pass: &'a [String],
     pub(super) limits: Limits,
 }
 
@@ -80,7 +81,7 @@ impl ClusterArgs {
 
     /// What is to run; none when nothing is said of a cluster.
     pub(super) fn kubernetes(&self, shared: Shared<'_>) -> Result<Option<Kubernetes>, Failure> {
-        let Shared { mut protocol, served_as, args, env, memory, start_within, limits } = shared;
+        let Shared { mut protocol, served_as, args, env, memory, start_within, pass, limits } = shared;
         let container = Container {
             args: args.to_vec(),
             env: env.iter().cloned().collect(),
@@ -121,8 +122,8 @@ impl ClusterArgs {
             }
             return Ok(None);
         };
-        let (namespace, address) = (self.namespace.clone(), self.address.clone());
-        Ok(Some(Kubernetes { protocol, workload, namespace, address, start_within, limits }))
+        let (namespace, address, pass) = (self.namespace.clone(), self.address.clone(), pass.to_vec());
+        Ok(Some(Kubernetes { protocol, workload, namespace, address, start_within, pass, limits }))
     }
 }
 

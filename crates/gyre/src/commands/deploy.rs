@@ -311,6 +311,7 @@ impl DeployArgs {
             env: &of.env,
             memory: of.memory.as_deref(),
             start_within: of.start_within,
+            pass: &of.pass,
             limits,
         };
         if let Some(kubernetes) = self.cluster.kubernetes(shared)? {
@@ -387,7 +388,7 @@ impl DeployArgs {
     /// Says what objects a version would have on the cluster; `kubectl diff -f -` and its like read them.
     fn tell_objects(&self, path: &str, runtime: &Runtime) -> Result<(), Failure> {
         let body = json!({"runtime": runtime, "dry_run": true});
-        let answer = self.how.project.server()?.post(&format!("{path}/versions"), &body)?;
+        let answer = self.how.server()?.post(&format!("{path}/versions"), &body)?;
         if self.how.output.json { show::json(&answer) } else { show::say(cluster::manifest(&answer)) }
     }
 
