@@ -4,6 +4,7 @@
 //! such things: a setting, the Python environments that are his, the system's own places. When it is not there, that is
 //! not kept in mind: after `pip install onnxruntime` the next model finds it, without a restart.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,11 @@ fn wheel(root: &Path) -> Result<PathBuf, String> {
 
 fn open(file: &Path) -> Result<Environment, String> {
     let builder = ort::init_from(file).map_err(|error| match error {
-        LoadDynamicError::Dlopen { error, .. } => error.to_string(),
+        // What the loader said is behind the error, which itself says only that it failed.
+        LoadDynamicError::Dlopen { error, .. } => match error.source() {
+            Some(reason) => reason.to_string(),
+            None => error.to_string(),
+        },
         LoadDynamicError::BadVersion { version_str, .. } => {
             format!("onnxruntime {version_str} is too old, {OLDEST} or newer is needed")
         }
