@@ -33,12 +33,10 @@ fn every_route_is_there_and_guarded() {
         let method = route.method.as_str();
         let path = route.path.replace("{model}", "demand").replace("{version}", "1");
         let answer = scene.connect().send(method, &path, &[], b"");
-        assert!(
-            ![404, 405, 500].contains(&answer.status),
-            "{method} {path}: {} {}",
-            answer.status,
-            answer.body
-        );
+        // A model in gyre's own process has nothing to pass on, and says so.
+        let is_absent = answer.status == 404 && !answer.body.contains("it runs in gyre's process");
+        let is_broken = is_absent || [405, 500].contains(&answer.status);
+        assert!(!is_broken, "{method} {path}: {} {}", answer.status, answer.body);
         let rebound = scene.connect().send(method, &path, &[("host", "evil.example")], b"");
         assert_eq!(rebound.status, 421, "{method} {path}");
         // One that no path here takes; several take both GET and POST.
