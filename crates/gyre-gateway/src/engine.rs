@@ -1,8 +1,8 @@
 //! What runs a version's model: an engine in our process, or a process or URL behind the gateway.
 //!
 //! A native model answers in microseconds on the thread that asks; so does a graph that onnxruntime runs, or it is asked
-//! on a thread that may wait. A model that lives elsewhere is awaited, so that a waiting request holds no thread; it is asked on the runtime that its backend was made in, for whoever asks may stand
-//! on another thread, without a runtime.
+//! on a thread that may wait. A model that lives elsewhere is awaited, so that a waiting request holds no thread; it is
+//! asked on the runtime that its backend was made in, for whoever asks may stand on another thread, without a runtime.
 
 use std::fmt;
 

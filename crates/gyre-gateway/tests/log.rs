@@ -191,6 +191,18 @@ fn a_damaged_byte_never_reads_as_data() {
     );
 }
 
+#[test]
+fn a_file_of_an_earlier_build_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(serving(dir.path(), patient()));
+    let wal = folder(dir.path()).join("wal-00000001.log");
+    let line = "0a1b2c3d {\"label\":{\"id\":\"id-1\",\"time\":\"2013-01-01T00:00:00Z\",\"value\":1.0}}\n";
+    std::fs::write(&wal, line).unwrap();
+    let told = Gateway::open(dir.path().join("log"), store(dir.path())).err().unwrap().to_string();
+    assert!(told.contains("wal-00000001.log") && told.contains("`gyre log export`"), "{told}");
+    assert_eq!(std::fs::read_to_string(&wal).unwrap(), line);
+}
+
 /// The folder before and after a segment was closed, from which every state between is made.
 fn around_a_close() -> (tempfile::TempDir, tempfile::TempDir, Scan) {
     let dir = tempfile::tempdir().unwrap();
