@@ -103,7 +103,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         tokio::spawn(follow(Arc::clone(&desk), signal(SignalKind::hangup())?));
         let name = desk.project().project.clone();
         let declared = args.project.project.join(gyre_core::spec::FILE).exists();
-        let what = if declared { "" } else { "no gyre.yaml here: tracking and registry only; " };
+        let what = if declared { "" } else { "no gyre.yaml here: nothing is watched or repaired; " };
         let url = announcement.url();
         args.operations.greet(&format!("gyre keeps `{name}` on {url}/ ({what}stop with Ctrl-C)"), &url);
         let stopped = stopped()?;
