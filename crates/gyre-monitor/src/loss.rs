@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gyre_core::record::Value;
 use gyre_core::spec::Metric;
 use gyre_stats::performance::{Outcome, clustered_mean};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,36 @@ pub fn losses(
     }
 }
 
+/// The loss of one row, as [`losses`] takes it; none where the label is not of the kind that was predicted. Labels that are
+/// whole numbers or booleans name the class that is written like them.
+pub fn row_loss(
+    metric: Metric,
+    output: &Value,
+    scores: &[f64],
+    classes: &[String],
+    label: &Value,
+) -> Option<f64> {
+    let loss = match metric {
+        Metric::Mae => (output.as_number()? - label.as_number()?).abs(),
+        Metric::Rmse => (output.as_number()? - label.as_number()?).powi(2),
+        Metric::ErrorRate => f64::from(u8::from(output.as_category()? != label.as_category()?)),
+        Metric::LogLoss => {
+            let label = label.as_category()?;
+            if scores.len() != classes.len() {
+                return None;
+            }
+            let class = classes.iter().position(|class| **class == *label);
+            surprise_of(class.and_then(|class| scores.get(class)).copied())
+        }
+    };
+    loss.is_finite().then_some(loss)
+}
+
+/// −ln p of the true class; a class that the model does not know has probability 0.
+fn surprise_of(probability: Option<f64>) -> f64 {
+    -probability.unwrap_or(0.0).clamp(LEAST_PROBABILITY, 1.0).ln()
+}
+
 fn errors(
     predictions: &Predictions<'_>,
     labels: &Values<'_>,
@@ -78,10 +109,8 @@ fn surprise(predictions: &Predictions<'_>, labels: &Values<'_>) -> Result<Vec<f6
     let rows = predictions.scores.chunks(classes.len().max(1));
     let surprise = |(scores, label): (&[f64], &Option<Arc<str>>)| {
         let Some(label) = label else { return f64::NAN };
-        // A class that the model does not know has probability 0.
         let class = classes.iter().position(|class| **class == **label);
-        let probability = class.and_then(|class| scores.get(class)).copied().unwrap_or(0.0);
-        -probability.clamp(LEAST_PROBABILITY, 1.0).ln()
+        surprise_of(class.and_then(|class| scores.get(class)).copied())
     };
     Ok(rows.zip(labels).map(surprise).collect())
 }
@@ -183,6 +212,21 @@ mod tests {
         for (found, expected) in log.iter().zip([0.223_143_551, 1.386_294_361, f64::NAN, 36.043_653_389]) {
             assert!((found - expected).abs() < 1e-8 || expected.is_nan() && found.is_nan(), "{found}");
         }
+    }
+
+    #[test]
+    fn one_row_is_as_wrong_alone_as_among_others() {
+        let classes = ["0".to_owned(), "1".to_owned()];
+        let of =
+            |metric, output: Value, label: Value| row_loss(metric, &output, &[0.2, 0.8], &classes, &label);
+        let (number, text) = (Value::Number, |text: &str| Value::Text(text.into()));
+        assert_eq!(of(Metric::Mae, number(10.0), number(13.0)), Some(3.0));
+        assert_eq!(of(Metric::Rmse, number(10.0), number(13.0)), Some(9.0));
+        assert_eq!(of(Metric::ErrorRate, text("1"), number(1.0)), Some(0.0));
+        assert_eq!(of(Metric::ErrorRate, text("1"), text("0")), Some(1.0));
+        let surprise = of(Metric::LogLoss, text("1"), number(0.0)).unwrap();
+        assert!((surprise - 1.609_437_912).abs() < 1e-8, "{surprise}");
+        assert_eq!(of(Metric::Mae, number(1.0), text("many")), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`adjust`] | how many of these fifty alarms are luck? |
 //! | [`performance`] | how wrong is the model, and is model A better than model B on the same rows? |
 //! | [`sequential`] | may this rollout be stopped *now*, although we looked after every request? |
+//! | [`bandit`] | which of several versions is best, and which share should each have while that is not known? |
 //! | [`fairness`] | do groups of people get different outcomes or different errors? |
 //! | [`proportion`], [`moments`] | the binomial and moment arithmetic below all of them |
 //!
@@ -22,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adjust;
+pub mod bandit;
 pub mod confusion;
 pub mod drift;
 pub mod fairness;

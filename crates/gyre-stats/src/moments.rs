@@ -55,6 +55,18 @@ impl Moments {
         self.max = self.max.zip(other.max).map(|(a, b)| a.max(b));
     }
 
+    /// Those of the same values with the opposite sign: losses as rewards.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self {
+            count: self.count,
+            mean: -self.mean,
+            m2: self.m2,
+            min: self.max.map(|max| -max),
+            max: self.min.map(|min| -min),
+        }
+    }
+
     /// How many finite values were taken in.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! Whole rollouts, simulated with fixed seeds: how often a healthy candidate is blamed, how fast a broken one is found.
 #![allow(clippy::unwrap_used)]
 
-use gyre_stats::sequential::{Arm, ErrorShare, MeanDifference};
+use gyre_stats::bandit::{Posterior, odds, shares};
+use gyre_stats::sequential::{Arm, DistributionShift, ErrorShare, MeanDifference, MistakeShare};
 
 /// SplitMix64 (Steele, Lea & Flood 2014).
 struct Random(u64);
@@ -137,4 +138,167 @@ fn state_survives_storage() {
     assert!((again.log_e() - errors.log_e()).abs() < 1e-9);
     assert_eq!(again.errors(), errors.errors());
     assert!((means_again.difference().unwrap() - means.difference().unwrap()).abs() < 1e-12);
+}
+
+/// Where the candidate's share of traffic stands after so many labelled answers.
+fn in_steps(answer: u64) -> f64 {
+    [0.05, 0.25, 0.5][(answer / 300).min(2) as usize]
+}
+
+/// The labelled answer at which the candidate is called worse at half of alpha, if ever, looking after every one. `loss`
+/// makes a loss of an arm.
+fn worse_at(seed: u64, answers: u64, loss: impl Fn(&mut Random, Arm) -> f64) -> Option<u64> {
+    let mut random = Random(seed);
+    let mut test = MeanDifference::new();
+    (1..=answers).find(|answer| {
+        let weight = in_steps(*answer);
+        let arm = if random.chance(weight) { Arm::Candidate } else { Arm::Champion };
+        let value = loss(&mut random, arm);
+        test.observe(arm, weight, value).unwrap();
+        test.p_above() <= ALPHA / 2.0
+    })
+}
+
+fn exponential(random: &mut Random) -> f64 {
+    -(1.0 - random.uniform()).ln()
+}
+
+/// Of a normal error: by Box and Muller (1958).
+fn squared_normal(random: &mut Random) -> f64 {
+    let angle = (std::f64::consts::TAU * random.uniform()).cos();
+    2.0 * exponential(random) * angle * angle
+}
+
+#[test]
+fn losses_that_are_alike_convict_nobody() {
+    const ROLLOUTS: u64 = 2_000;
+    type Loss = fn(&mut Random) -> f64;
+    for (name, loss) in [("exponential", exponential as Loss), ("squared normal", squared_normal as Loss)] {
+        let convicted = (0..ROLLOUTS)
+            .filter(|seed| worse_at(5_000 + seed, 1_500, |random, _| loss(random)).is_some())
+            .count();
+        println!("{name} losses: {convicted} of {ROLLOUTS} convicted at alpha {}", ALPHA / 2.0);
+        assert!(convicted as f64 <= ALPHA / 2.0 * ROLLOUTS as f64, "{name}: {convicted} of {ROLLOUTS}");
+    }
+}
+
+#[test]
+fn losses_that_are_a_third_larger_are_found_out() {
+    let mut found: Vec<u64> = (0..300)
+        .filter_map(|seed| {
+            worse_at(9_000 + seed, 6_000, |random, arm| {
+                exponential(random) * if arm == Arm::Candidate { 1.33 } else { 1.0 }
+            })
+        })
+        .collect();
+    let share = found.len();
+    found.push(u64::MAX);
+    println!("a third worse: {share} of 300, median {} answers", median(found));
+    assert!(share >= 285, "{share} of 300");
+}
+
+/// The labelled answer at which the candidate is said to be wrong more often, if ever.
+fn wrong_at(seed: u64, answers: u64, wrong: [f64; 2]) -> Option<u64> {
+    let mut random = Random(seed);
+    let mut test = MistakeShare::new();
+    (1..=answers).find(|answer| {
+        let weight = in_steps(*answer);
+        let (arm, wrong) =
+            if random.chance(weight) { (Arm::Candidate, wrong[1]) } else { (Arm::Champion, wrong[0]) };
+        // The hour moves both alike.
+        let hour = if answer % 500 < 250 { 1.0 } else { 0.5 };
+        test.observe(arm, weight, random.chance(wrong * hour)).unwrap();
+        test.p_value() <= ALPHA / 2.0
+    })
+}
+
+#[test]
+fn mistakes_that_are_alike_convict_nobody_and_others_are_found_out() {
+    for level in [0.05, 0.3, 0.9] {
+        let convicted = (0..2_000).filter(|seed| wrong_at(*seed, 1_500, [level; 2]).is_some()).count();
+        println!("wrong {level}: {convicted} of 2000 convicted at alpha {}", ALPHA / 2.0);
+        // Three standard deviations above would be luck.
+        assert!(convicted as f64 <= 2_000.0 * 0.005 + 3.0 * (2_000.0 * 0.005_f64).sqrt(), "{convicted}");
+    }
+    for (wrong, answers) in [([0.2, 0.3], 6_000), ([0.05, 0.15], 3_000), ([0.1, 0.9], 800)] {
+        let found: Vec<u64> =
+            (0..300).map(|seed| wrong_at(seed, answers, wrong).unwrap_or(u64::MAX)).collect();
+        let share = found.iter().filter(|at| **at < u64::MAX).count();
+        println!("wrong {wrong:?}: {share} of 300 found, median {} answers", median(found));
+        assert!(share >= 285, "{wrong:?}: {share} of 300");
+    }
+}
+
+/// Whether the arms are ever called different; ten bins, the candidate's values shifted by `shift` of a bin.
+fn shifted(seed: u64, values: u64, shift: f64) -> bool {
+    let mut random = Random(seed);
+    let mut test = DistributionShift::new(10);
+    for value in 1..=values {
+        let weight = in_steps(value);
+        let arm = if random.chance(weight) { Arm::Candidate } else { Arm::Champion };
+        let at = random.uniform() * 10.0 + if arm == Arm::Candidate { shift } else { 0.0 };
+        test.observe(arm, weight, at as usize).unwrap();
+        if test.p_value() <= ALPHA {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn noise_is_no_drift_and_drift_is_told() {
+    let told = |shift: f64, runs: u64| (0..runs).filter(|seed| shifted(*seed, 1_500, shift)).count();
+    let (noise, drift) = (told(0.0, 2_000), told(1.0, 200));
+    println!("no shift: {noise} of 2000 told; a shift of a bin in ten: {drift} of 200");
+    assert!(noise as f64 <= 2_000.0 * ALPHA + 3.0 * (2_000.0 * ALPHA).sqrt(), "{noise}");
+    assert!(drift >= 195, "{drift}");
+}
+
+/// A bandit over 20 rounds of 400 requests, whose rewards come a round later: the regret, the final shares, and the least
+/// share that the best arm ever had.
+fn bandit(seed: u64, means: [f64; 3]) -> (f64, Vec<u32>, u32) {
+    let mut random = Random(seed);
+    let best = means.iter().copied().fold(0.0, f64::max);
+    let at_best = means.iter().position(|mean| *mean == best).unwrap();
+    let (mut known, mut coming) = ([(0_u64, 0_u64); 3], [(0_u64, 0_u64); 3]);
+    let (mut regret, mut least, mut weights) = (0.0, 10_000, vec![3_334, 3_333, 3_333]);
+    for _ in 0..20 {
+        for ((known, fresh), _) in known.iter_mut().zip(&mut coming).zip(means) {
+            *known = (known.0 + fresh.0, known.1 + fresh.1);
+            *fresh = (0, 0);
+        }
+        for _ in 0..400 {
+            let mut left = random.uniform() * 10_000.0;
+            let arm = weights.iter().position(|weight| {
+                left -= f64::from(*weight);
+                left < 0.0
+            });
+            let arm = arm.unwrap_or(2);
+            regret += best - means[arm];
+            coming[arm] = (coming[arm].0 + u64::from(random.chance(means[arm])), coming[arm].1 + 1);
+        }
+        let posteriors = known.map(|(successes, rewards)| Posterior::of_shares(successes, rewards));
+        weights = shares(&odds(&posteriors), 300);
+        least = least.min(weights[at_best]);
+    }
+    (regret, weights, least)
+}
+
+#[test]
+fn a_bandit_loses_less_than_an_even_split_finds_the_best_arm_and_starves_none() {
+    for means in [[0.80, 0.86, 0.70], [0.20, 0.10, 0.30]] {
+        let best = means.iter().copied().fold(0.0, f64::max);
+        let even: f64 = 20.0 * 400.0 * means.iter().map(|mean| (best - mean) / 3.0).sum::<f64>();
+        let at_best = means.iter().position(|mean| *mean == best).unwrap();
+        let runs: Vec<_> = (0..200).map(|seed| bandit(seed, means)).collect();
+        let regret = runs.iter().map(|(regret, _, _)| regret).sum::<f64>() / 200.0;
+        let found = runs.iter().filter(|(_, weights, _)| weights[at_best] >= 9_000).count();
+        let least = runs.iter().map(|(_, _, least)| *least).min().unwrap();
+        let starved = runs.iter().flat_map(|(_, weights, _)| weights).filter(|share| **share < 300).count();
+        println!(
+            "{means:?}: regret {regret:.0}, even split {even:.0}; best arm {found} of 200, least share {least}"
+        );
+        assert!(regret < 0.4 * even, "{regret} {even}");
+        assert!(found >= 190 && least >= 300 && starved == 0, "{found} {least} {starved}");
+    }
 }

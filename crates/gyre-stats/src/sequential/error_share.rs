@@ -71,9 +71,7 @@ impl ErrorShare {
     /// Logarithm of the e-value now: how many times better "fails more often" explains the errors than "no difference".
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        let largest = self.log_ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = self.log_ratios.iter().map(|log_ratio| (log_ratio - largest).exp()).sum();
-        largest + (sum / RELATIVE_RISKS.len() as f64).ln()
+        super::log_mean_exp(&self.log_ratios)
     }
 
     /// Anytime-valid p-value that the candidate fails no more often: 1 / the largest e-value so far.

@@ -11,6 +11,14 @@ const BURN_IN: u64 = 100;
 /// Total answers at which the interval is made tightest.
 const TIGHTEST_AT: f64 = 1_000.0;
 
+/// The alpha for which the sequence behind p-values is tightest; they hold at every alpha.
+const REFERENCE_ALPHA: f64 = 0.01;
+
+/// ρ² that makes the interval tightest at [`TIGHTEST_AT`], Waudby-Smith et al. (see [`MeanDifference`]), appendix B.2.
+fn tightest(alpha: f64) -> f64 {
+    (-2.0 * alpha.ln() + (-2.0 * alpha.ln() + 1.0).ln()) / TIGHTEST_AT
+}
+
 /// Asymptotic confidence sequence for the mean of the candidate less the mean of the champion.
 ///
 /// Each answer becomes an unbiased estimate of the difference by inverse-probability weighting around running means
@@ -32,6 +40,9 @@ pub struct MeanDifference {
     candidate: Moments,
     /// Of the estimates `f`.
     estimates: Moments,
+    /// Smallest p-value of "no higher" so far, in logarithms; evidence once reached is not taken back.
+    #[serde(default)]
+    log_p_above: f64,
 }
 
 impl MeanDifference {
@@ -65,7 +76,33 @@ impl MeanDifference {
             Arm::Champion => self.champion.push(value),
             Arm::Candidate => self.candidate.push(value),
         }
+        self.log_p_above = self.log_p_above.min(self.log_p_above_now());
         Ok(())
+    }
+
+    /// Anytime-valid p-value, asymptotically, that the candidate's mean is no higher than the champion's: the smallest alpha
+    /// at which the confidence sequence (tightest at 1,000 answers for alpha = 0.01) has ever lain above 0; 1 before 100
+    /// answers of each arm.
+    #[must_use]
+    pub fn p_above(&self) -> f64 {
+        self.log_p_above.min(0.0).exp()
+    }
+
+    /// The half-width that just reaches 0, solved for ln alpha: ½·ln(tρ² + 1) − z²·t²ρ²/(2(tρ² + 1)), z = mean/σ̂.
+    fn log_p_above_now(&self) -> f64 {
+        let (Some(difference), Some(deviation)) = (self.difference(), self.estimates.standard_deviation())
+        else {
+            return 0.0;
+        };
+        if difference <= 0.0 {
+            return 0.0;
+        }
+        let t = self.estimates.count() as f64;
+        let scaled = t * tightest(REFERENCE_ALPHA);
+        // Where nothing varies (both arms always answer the same), any difference is certain.
+        let z2 = (difference / deviation.max(f64::MIN_POSITIVE)).powi(2);
+        let log_p = 0.5 * (scaled + 1.0).ln() - z2 * t * scaled / (2.0 * (scaled + 1.0));
+        if log_p.is_nan() { 0.0 } else { log_p.max(f64::MIN) }
     }
 
     /// The estimated difference, candidate − champion; `None` before 100 answers of each arm.
@@ -81,8 +118,7 @@ impl MeanDifference {
         let difference = self.difference()?;
         let alpha = alpha.clamp(1e-12, 0.5);
         let t = self.estimates.count() as f64;
-        // ρ² that makes the interval tightest at a given t, ibid. appendix B.2.
-        let rho2 = (-2.0 * alpha.ln() + (-2.0 * alpha.ln() + 1.0).ln()) / TIGHTEST_AT;
+        let rho2 = tightest(alpha);
         let scale = 2.0 * (t * rho2 + 1.0) / (t * t * rho2) * ((t * rho2 + 1.0).sqrt() / alpha).ln();
         let half = self.estimates.standard_deviation()? * scale.sqrt();
         Some(Interval { lower: difference - half, upper: difference + half, level: 1.0 - alpha })

@@ -5,17 +5,23 @@
 //! chance that they are *ever* wrong, over the whole rollout and whenever it is stopped, stays below `alpha`.
 //!
 //! - [`ErrorShare`]: does the candidate fail more often than the champion? Exact.
+//! - [`MistakeShare`]: is it wrong more often, once the truth is known? Exact.
 //! - [`MeanDifference`]: is the candidate slower, or less accurate, on average? Asymptotic.
+//! - [`DistributionShift`]: are its predictions distributed otherwise? Exact.
 
+mod distribution_shift;
 mod error_share;
 mod mean_difference;
+mod mistake_share;
 
 use std::{error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
+pub use distribution_shift::DistributionShift;
 pub use error_share::ErrorShare;
 pub use mean_difference::MeanDifference;
+pub use mistake_share::MistakeShare;
 
 /// Which side of a rollout served a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,4 +69,11 @@ fn possible(arm: Arm, weight: f64, value: f64) -> Result<(), Impossible> {
         Arm::Candidate => weight > 0.0 && weight <= 1.0,
     };
     if routed && value.is_finite() { Ok(()) } else { Err(Impossible { arm, weight, value }) }
+}
+
+/// Logarithm of the mean of the exponentials, without overflow.
+fn log_mean_exp(logs: &[f64]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logs.iter().map(|log| (log - largest).exp()).sum();
+    largest + (sum / logs.len() as f64).ln()
 }
