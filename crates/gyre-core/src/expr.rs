@@ -4,11 +4,25 @@
 //! when `gyre.yaml` is read, tried there against the names that can be measured, and evaluated when a candidate
 //! stands before the gate. A fact that was not measured makes the gate fail, with the fact's name; never pass.
 
-use cel::{Context, ExecutionError, Program};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr};
+use cel::{Context, ExecutionError, IdedExpr, Program};
 use serde::{Deserialize, Serialize};
+
+use crate::record::Value;
 
 /// Measured facts by name, nested as the expressions name them: `{"candidate": {"mae": 7.2}}`.
 pub type Measured = serde_json::Map<String, serde_json::Value>;
+
+thread_local! {
+    /// The functions of the language, for expressions that are evaluated request by request.
+    static LANGUAGE: Context<'static, 'static> = Context::default();
+}
+
+/// The name under which expressions over a request find its headers.
+pub const HEADER: &str = "header";
 
 /// A compiled expression that yields true or false.
 pub struct Expression {
@@ -77,26 +91,79 @@ impl Expression {
         self.program.references().has_variable(variable)
     }
 
+    /// The names at its roots.
+    pub fn variables(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.program.references().variables().into_iter().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Whether its cost grows with more than its own length: it goes through a list or a map.
+    pub fn loops(&self) -> bool {
+        goes_through(self.program.expression())
+    }
+
+    /// The expression's truth for one row: `values` are the features that it names, `headers` what [`HEADER`] stands for. A
+    /// value that is missing is null.
+    ///
+    /// # Errors
+    /// As [`Expression::holds`].
+    pub fn holds_for<'a>(
+        &self,
+        values: impl Iterator<Item = (&'a str, Value)>,
+        headers: &BTreeMap<Arc<str>, Arc<str>>,
+    ) -> Result<bool, ExprError> {
+        LANGUAGE.with(|language| {
+            let mut context = language.new_inner_scope();
+            for (name, value) in values {
+                context.add_variable_from_value(
+                    name,
+                    match value {
+                        Value::Missing => cel::Value::Null,
+                        Value::Bool(truth) => cel::Value::Bool(truth),
+                        Value::Number(number) => cel::Value::Float(number),
+                        Value::Text(text) => cel::Value::String(Arc::new(text.to_string())),
+                    },
+                );
+            }
+            if self.mentions(HEADER) {
+                let headers: BTreeMap<&str, &str> =
+                    headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+                let headers = cel::to_value(headers).map_err(|error| self.failed(error.to_string()))?;
+                context.add_variable_from_value(HEADER, headers);
+            }
+            self.truth(&context)
+        })
+    }
+
+    fn failed(&self, reason: String) -> ExprError {
+        ExprError::Evaluation { source_text: self.source.clone(), reason }
+    }
+
+    fn truth(&self, context: &Context<'_, '_>) -> Result<bool, ExprError> {
+        match self.program.execute(context) {
+            Ok(cel::Value::Bool(truth)) => Ok(truth),
+            Ok(other) => Err(self.failed(format!("it yields {:?}, not true or false", other.type_of()))),
+            Err(ExecutionError::NoSuchKey(name) | ExecutionError::UndeclaredReference(name)) => {
+                Err(ExprError::Unknown { name: name.to_string() })
+            }
+            Err(error) => Err(self.failed(error.to_string())),
+        }
+    }
+
     /// The expression's truth under `measured`.
     ///
     /// # Errors
     /// [`ExprError::Unknown`] when a name is not among the measured, [`ExprError::Evaluation`] when it does
     /// not yield true or false.
     pub fn holds(&self, measured: &Measured) -> Result<bool, ExprError> {
-        let failed = |reason: String| ExprError::Evaluation { source_text: self.source.clone(), reason };
         let mut context = Context::default();
         for (name, value) in measured {
-            let value = cel::to_value(value).map_err(|error| failed(error.to_string()))?;
+            let value = cel::to_value(value).map_err(|error| self.failed(error.to_string()))?;
             context.add_variable_from_value(name.clone(), value);
         }
-        match self.program.execute(&context) {
-            Ok(cel::Value::Bool(truth)) => Ok(truth),
-            Ok(other) => Err(failed(format!("it yields {:?}, not true or false", other.type_of()))),
-            Err(ExecutionError::NoSuchKey(name) | ExecutionError::UndeclaredReference(name)) => {
-                Err(ExprError::Unknown { name: name.to_string() })
-            }
-            Err(error) => Err(failed(error.to_string())),
-        }
+        self.truth(&context)
     }
 
     /// Judges: the truth with the numbers it was taken on; what cannot be evaluated does not pass.
@@ -133,6 +200,27 @@ impl Expression {
             }
         }
         shown.join(", ")
+    }
+}
+
+fn goes_through(part: &IdedExpr) -> bool {
+    match &part.expr {
+        Expr::Comprehension(_) => true,
+        Expr::Call(call) => {
+            call.target.as_deref().is_some_and(goes_through) || call.args.iter().any(goes_through)
+        }
+        Expr::Select(select) => goes_through(&select.operand),
+        Expr::List(list) => list.elements.iter().any(goes_through),
+        Expr::Map(map) => map.entries.iter().any(|entry| entry_goes_through(&entry.expr)),
+        Expr::Struct(of) => of.entries.iter().any(|entry| entry_goes_through(&entry.expr)),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => false,
+    }
+}
+
+fn entry_goes_through(entry: &EntryExpr) -> bool {
+    match entry {
+        EntryExpr::StructField(field) => goes_through(&field.value),
+        EntryExpr::MapEntry(entry) => goes_through(&entry.key) || goes_through(&entry.value),
     }
 }
 
@@ -178,6 +266,30 @@ mod tests {
             Err(ExprError::Evaluation { .. })
         ));
         assert!(matches!(Expression::compile("candidate.mae <="), Err(ExprError::Syntax { .. })));
+    }
+
+    #[test]
+    fn a_row_decides() {
+        let headers = BTreeMap::from([("x-tier".into(), "gold".into())]);
+        let holds = |source: &str| {
+            let row = [
+                ("region", Value::Text("EU".into())),
+                ("size", Value::Number(3.0)),
+                ("rooms", Value::Missing),
+            ];
+            Expression::compile(source).unwrap().holds_for(row.into_iter(), &headers)
+        };
+        for source in ["region == 'EU'", "size == 3", "size > 2 && region in ['EU', 'US']", "rooms == null"] {
+            assert_eq!(holds(source), Ok(true), "{source}");
+        }
+        assert_eq!(holds("header['x-tier'] == 'gold'"), Ok(true));
+        assert_eq!(holds("rooms == 2"), Ok(false));
+        for source in ["header['x-other'] == 'gold'", "floor > 2", "size", "rooms > 2"] {
+            assert!(holds(source).is_err(), "{source}");
+        }
+        let of = |source: &str| Expression::compile(source).unwrap();
+        assert_eq!(of("size > 2 && header['a'] == region").variables(), ["header", "region", "size"]);
+        assert!(of("{'a': [1].map(x, x)} == {}").loops() && !of("size in [1, 2]").loops());
     }
 
     #[test]

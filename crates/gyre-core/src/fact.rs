@@ -5,8 +5,10 @@
 //! projection of them, and the state tables change only together with the fact that says so.
 
 mod access;
+mod bandit;
 mod registry;
 mod rollout;
+mod split;
 mod tracking;
 
 use std::collections::BTreeMap;
@@ -21,8 +23,10 @@ use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
+pub use bandit::{Arm, BanditPlan, MOST_ARMS};
 pub use registry::{RegistryChange, Text};
 pub use rollout::RolloutPlan;
+pub use split::{LONGEST_RULE, MOST_RULES, SplitRule, SplitRules, Target};
 pub use tracking::TrackingChange;
 
 /// A fact with its place in the journal.
@@ -199,6 +203,29 @@ pub enum Fact {
         /// Shares by version, in hundredths of a percent; they add up to 10,000.
         weights: Vec<(Version, u32)>,
         /// Why.
+        reason: String,
+    },
+    /// Rules that decide before chance does are in force; no rule, when there are none.
+    SplitRuled {
+        /// The model.
+        model: ModelName,
+        /// The rules.
+        split: SplitRules,
+        /// Why.
+        reason: String,
+    },
+    /// A bandit looked at what came true of its arms.
+    ArmsWeighed {
+        /// The model.
+        model: ModelName,
+        /// The round, counted from 0.
+        round: u32,
+        /// The arms with what is known of them.
+        arms: Vec<Arm>,
+        /// The arm that is to be promoted; none while learning goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        winner: Option<Version>,
+        /// In words.
         reason: String,
     },
     /// A version became champion.
@@ -533,6 +560,8 @@ impl Fact {
             | Self::RolloutAsked { model, .. }
             | Self::StepObserved { model, .. }
             | Self::TrafficShifted { model, .. }
+            | Self::SplitRuled { model, .. }
+            | Self::ArmsWeighed { model, .. }
             | Self::Promoted { model, .. }
             | Self::RolledBack { model, .. }
             | Self::SegmentClosed { model, .. }
@@ -563,6 +592,8 @@ impl Fact {
             Self::RolloutAsked { .. } => "rollout_asked",
             Self::StepObserved { .. } => "step_observed",
             Self::TrafficShifted { .. } => "traffic_shifted",
+            Self::SplitRuled { .. } => "split_ruled",
+            Self::ArmsWeighed { .. } => "arms_weighed",
             Self::Promoted { .. } => "promoted",
             Self::RolledBack { .. } => "rolled_back",
             Self::SegmentClosed { .. } => "segment_closed",

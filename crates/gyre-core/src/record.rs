@@ -94,6 +94,8 @@ pub enum Route {
     Champion,
     /// The candidate of a rollout, by its share of traffic.
     Candidate,
+    /// A rule on the request decided, not chance.
+    Rule,
     /// The version was named in the request.
     Pinned,
 }

@@ -5,16 +5,19 @@
 
 mod deployment;
 mod loaded;
+mod ruled;
+mod trials;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gyre_backend::Instant as Deadline;
 use gyre_core::ids::nearest;
-use gyre_core::record::{Label, Route, Signature};
+use gyre_core::record::{Route, Signature};
 use gyre_core::time::Period;
 use gyre_core::{Digest, ModelName, Version};
 use gyre_runtime::Explanation;
@@ -27,12 +30,12 @@ use crate::evidence::Evidence;
 use crate::log::{Found, InferenceLog, LogOptions, LogPosition, Scan};
 use crate::request::{Answer, Request};
 use crate::routing::WHOLE;
-use crate::shadow::ShadowFinding;
 use crate::totals::Totals;
-use crate::trial::{ALPHA, Finding, Trial};
-use deployment::{Deployment, Group, on_trial};
+use crate::trial::{Terms, Trial};
+use deployment::{Deployment, Group, Why};
 pub(crate) use loaded::Loaded;
 use loaded::Scored;
+use trials::predicted;
 
 /// Serves predictions of all models of a project.
 pub struct Gateway {
@@ -40,13 +43,14 @@ pub struct Gateway {
     /// Held while the next table is prepared.
     changing: Mutex<()>,
     log: InferenceLog,
+    /// Whether the rules of some model ask for headers.
+    asks_for_headers: AtomicBool,
 }
 
-/// A request of a trial: what chance dealt it by, and with which share of the candidate.
+/// A request of trials: what chance dealt it by, and with which share of each candidate.
 #[derive(Debug)]
 pub(crate) struct Tried {
-    trial: Arc<Trial>,
-    weight: f64,
+    trials: Vec<(Arc<Trial>, f64)>,
     id: Arc<str>,
 }
 
@@ -79,7 +83,8 @@ impl Gateway {
     /// As [`Gateway::open`].
     pub fn open_with(log_dir: PathBuf, store: Arc<Store>, options: LogOptions) -> Result<Self, LogError> {
         let log = InferenceLog::open(log_dir, store, options)?;
-        Ok(Self { table: ArcSwap::default(), changing: Mutex::new(()), log })
+        let asks_for_headers = AtomicBool::new(false);
+        Ok(Self { table: ArcSwap::default(), changing: Mutex::new(()), log, asks_for_headers })
     }
 
     /// Loads a version and runs it once, before it can take any traffic. Loading the same bytes again changes nothing.
@@ -143,11 +148,11 @@ impl Gateway {
         weights: &[(Version, u32)],
         champion: Version,
     ) -> Result<(), TrafficError> {
-        self.set_traffic_at(model, weights, champion, ALPHA)
+        self.set_traffic_at(model, weights, champion, &Terms::default())
     }
 
-    /// As [`Gateway::set_traffic`]. While one version beside the champion has a share it is on [`Trial`], with the chance
-    /// `alpha` of a false conviction. A trial goes on while its shares move; once it has convicted the candidate, the
+    /// As [`Gateway::set_traffic`]. A version beside the champion that has a share is on [`Trial`], by `terms`; several share
+    /// the chance of a false conviction. A trial goes on while its shares move; once it has convicted the candidate, the
     /// champion takes the candidate's share, whatever `weights` say, until traffic is moved without the candidate.
     ///
     /// # Errors
@@ -157,7 +162,7 @@ impl Gateway {
         model: &ModelName,
         weights: &[(Version, u32)],
         champion: Version,
-        alpha: f64,
+        terms: &Terms,
     ) -> Result<(), TrafficError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let not_loaded = |version| TrafficError::NotLoaded { model: model.clone(), version };
@@ -179,27 +184,12 @@ impl Gateway {
         next.shadow = next
             .shadowed(weights, champion)
             .map_err(|error| TrafficError::Shadow { model: model.clone(), error: error.to_string() })?;
-        next.trial = on_trial(weights, champion).map(|candidate| match &current.trial {
-            Some(trial) if trial.is_of(candidate, champion) => Arc::clone(trial),
-            _ => Arc::new(Trial::new(candidate, champion, alpha)),
-        });
-        let convicted = next.trial.as_ref().is_some_and(|trial| trial.is_convicted());
-        let alone = [(champion, WHOLE)];
-        next.direct(if convicted { &alone } else { weights }, champion);
+        next.trials = next.tried(weights, champion, terms);
+        next.met = terms.learns.then(|| current.met.clone().unwrap_or_default());
+        let kept = next.without_convicted(weights, champion);
+        next.direct(&kept, champion);
         self.swap(next);
         Ok(())
-    }
-
-    /// Takes a convicted candidate out of traffic at once. The journal hears of it from whoever judges the rollout.
-    fn brake(&self, model: &str, trial: &Arc<Trial>) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(current) = self.deployment(model) else { return };
-        let ours = current.trial.as_ref().is_some_and(|there| Arc::ptr_eq(there, trial));
-        if let (true, Some(traffic)) = (ours, &current.traffic) {
-            let mut next = Deployment::clone(&current);
-            next.direct(&[(traffic.champion, WHOLE)], traffic.champion);
-            self.swap(next);
-        }
     }
 
     /// Has the answers of every loaded version of `model` kept by `policy`, or not any more.
@@ -207,20 +197,6 @@ impl Gateway {
         if let Some(deployment) = self.deployment(model.as_str()) {
             deployment.versions.values().for_each(|loaded| loaded.keep(policy));
         }
-    }
-
-    /// What the trial of a candidate has shown; none when it is not on trial.
-    pub fn finding(&self, model: &ModelName, candidate: Version) -> Option<Finding> {
-        let deployment = self.deployment(model.as_str())?;
-        let trial = deployment.trial.as_ref().filter(|trial| trial.candidate() == candidate)?;
-        Some(trial.finding())
-    }
-
-    /// The candidate that its trial has convicted, with the champion and what was shown; none when there is none.
-    pub fn convicted(&self, model: &ModelName) -> Option<(Version, Version, Finding)> {
-        let deployment = self.deployment(model.as_str())?;
-        let trial = deployment.trial.as_ref().filter(|trial| trial.is_convicted())?;
-        Some((trial.candidate(), deployment.traffic.as_ref()?.champion, trial.finding()))
     }
 
     /// Forgets a version that takes no traffic. Its memory is freed when the last request that uses it is done.
@@ -299,15 +275,15 @@ impl Gateway {
         });
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         if let ([group], [places]) = (&groups[..], &bound[..]) {
+            let on_trial = group.is_dealt && !deployment.trials.is_empty();
+            let key = request.key.clone().filter(|_| on_trial);
             let tried = match &request.ids[..] {
                 // Chance deals keys where there are keys, and ids where there are none.
-                [id] if deployment.trial.is_some() => {
-                    Some((Arc::clone(request.key.as_ref().unwrap_or(id)), Instant::now()))
-                }
+                [id] if on_trial => Some((Arc::clone(request.key.as_ref().unwrap_or(id)), Instant::now())),
                 _ => None,
             };
-            let shadow = deployment.shadow.as_ref().filter(|_| group.route != Route::Pinned);
-            let shadow = shadow.filter(|_| deployment.trial.is_none());
+            let shadow = deployment.shadow.as_ref().filter(|_| group.is_dealt);
+            let shadow = shadow.filter(|_| deployment.trials.is_empty());
             let copy = shadow.map(|shadow| (shadow, request.clone()));
             let scored = group.loaded.score_all(group.route, request, places, deadline).await;
             if let Some((id, started)) = tried {
@@ -315,6 +291,9 @@ impl Gateway {
             }
             let scored = scored?;
             let answers: Vec<Answer> = scored.answers().collect();
+            if on_trial {
+                predicted(deployment, group, key.as_deref(), scored.ids(), &answers);
+            }
             if let Some((shadow, request)) = copy {
                 shadow.mirror(request, answers.clone());
             }
@@ -322,7 +301,7 @@ impl Gateway {
             return Ok(answers);
         }
         let mut answers: Vec<Option<Answer>> = vec![None; request.ids.len()];
-        let mut to_log: Vec<(&Loaded, Scored)> = Vec::with_capacity(groups.len());
+        let mut to_log: Vec<(&Group<'_>, Scored)> = Vec::with_capacity(groups.len());
         for (group, places) in groups.iter().zip(&bound) {
             let rows = group.rows.as_deref().unwrap_or_default();
             let scored = group.loaded.score_rows(group.route, &request, places, rows, deadline).await?;
@@ -331,9 +310,16 @@ impl Gateway {
                     *place = Some(answer);
                 }
             }
-            to_log.push((group.loaded, scored));
+            to_log.push((group, scored));
         }
-        to_log.into_iter().for_each(|(loaded, scored)| loaded.submit(scored));
+        // Only once all rows are answered: otherwise none of them is.
+        for (group, scored) in to_log {
+            if group.is_dealt && !deployment.trials.is_empty() {
+                let answers: Vec<Answer> = scored.answers().collect();
+                predicted(deployment, group, request.key.as_deref(), scored.ids(), &answers);
+            }
+            group.loaded.submit(scored);
+        }
         Ok(answers.into_iter().flatten().collect())
     }
 
@@ -364,14 +350,8 @@ impl Gateway {
         InferError::UnknownModel { model: model.to_owned(), nearest }
     }
 
-    /// What a candidate has shown in the shadow of the champion; none when it was never there in this rollout.
-    pub fn shadow(&self, model: &ModelName, candidate: Version) -> Option<ShadowFinding> {
-        let deployment = self.deployment(model.as_str())?;
-        let shadow = deployment.shadow.as_ref().filter(|shadow| shadow.candidate() == candidate)?;
-        Some(shadow.finding())
-    }
-
-    /// The version that answers a request which is passed on, why, and its trial when chance chose it.
+    /// The version that answers a request which is passed on, why, and its trials when chance chose it now. What is passed on
+    /// has no features, so no rule is held against it.
     pub(crate) fn chosen(
         &self,
         model: &str,
@@ -386,47 +366,20 @@ impl Gateway {
         let split =
             deployment.split.as_ref().ok_or_else(|| InferError::NoTraffic(deployment.model.clone()))?;
         let id = key.unwrap_or(id);
-        let version = split.version_for(id);
+        let (version, why) = deployment.dealt(split, id);
         let route = if version == split.champion() { Route::Champion } else { Route::Candidate };
-        let tried = deployment.trial.as_ref().map(|trial| Tried {
-            trial: Arc::clone(trial),
-            weight: deployment.weight(trial.candidate()),
-            id: Arc::clone(id),
-        });
+        let weighed = |trial: &Arc<Trial>| (Arc::clone(trial), deployment.weight(trial));
+        let tried = (why == Why::Dealt)
+            .then(|| Tried { trials: deployment.trials.iter().map(weighed).collect(), id: Arc::clone(id) });
         Ok((Arc::clone(deployment.loaded(version)?), route, tried))
     }
 
-    /// Hands what became of a request that was passed on to its trial.
+    /// Hands what became of a request that was passed on to its trials.
     pub(crate) fn try_out_stream(&self, loaded: &Loaded, tried: &Tried, took: Duration, answered: bool) {
-        if tried.trial.observe(loaded.version, tried.weight, &tried.id, took, answered) {
-            self.brake(loaded.model.as_str(), &tried.trial);
-        }
-    }
-
-    /// Hands a call of one row to the trial, when there is one and chance routed the call.
-    fn try_out(
-        &self,
-        deployment: &Deployment,
-        group: &Group<'_>,
-        id: &str,
-        started: Instant,
-        scored: &Result<Scored, InferError>,
-    ) {
-        let Some(trial) = &deployment.trial else { return };
-        // A request that was refused says nothing about the version.
-        let answered = match scored {
-            // One that was answered by what is kept says nothing either.
-            Ok(scored) if !scored.is_evidence() => return,
-            Ok(_) => true,
-            Err(error) if error.blames_the_model() => false,
-            Err(_) => return,
-        };
-        if group.route == Route::Pinned {
-            return;
-        }
-        let weight = deployment.weight(trial.candidate());
-        if trial.observe(group.loaded.version, weight, id, started.elapsed(), answered) {
-            self.brake(deployment.model.as_str(), trial);
+        for (trial, weight) in &tried.trials {
+            if trial.observe(loaded.version, *weight, &tried.id, took, answered) {
+                self.brake(loaded.model.as_str(), trial);
+            }
         }
     }
 
@@ -446,6 +399,10 @@ impl Gateway {
             && let Some(loaded) = deployment.versions.get(&version)
         {
             loaded.counters.store(Arc::default());
+            let trial = deployment.trials.iter().find(|trial| trial.candidate() == version);
+            if let Some(trial) = trial {
+                trial.begin_step();
+            }
         }
     }
 
@@ -488,14 +445,6 @@ impl Gateway {
     /// As [`InferenceLog::flush`].
     pub fn flush(&self, model: &str) -> Result<LogPosition, LogError> {
         self.log.flush(model)
-    }
-
-    /// Takes labels in; returns once they are on disk.
-    ///
-    /// # Errors
-    /// As [`InferenceLog::append_labels`].
-    pub fn append_labels(&self, model: &str, labels: Vec<Label>) -> Result<(), LogError> {
-        self.log.append_labels(model, labels)
     }
 
     /// The predictions of a period with their labels.

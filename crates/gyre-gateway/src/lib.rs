@@ -12,7 +12,12 @@
 //! | [`evidence`] | requests, errors and latencies of a version, counted without locks |
 //! | [`totals`] | what a version has done since it was loaded, for metrics |
 //! | `shadow` | a candidate that is asked beside the champion, and nobody waits |
-//! | [`trial`] | a candidate held against the champion after every request |
+//! | [`contextual`] | rules that decide before chance does |
+//! | [`trial`] | a candidate held against the champion after every request and every label |
+//! | `ledger` | predictions of a trial that wait for their labels |
+//! | `met` | who has met which version, while shares move both ways |
+//! | `realised` | what came true of them, and whether the candidate is worse |
+//! | `answers` | whether it answers otherwise |
 //! | [`rollout`] | whether a rollout's step may go on: pure |
 //! | [`stream`] | answers that come bit by bit, passed through and judged |
 //! | [`cache`] | answers that are kept for rows that come again |
@@ -25,17 +30,23 @@
 //! - What was acknowledged as logged (by a flush, or by taking labels) survives `kill -9` and power loss, and is there
 //!   once.
 //! - A version takes traffic only after it has been loaded and run once; loading never disturbs what serves.
-//! - A candidate that fails more often than its champion, beyond doubt, takes no more traffic from that request on.
+//! - A candidate that fails more often than its champion, or whose answers turn out worse, beyond doubt, takes no more traffic
+//!   from that request, or that label, on.
 //! - Nothing is logged of a request that was refused or failed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod answers;
 pub mod cache;
+pub mod contextual;
 mod engine;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
+mod ledger;
 pub mod log;
+mod met;
+mod realised;
 pub mod request;
 pub mod rollout;
 pub mod routing;
@@ -45,6 +56,7 @@ pub mod totals;
 pub mod trial;
 
 pub use cache::CachePolicy;
+pub use contextual::{Headers, RuleCount, Rules};
 pub use engine::Remote;
 pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
@@ -52,8 +64,8 @@ pub use gateway::{Gateway, Traffic};
 pub use gyre_runtime::Column;
 pub use log::{Found, InferenceLog, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail};
 pub use request::{Answer, Input, Request};
-pub use rollout::{Judgement, Plan, judge};
+pub use rollout::{Judgement, Plan, Shown, judge, waits_for};
 pub use shadow::ShadowFinding;
 pub use stream::{Call, Passed, Place, Stream, StreamTotals};
 pub use totals::Totals;
-pub use trial::{Finding, Trial};
+pub use trial::{Finding, Recalled, Terms, Trial};

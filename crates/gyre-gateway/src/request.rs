@@ -10,6 +10,7 @@ use gyre_core::record::{Kind, Route, Signature, Value};
 use gyre_core::{Timestamp, Version};
 use gyre_runtime::{Column, Scores};
 
+use crate::contextual::Headers;
 use crate::error::Refusal;
 
 /// The longest id, in bytes.
@@ -26,6 +27,8 @@ pub struct Request {
     pub time: Timestamp,
     /// The features, in any order.
     pub inputs: Vec<Input>,
+    /// What of its headers the model's rules may ask for; empty where there is no such rule.
+    pub headers: Headers,
 }
 
 /// One feature of a request.
@@ -185,7 +188,13 @@ mod tests {
     }
 
     fn request(inputs: Vec<Input>) -> Request {
-        Request { ids: vec!["a".into(), "b".into()], key: None, time: Timestamp::default(), inputs }
+        Request {
+            ids: vec!["a".into(), "b".into()],
+            key: None,
+            time: Timestamp::default(),
+            inputs,
+            headers: Headers::new(),
+        }
     }
 
     fn distance(values: Vec<f64>) -> Input {

@@ -163,7 +163,13 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { ids: vec!["a".into()], key: None, time: Timestamp::default(), inputs: Vec::new() }
+        Request {
+            ids: vec!["a".into()],
+            key: None,
+            time: Timestamp::default(),
+            inputs: Vec::new(),
+            headers: Default::default(),
+        }
     }
 
     /// What is found once all that was mirrored has been compared.

@@ -387,7 +387,13 @@ fn features_may_bear_any_name() {
     let artifact = product(["id", "time", "prediction"]);
     gateway.load(&name(), 1, signature, &artifact).unwrap();
     let inputs = ["id", "time", "prediction"].map(|name| Input::numbers(name, vec![2.0])).to_vec();
-    let request = gyre_gateway::Request { ids: vec!["x".into()], key: None, time: at(1), inputs };
+    let request = gyre_gateway::Request {
+        ids: vec!["x".into()],
+        key: None,
+        time: at(1),
+        inputs,
+        headers: Default::default(),
+    };
     assert_eq!(gateway.infer("air-time", Some(1), request).unwrap()[0].output, Value::Number(8.0));
     gateway.log().close_segment("air-time").unwrap();
     let found = gateway.find("air-time", "x").unwrap().unwrap();

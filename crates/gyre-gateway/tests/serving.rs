@@ -13,7 +13,8 @@ use gyre_core::fact::Verdict;
 use gyre_core::record::{Field, Kind, Route, Signature, Value};
 use gyre_gateway::routing::Split;
 use gyre_gateway::{
-    CachePolicy, Column, InferError, Input, LoadError, LogOptions, Plan, Request, Status, TrafficError, judge,
+    CachePolicy, Column, InferError, Input, LoadError, LogOptions, Plan, Request, Shown, Status,
+    TrafficError, judge,
 };
 use gyre_runtime::{Feature, FeatureKind, Hints, Scorer, Scores, Table, Task};
 use support::*;
@@ -224,7 +225,13 @@ fn a_missing_value_is_an_answerable_question() {
     gateway.load(&model, 1, classifier_signature(), &classifier()).unwrap();
     gateway.set_traffic(&model, &[(1, 10_000)], 1).unwrap();
     let inputs = vec![Input::optional_numbers("delay", &[Some(-2.0), Some(2.0)])];
-    let request = Request { ids: vec!["a".into(), "b".into()], key: None, time: at(0), inputs };
+    let request = Request {
+        ids: vec!["a".into(), "b".into()],
+        key: None,
+        time: at(0),
+        inputs,
+        headers: Default::default(),
+    };
     let answers = gateway.infer("late", None, request).unwrap();
     let classes: Vec<_> = answers.iter().map(|answer| answer.output.clone()).collect();
     assert_eq!(classes, [Value::Text("early".into()), Value::Text("late".into())]);
@@ -265,8 +272,15 @@ fn an_answer_that_is_no_number_is_the_versions_error_and_is_not_logged() {
     let evidence = gateway.evidence(&name(), 2).unwrap();
     assert_eq!((evidence.requests, evidence.errors), (6, 6));
     let rules = vec![Expression::compile("errors > 0.01").unwrap()];
-    let plan = Plan { steps: vec![5_000], min_requests: 30, rollback_on: rules };
-    assert_eq!(judge(&plan, 0, &evidence, None, None).unwrap().verdict, Verdict::RollBack);
+    let plan = Plan {
+        steps: vec![5_000],
+        min_requests: 30,
+        rollback_on: rules,
+        min_labels: 0,
+        labels_within: gyre_core::Span::days(1),
+    };
+    let shown = Shown { candidate: evidence, ..Shown::default() };
+    assert_eq!(judge(&plan, 0, &shown).unwrap().verdict, Verdict::RollBack);
     gateway.set_traffic(&name(), &[(1, 10_000)], 1).unwrap();
     for id in &candidates {
         assert_eq!(gateway.infer("air-time", None, request(&[id], 0)).unwrap()[0].version, 1);
@@ -355,6 +369,7 @@ fn models_of_every_native_format_are_served_as_they_are() {
             key: None,
             time: at(0),
             inputs: inputs.iter().map(input).collect(),
+            headers: Default::default(),
         };
         let columns = row.inputs.iter().map(|input| (Arc::clone(&input.name), input.values.clone()));
         let scores = scorer.score(&Table::new(columns).unwrap()).unwrap();

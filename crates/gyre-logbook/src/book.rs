@@ -254,6 +254,7 @@ fn route(route: Route) -> &'static str {
         Route::Champion => "champion",
         Route::Candidate => "candidate",
         Route::Pinned => "pinned",
+        Route::Rule => "rule",
     }
 }
 

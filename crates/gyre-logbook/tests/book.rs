@@ -63,7 +63,8 @@ impl Shop {
 
     fn ask(&self, id: &str, time: i64, x: f64) {
         let inputs = vec![Input::numbers("x", vec![x]), Input::numbers("version", vec![7.0])];
-        let request = Request { ids: vec![id.into()], key: None, time: at(time), inputs };
+        let request =
+            Request { ids: vec![id.into()], key: None, time: at(time), inputs, headers: Default::default() };
         self.gateway.infer("shop", None, request).unwrap();
         self.gateway.flush("shop").unwrap();
     }

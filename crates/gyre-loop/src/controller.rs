@@ -72,6 +72,7 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
         Fact::StepObserved { candidate, step, verdict, reason, .. } => {
             turn.observed(*candidate, *step, *verdict, reason);
         }
+        Fact::ArmsWeighed { round, arms, winner, reason, .. } => turn.weighed(*round, arms, *winner, reason),
         Fact::DecisionTaken { decision: Decision::Retrain { window }, .. } => turn.asked_to_train(*window),
         Fact::RolloutAsked { version, plan, reason, .. } => turn.asked_to_roll_out(*version, plan, reason),
         Fact::Promoted { version, .. } => turn.promoted_by_hand(*version),
@@ -101,13 +102,13 @@ pub(crate) fn moves_traffic_by_hand(entry: &Entry) -> bool {
 }
 
 /// One model's turn: the fact's surroundings, and where what follows is put.
-struct Turn<'a> {
-    name: &'a ModelName,
+pub(crate) struct Turn<'a> {
+    pub(crate) name: &'a ModelName,
     policy: &'a Policy,
-    model: &'a mut ModelState,
-    now: Timestamp,
-    seq: u64,
-    follows: &'a mut Step,
+    pub(crate) model: &'a mut ModelState,
+    pub(crate) now: Timestamp,
+    pub(crate) seq: u64,
+    pub(crate) follows: &'a mut Step,
 }
 
 impl Turn<'_> {
@@ -356,7 +357,14 @@ impl Turn<'_> {
         );
     }
 
-    fn plan(&self) -> &RolloutPlan {
+    /// All traffic goes back.
+    pub(crate) fn send_back(&mut self, from: Version, to: Version, reason: String) {
+        let model = self.name.clone();
+        self.follows.facts.push(Fact::RolledBack { model, from, to, reason: reason.clone() });
+        self.route(vec![(to, 10_000)], reason);
+    }
+
+    pub(crate) fn plan(&self) -> &RolloutPlan {
         self.model.plan.as_ref().unwrap_or(&self.policy.plan)
     }
 
@@ -365,16 +373,25 @@ impl Turn<'_> {
             // Nothing serves yet, so there is nothing to go back to, and nobody to protect.
             return self.promote(version, reason);
         };
+        match self.plan().bandit.clone() {
+            Some(bandit) => self.explore(version, champion, bandit, reason),
+            None => {
+                self.start_rollout(version, champion);
+                self.begin_step(version, 0, self.seq, reason);
+            }
+        }
+    }
+
+    /// Says that a version begins to take traffic beside the champion, by the plan.
+    pub(crate) fn start_rollout(&mut self, candidate: Version, champion: Version) {
         let plan = self.plan().clone();
-        let started = Fact::RolloutStarted {
+        self.follows.facts.push(Fact::RolloutStarted {
             model: self.name.clone(),
-            candidate: version,
+            candidate,
             champion: Some(champion),
             steps: plan.steps.clone(),
             plan: Some(plan),
-        };
-        self.follows.facts.push(started);
-        self.begin_step(version, 0, self.seq, reason);
+        });
     }
 
     /// Gives `version` the share of step `step`; promotes it where there is none left, or all at once where nothing bakes.
@@ -390,6 +407,9 @@ impl Turn<'_> {
     }
 
     fn observed(&mut self, candidate: Version, step: u32, verdict: Verdict, evidence: &str) {
+        if matches!(self.model.repair, Some(Repair::Exploring { .. })) && verdict == Verdict::RollBack {
+            return self.arm_convicted(candidate, evidence);
+        }
         let Some(Repair::RollingOut { version, step: at, since, .. }) = self.model.repair else { return };
         if (version, at) != (candidate, step) {
             return;
@@ -400,15 +420,7 @@ impl Turn<'_> {
                 self.end_repair();
                 self.withdraw(version);
                 self.model.regret = 0.0;
-                let reason = evidence.to_owned();
-                let model = self.name.clone();
-                self.follows.facts.push(Fact::RolledBack {
-                    model,
-                    from: version,
-                    to,
-                    reason: reason.clone(),
-                });
-                self.route(vec![(to, 10_000)], reason);
+                self.send_back(version, to, evidence.to_owned());
             }
             Verdict::Continue => {
                 let plan = self.plan();
@@ -423,7 +435,7 @@ impl Turn<'_> {
         }
     }
 
-    fn promote(&mut self, version: Version, reason: String) {
+    pub(crate) fn promote(&mut self, version: Version, reason: String) {
         // The gates were asked before any way led here; that they said yes is looked at once more, at the door.
         if self.model.versions.get(&version).and_then(|known| known.passed) != Some(true) {
             return self.end_repair();
@@ -449,7 +461,7 @@ impl Turn<'_> {
     }
 
     /// A version that was found wanting in service is not brought back by the loop.
-    fn withdraw(&mut self, version: Version) {
+    pub(crate) fn withdraw(&mut self, version: Version) {
         if let Some(known) = self.model.versions.get_mut(&version) {
             known.withdrawn = true;
         }
@@ -467,23 +479,24 @@ impl Turn<'_> {
 
     /// A person moved traffic: a rollout ends there; other work goes on.
     fn end_rollout(&mut self) {
-        if matches!(self.model.repair, Some(Repair::RollingOut { .. })) {
+        if matches!(self.model.repair, Some(Repair::RollingOut { .. } | Repair::Exploring { .. })) {
             self.model.repair = None;
             self.model.plan = None;
+            self.model.shares.clear();
         }
         self.model.last_repair = Some(self.now);
     }
 
     /// The gateway could not follow. A rollout ends there; any other work that is under way has nothing to do with it.
     fn route_failed(&mut self, reason: &str) {
-        if let (Some(Repair::RollingOut { version: from, .. }), Some(to)) =
-            (self.model.repair, self.model.champion)
+        if let (
+            Some(Repair::RollingOut { version: from, .. } | Repair::Exploring { version: from, .. }),
+            Some(to),
+        ) = (self.model.repair, self.model.champion)
         {
             self.end_repair();
             self.withdraw(from);
-            let model = self.name.clone();
-            self.follows.facts.push(Fact::RolledBack { model, from, to, reason: reason.to_owned() });
-            self.route(vec![(to, 10_000)], reason.to_owned());
+            self.send_back(from, to, reason.to_owned());
         }
         self.failed(reason);
     }
@@ -500,9 +513,10 @@ impl Turn<'_> {
         }
     }
 
-    fn end_repair(&mut self) {
+    pub(crate) fn end_repair(&mut self) {
         self.model.repair = None;
         self.model.plan = None;
+        self.model.shares.clear();
         self.model.last_repair = Some(self.now);
     }
 
@@ -512,12 +526,12 @@ impl Turn<'_> {
         self.route(vec![(champion, 10_000 - share), (version, share)], reason);
     }
 
-    fn route(&mut self, weights: Vec<(Version, u32)>, reason: String) {
+    pub(crate) fn route(&mut self, weights: Vec<(Version, u32)>, reason: String) {
         self.follows.facts.push(Fact::TrafficShifted { model: self.name.clone(), weights, reason });
         self.follows.actions.push(Action::Route { model: self.name.clone() });
     }
 
-    fn keep(&mut self, reason: String, numbers: Numbers) {
+    pub(crate) fn keep(&mut self, reason: String, numbers: Numbers) {
         self.decide(Decision::Keep, reason, numbers);
     }
 

@@ -144,6 +144,12 @@ impl Desk {
             .filter(|model| model.versions > 0)
             .map(|model| model.name)
             .collect();
+        let watermark = match time {
+            TimeSource::Clock => clock.now(),
+            // No fact is later than the moment that it was replayed to.
+            TimeSource::Replay => store.read(newest_time)?.unwrap_or_default(),
+        };
+        deploy::take_over_rules(&project, &store, watermark)?;
         // One model that does not load must not take the others down with it.
         let mut broken = Vec::new();
         for model in
@@ -153,11 +159,6 @@ impl Desk {
                 broken.push(format!("{model} is not served: {reason}"));
             }
         }
-        let watermark = match time {
-            TimeSource::Clock => clock.now(),
-            // No fact is later than the moment that it was replayed to.
-            TimeSource::Replay => store.read(newest_time)?.unwrap_or_default(),
-        };
         let seen = root.join(spec::FILE).exists().then(|| Digest::of(text.as_bytes()));
         let loaded = NewFact::new(
             watermark,
@@ -214,6 +215,12 @@ impl Desk {
     /// What the loop knows.
     pub fn state(&self) -> State {
         self.driver.state()
+    }
+
+    /// What the rollout of a model waits for, in words; none when there is none.
+    pub fn waiting(&self, model: &ModelName) -> Option<String> {
+        let state = self.state().models.remove(model)?;
+        self.workshop.waiting(model, &state, self.watermark())
     }
 
     /// What is wrong at present: models that could not be loaded at the start, and why the loop cannot go on.

@@ -17,6 +17,7 @@ pub mod controller;
 mod desk;
 mod driver;
 mod engine;
+mod explore;
 pub mod policy;
 pub mod state;
 mod workshop;

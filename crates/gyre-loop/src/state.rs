@@ -32,6 +32,9 @@ pub struct ModelState {
     /// How the rollout under way was asked to be walked; otherwise it goes by the model's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<RolloutPlan>,
+    /// The shares that a bandit gave its arms last, in hundredths of a percent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<(Version, u32)>,
     /// What is under way.
     pub repair: Option<Repair>,
     /// When the last repair ended.
@@ -99,5 +102,18 @@ pub enum Repair {
         /// When the step began, in event time.
         #[serde(default)]
         begun: Timestamp,
+    },
+    /// A bandit learns which of several versions is best.
+    Exploring {
+        /// The one that was to be rolled out.
+        version: Version,
+        /// The round that comes next, counted from 0.
+        round: u32,
+        /// The entry that began it: names its rounds.
+        since: u64,
+        /// When it began, in event time.
+        begun: Timestamp,
+        /// When the shares were last made, in event time.
+        weighed: Timestamp,
     },
 }

@@ -72,6 +72,8 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::DecisionTaken { .. }
         | Fact::StepObserved { .. }
         | Fact::RolloutAsked { .. }
+        | Fact::SplitRuled { .. }
+        | Fact::ArmsWeighed { .. }
         | Fact::SegmentClosed { .. }
         | Fact::ActionFailed { .. }
         | Fact::LoopPaused { .. }

@@ -1,10 +1,10 @@
 //! A model at a glance: how it is, who serves, what the loop is doing. The same facts for the API and the control room.
 
-use gyre_core::fact::{Alarm, Fact, Realised};
+use gyre_core::fact::{Alarm, Fact, Numbers, Realised};
 use gyre_core::spec::{Deploy, Metric, Model, Task, Window};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
-use gyre_gateway::Evidence;
+use gyre_gateway::{Evidence, RuleCount};
 use gyre_loop::state::{ModelState, Repair};
 use gyre_store::{StoreError, Tx, journal};
 use serde::Serialize;
@@ -32,6 +32,8 @@ pub(crate) struct Glance {
     pub(crate) promised: Option<f64>,
     /// Who takes traffic now, and what it has shown.
     pub(crate) serving: Vec<Serving>,
+    /// What decides who answers before chance does, with how often it has.
+    pub(crate) rules: Vec<RuleCount>,
     /// Predictions that the log could not take.
     pub(crate) dropped: u64,
 }
@@ -79,6 +81,10 @@ pub(crate) struct Serving {
     /// Since it was loaded, or since the present step of its rollout began.
     #[serde(flatten)]
     pub(crate) evidence: Evidence,
+    /// What its trial beside the champion has shown since the rollout began, by the names of `rollback_on`; none when it is not
+    /// on trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trial: Option<Numbers>,
 }
 
 /// All models of the project, by name.
@@ -105,7 +111,8 @@ fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Resu
     let serving = traffic.iter().flat_map(|traffic| &traffic.weights).filter(|(_, share)| *share > 0);
     let serving = serving.map(|&(version, share)| {
         let evidence = app.gateway.evidence(name, version).unwrap_or_default();
-        Serving { version, share, evidence }
+        let trial = app.gateway.finding(name, version).map(|finding| finding.numbers());
+        Serving { version, share, evidence, trial }
     });
     let alarms = alarms(tx, name, state)?;
     let health = if champion.is_none() {
@@ -125,7 +132,11 @@ fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Resu
         champion,
         health,
         alarms,
-        doing: doing(state, steps(state, spec)),
+        doing: match app.desk.waiting(name) {
+            Some(waits) => format!("{}; waits for {waits}", doing(state, steps(state, spec))),
+            None => doing(state, steps(state, spec)),
+        },
+        rules: app.gateway.rules(name.as_str()),
         window: last_window(tx, name)?,
         promised: champion.and_then(|version| state.versions.get(&version)?.promised),
         serving: serving.collect(),
@@ -187,6 +198,11 @@ fn doing(state: &ModelState, steps: usize) -> String {
         Some(Repair::Judging { version }) => format!("holding version {version} against its gates"),
         Some(Repair::RollingOut { version, step, .. }) => {
             format!("rolling out version {version}, step {} of {steps}", step.saturating_add(1))
+        }
+        Some(Repair::Exploring { round, .. }) => {
+            let arms = state.plan.as_ref().and_then(|plan| Some(plan.bandit.as_ref()?.arms.clone()));
+            let arms: Vec<String> = arms.unwrap_or_default().iter().map(ToString::to_string).collect();
+            format!("a bandit chooses among versions {}, round {}", arms.join(", "), round.saturating_add(1))
         }
         None if state.champion.is_none() => "waiting for a first version".to_owned(),
         None => "watching".to_owned(),

@@ -206,7 +206,9 @@ pub(crate) async fn infer_version(
 /// handing it to another thread would.
 async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered {
     let deadline = deadline::of(request.headers()).map_err(Refused::bad)?;
-    let asked = asked(app, target, request).await?;
+    let headers = headers(app, &target.model, request.headers());
+    let mut asked = asked(app, target, request).await?;
+    asked.request.headers = headers;
     check_outputs(app, &target.model, &asked.wanted)?;
     let rows = asked.request.ids.len();
     let answers = app.gateway.ask(&target.model, target.version, asked.request, deadline);
@@ -216,6 +218,11 @@ async fn answer(app: &App, target: &Target, request: Request<Body>) -> Answered 
     let outputs = reply::outputs(&answers, signature.as_deref(), &asked.wanted);
     reply::render(&target.model, &asked.id, outputs, &answers)
         .map_err(|failure| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()))
+}
+
+/// What the model's rules may know of a request's headers.
+fn headers(app: &App, model: &str, found: &axum::http::HeaderMap) -> gyre_gateway::Headers {
+    app.gateway.headers(model, |name| found.get(name)?.to_str().ok())
 }
 
 /// What a request of the protocol asks, read from JSON with or without tensors behind it.

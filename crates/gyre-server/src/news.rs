@@ -104,6 +104,21 @@ fn tell(fact: &Fact) -> Option<News> {
             let title = format!("version {candidate} {verdict} after step {}", step.saturating_add(1));
             (EventKind::Rollout, title, reason.clone(), Some(*candidate))
         }
+        Fact::SplitRuled { split, reason, .. } => {
+            let title = match split.rules.len() {
+                0 => "no rule decides who answers".to_owned(),
+                1 => "a rule decides who answers".to_owned(),
+                many => format!("{many} rules decide who answers"),
+            };
+            (EventKind::Rollout, title, reason.clone(), None)
+        }
+        Fact::ArmsWeighed { round, winner, reason, .. } => {
+            let title = match winner {
+                Some(version) => format!("the bandit chose version {version}"),
+                None => format!("the bandit weighed its arms, round {}", round.saturating_add(1)),
+            };
+            (EventKind::Rollout, title, reason.clone(), *winner)
+        }
         Fact::Promoted { version, previous, reason, .. } => {
             let after = previous.map_or(String::new(), |previous| format!(" after version {previous}"));
             (

@@ -7,6 +7,8 @@ mod kube;
 mod kubernetes;
 #[path = "deploy/languages.rs"]
 mod languages;
+#[path = "deploy/learning.rs"]
+mod learning;
 #[path = "deploy/onnxruntime.rs"]
 mod onnxruntime;
 #[path = "deploy/registry.rs"]

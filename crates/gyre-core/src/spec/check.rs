@@ -6,7 +6,8 @@ use serde_saphyr::Location;
 
 use super::{Model, Project};
 use crate::Diagnostic;
-use crate::expr::{ExprError, Expression, Measured};
+use crate::expr::{ExprError, Expression, HEADER, Measured};
+use crate::fact::{MOST_RULES, SplitRules};
 
 /// What gate expressions may name under `candidate` and `champion`.
 pub const KNOWN_MEASURES: [&str; 9] = [
@@ -35,7 +36,7 @@ const FAIRNESS: [&str; 6] = [
 ];
 
 /// What `rollback_on` may name.
-const ROLLOUT: [&str; 11] = [
+const ROLLOUT: [&str; 19] = [
     "requests",
     "errors",
     "latency_p50_ms",
@@ -47,6 +48,14 @@ const ROLLOUT: [&str; 11] = [
     "mirrored",
     "disagreement",
     "difference",
+    "labels",
+    "champion_labels",
+    "step_labels",
+    "metric",
+    "champion_metric",
+    "worse_p",
+    "prediction_drift",
+    "input_drift",
 ];
 
 /// Of those, what only a shadow shows.
@@ -149,6 +158,48 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
         wrong.push(
             say(format!("deploy.alpha is {}", alpha.value), alpha.referenced)
                 .expected("a chance above 0 and at most 0.5, such as 0.01"),
+        );
+    }
+    let unlike_a_plan = |text: &String| text.contains("min_labels") || text.contains("labels_within");
+    if let Some(told) = model.deploy.plan().check().err().filter(unlike_a_plan) {
+        wrong
+            .push(say(told, model.deploy.strategy.referenced).expected("min_labels: 100, labels_within: 7d"));
+    }
+    let bandit = &model.deploy.bandit;
+    let told = match bandit.check() {
+        Err(told) => Some(told),
+        Ok(()) if !bandit.arms.is_empty() => {
+            Some("a rollout's arms are the champion and the candidate; name others with `gyre traffic MODEL --bandit`".to_owned())
+        }
+        Ok(()) => None,
+    };
+    if let Some(told) = told {
+        wrong.push(
+            say(format!("deploy.bandit: {told}"), model.deploy.strategy.referenced)
+                .expected("bandit: {floor: 5%, every: 1h, promote_at: 0.99}"),
+        );
+    }
+    for rule in &model.deploy.split {
+        if let Err(told) = rule.value.check() {
+            wrong.push(
+                say(format!("deploy.split: {told}"), rule.referenced).expected("when: \"region == 'EU'\""),
+            );
+        }
+        let asks = Expression::compile(&rule.value.when).is_ok_and(|rule| rule.mentions(HEADER));
+        if asks && model.deploy.split_headers.is_empty() {
+            let told = format!("`{}` asks for a header, and none is allowed", rule.value.when);
+            wrong.push(say(told, rule.referenced).expected("split_headers: [x-region]"));
+        }
+    }
+    let only_headers = SplitRules { rules: Vec::new(), headers: model.deploy.split_headers.clone() };
+    if let Err(told) = only_headers.check() {
+        let told = format!("deploy.split_headers: {told}");
+        wrong.push(say(told, model.deploy.strategy.referenced).expected("split_headers: [x-region]"));
+    }
+    if model.deploy.split.len() > MOST_RULES {
+        let told = format!("deploy.split has {} rules", model.deploy.split.len());
+        wrong.push(
+            say(told, model.deploy.strategy.referenced).expected(format!("{MOST_RULES} rules at most")),
         );
     }
     if model.monitor.window.as_millis() <= 0 {
@@ -317,6 +368,25 @@ models:
             ("[5%, 100%]", "[5%, 5%, 100%]", ":20:", vec!["do not rise", "0% asks"]),
             ("[5%, 100%]", "[5%, 100%], alpha: 0", ":20:", vec!["deploy.alpha is 0", "such as 0.01"]),
             ("errors > 0.01", "disagreement > 0.1", ":20:", vec!["only in the shadow", "first step of 0%"]),
+            ("errors > 0.01", "metric > 9.0", ":20:", vec!["once there are labels", "min_labels: 100"]),
+            (
+                "[5%, 100%]",
+                "[5%, 100%], split: [{when: \"dest ==\", to: candidate}]",
+                ":20:",
+                vec!["deploy.split", "cannot read"],
+            ),
+            (
+                "[5%, 100%]",
+                "[5%, 100%], split: [{when: \"header['a'] == 'b'\", to: 3}]",
+                ":20:",
+                vec!["asks for a header", "split_headers: [x-region]"],
+            ),
+            (
+                "[5%, 100%]",
+                "[5%, 100%], split: [{when: \"dest == 'SFO'\", to: winner}]",
+                ":20:",
+                vec!["`winner`", "champion, candidate"],
+            ),
             ("errors > 0.01", "errrors > 0.01", ":20:", vec!["errrors", "did you mean `errors`?"]),
             ("[decay, drift]", "[decoy]", ":22:", vec!["decoy", "`decay` or `drift`"]),
             ("    target: air_time\n", "", "", vec!["`target` is missing"]),

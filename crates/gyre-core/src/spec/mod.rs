@@ -16,7 +16,7 @@ pub use check::{KNOWN_MEASURES, check};
 pub use words::{Limit, Percent, Trigger, Window};
 
 use crate::expr::Expression;
-use crate::fact::RolloutPlan;
+use crate::fact::{BanditPlan, RolloutPlan, SplitRule, SplitRules};
 use crate::record::Value;
 use crate::{Diagnostic, ModelName, Span};
 
@@ -295,10 +295,20 @@ pub struct Deploy {
     /// are compared after every request.
     pub alpha: Spanned<f64>,
     /// What sends all traffic back besides: CEL over `errors` (share), `latency_p50_ms`, `latency_p99_ms`, `requests`, and
-    /// over `errors_p`, `champion_errors`, `champion_requests`, `slowdown` of the comparison with the champion.
+    /// over what the comparison with the champion shows ([`RolloutPlan::rollback_on`]).
     pub rollback_on: Vec<Spanned<String>>,
     /// How long a new version takes all traffic, with the champion kept warm beside it, before it is promoted.
     pub bake: Option<Span>,
+    /// Labels that a step's own predictions must have got, of the candidate, before the step may pass.
+    pub min_labels: u64,
+    /// How long a step waits for them before the candidate goes back.
+    pub labels_within: Option<Span>,
+    /// How a bandit learns.
+    pub bandit: BanditPlan,
+    /// Rules that send requests to a version before chance decides.
+    pub split: Vec<Spanned<SplitRule>>,
+    /// The headers that these rules may ask for.
+    pub split_headers: Vec<String>,
 }
 
 impl Default for Deploy {
@@ -310,6 +320,11 @@ impl Default for Deploy {
             alpha: unplaced(0.01),
             rollback_on: Vec::new(),
             bake: None,
+            min_labels: 0,
+            labels_within: None,
+            bandit: BanditPlan::default(),
+            split: Vec::new(),
+            split_headers: Vec::new(),
         }
     }
 }
@@ -319,7 +334,7 @@ impl Deploy {
     /// beside the champion.
     pub fn shares(&self) -> Vec<u32> {
         match self.strategy.value {
-            Strategy::Replace | Strategy::BlueGreen => vec![10_000],
+            Strategy::Replace | Strategy::BlueGreen | Strategy::Bandit => vec![10_000],
             Strategy::Canary => self.steps.iter().map(|step| step.basis_points()).collect(),
             Strategy::Shadow => vec![0, 10_000],
         }
@@ -339,6 +354,17 @@ impl Deploy {
             alpha: self.alpha.value,
             rollback_on: self.rollback_on.iter().map(|rule| rule.value.clone()).collect(),
             bake,
+            min_labels: self.min_labels,
+            labels_within: self.labels_within,
+            bandit: (self.strategy.value == Strategy::Bandit).then(|| self.bandit.clone()),
+        }
+    }
+
+    /// The rules that decide before chance does.
+    pub fn split_rules(&self) -> SplitRules {
+        SplitRules {
+            rules: self.split.iter().map(|rule| rule.value.clone()).collect(),
+            headers: self.split_headers.clone(),
         }
     }
 
@@ -362,6 +388,8 @@ pub enum Strategy {
     BlueGreen,
     /// First asked beside the champion, without an effect on anybody; then all at once.
     Shadow,
+    /// By what comes true of it and of the champion.
+    Bandit,
 }
 
 /// How a model is served.

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gyre_backend::Instant as Deadline;
+use gyre_core::fact::Target;
 use gyre_core::record::Route;
 use gyre_core::{ModelName, Version};
 
 use super::loaded::Loaded;
 use super::{PATIENCE, Traffic};
+use crate::contextual::Rules;
 use crate::error::{InferError, Refusal};
+use crate::met::Met;
 use crate::request::Request;
-use crate::routing::{Split, WHOLE};
+use crate::routing::Split;
 use crate::shadow::Shadow;
-use crate::trial::Trial;
+use crate::trial::{Terms, Trial};
 
 /// One model: its versions and how traffic is split between them.
 #[derive(Clone)]
@@ -22,10 +25,14 @@ pub(super) struct Deployment {
     pub(super) versions: BTreeMap<Version, Arc<Loaded>>,
     pub(super) traffic: Option<Traffic>,
     pub(super) split: Option<Split>,
-    /// While one candidate takes a part of the traffic.
-    pub(super) trial: Option<Arc<Trial>>,
+    /// One for each version beside the champion that has a share, in the order of their numbers.
+    pub(super) trials: Vec<Arc<Trial>>,
     /// From when on one candidate has had a share of nothing, for as long as it is a candidate.
     pub(super) shadow: Option<Arc<Shadow>>,
+    /// What decides before chance does.
+    pub(super) rules: Option<Arc<Rules>>,
+    /// Who has met which version, while shares move both ways.
+    pub(super) met: Option<Arc<Met>>,
 }
 
 /// The rows of a request that one version answers.
@@ -34,21 +41,103 @@ pub(super) struct Group<'a> {
     pub(super) route: Route,
     /// None: all of them.
     pub(super) rows: Option<Vec<usize>>,
+    /// Whether chance dealt these rows to the version now, by its share, so that they say something about it.
+    pub(super) is_dealt: bool,
 }
 
-/// The one version beside the champion that has a share; none when there are several, or none.
-pub(super) fn on_trial(weights: &[(Version, u32)], champion: Version) -> Option<Version> {
-    let mut candidates = weights.iter().filter(|(version, share)| *version != champion && *share > 0);
-    match (candidates.next(), candidates.next()) {
-        (Some((candidate, _)), None) => Some(*candidate),
-        _ => None,
-    }
+/// Why a version answers a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    /// A rule says so.
+    Rule,
+    /// It has before.
+    Met,
+    /// Chance dealt it.
+    Dealt,
 }
 
 impl Deployment {
     /// A model without versions.
     pub(super) fn new(model: ModelName) -> Self {
-        Self { model, versions: BTreeMap::new(), traffic: None, split: None, trial: None, shadow: None }
+        Self {
+            model,
+            versions: BTreeMap::new(),
+            traffic: None,
+            split: None,
+            trials: Vec::new(),
+            shadow: None,
+            rules: None,
+            met: None,
+        }
+    }
+
+    /// The trials that go with these shares: one that is there while its candidate has a share, new ones for the others. They
+    /// share the chance of a false conviction evenly.
+    pub(super) fn tried(
+        &self,
+        weights: &[(Version, u32)],
+        champion: Version,
+        terms: &Terms,
+    ) -> Vec<Arc<Trial>> {
+        let mut candidates: Vec<Version> = weights
+            .iter()
+            .filter(|(version, share)| *version != champion && *share > 0)
+            .map(|(version, _)| *version)
+            .collect();
+        candidates.sort_unstable();
+        let terms = Terms { alpha: terms.alpha / candidates.len().max(1) as f64, ..terms.clone() };
+        let classes =
+            |version| self.versions.get(&version).map_or(&[][..], |loaded| &loaded.signature.classes[..]);
+        let trial = |candidate| match self.trials.iter().find(|trial| trial.is_of(candidate, champion)) {
+            Some(trial) => Arc::clone(trial),
+            None => {
+                Arc::new(Trial::of((candidate, classes(candidate)), (champion, classes(champion)), &terms))
+            }
+        };
+        candidates.into_iter().map(trial).collect()
+    }
+
+    /// These shares, with those of convicted candidates given to the champion.
+    pub(super) fn without_convicted(
+        &self,
+        weights: &[(Version, u32)],
+        champion: Version,
+    ) -> Vec<(Version, u32)> {
+        let convicted = |version: Version| {
+            version != champion
+                && self.trials.iter().any(|trial| trial.candidate() == version && trial.is_convicted())
+        };
+        let taken: u32 =
+            weights.iter().filter(|(version, _)| convicted(*version)).map(|(_, share)| share).sum();
+        if taken == 0 {
+            return weights.to_vec();
+        }
+        let mut kept: Vec<(Version, u32)> = weights
+            .iter()
+            .filter(|(version, _)| !convicted(*version))
+            .map(|(version, share)| (*version, share + if *version == champion { taken } else { 0 }))
+            .collect();
+        if !kept.iter().any(|(version, _)| *version == champion) {
+            kept.push((champion, taken));
+        }
+        kept
+    }
+
+    /// Who a rule's target is now; none while nobody is, or a candidate that was convicted.
+    fn resolve(&self, target: Target) -> Option<Version> {
+        let traffic = self.traffic.as_ref()?;
+        let candidate = || {
+            let mut others =
+                traffic.weights.iter().filter(|(version, share)| *version != traffic.champion && *share > 0);
+            others.next().map(|(version, _)| *version)
+        };
+        let version = match target {
+            Target::Champion => traffic.champion,
+            Target::Candidate => candidate()?,
+            Target::Version(version) => version,
+        };
+        let convicted = self.trials.iter().any(|trial| trial.candidate() == version && trial.is_convicted());
+        (self.versions.contains_key(&version) && !convicted).then_some(version)
     }
 
     /// The shadow that goes with these shares: one that is there while its candidate is one, a new one where a candidate
@@ -91,11 +180,15 @@ impl Deployment {
         })
     }
 
-    /// The share of the traffic that a version takes, 0 to 1.
-    pub(super) fn weight(&self, version: Version) -> f64 {
-        let weights = self.traffic.iter().flat_map(|traffic| &traffic.weights);
-        let share = weights.into_iter().find(|(taking, _)| *taking == version);
-        share.map_or(0.0, |(_, share)| f64::from(*share) / f64::from(WHOLE))
+    /// The candidate's share of the traffic that its trial is about, its own and the champion's: 0 to 1.
+    pub(super) fn weight(&self, trial: &Trial) -> f64 {
+        let Some(traffic) = &self.traffic else { return 0.0 };
+        let share = |wanted: Version| {
+            let found = traffic.weights.iter().find(|(version, _)| *version == wanted);
+            found.map_or(0.0, |(_, share)| f64::from(*share))
+        };
+        let (candidate, champion) = (share(trial.candidate()), share(traffic.champion));
+        if candidate + champion > 0.0 { candidate / (candidate + champion) } else { 0.0 }
     }
 
     /// Whether some loaded version has a feature of that name.
@@ -115,13 +208,26 @@ impl Deployment {
         request: &Request,
     ) -> Result<Vec<Group<'_>>, InferError> {
         if let Some(version) = pinned {
-            return Ok(vec![Group { loaded: self.loaded(version)?, route: Route::Pinned, rows: None }]);
+            return Ok(vec![Group {
+                loaded: self.loaded(version)?,
+                route: Route::Pinned,
+                rows: None,
+                is_dealt: false,
+            }]);
         }
         let split = self.split.as_ref().ok_or_else(|| InferError::NoTraffic(self.model.clone()))?;
         let route = |version| if version == split.champion() { Route::Champion } else { Route::Candidate };
         let whole = |version| -> Result<Vec<Group<'_>>, InferError> {
-            Ok(vec![Group { loaded: self.loaded(version)?, route: route(version), rows: None }])
+            Ok(vec![Group {
+                loaded: self.loaded(version)?,
+                route: route(version),
+                rows: None,
+                is_dealt: true,
+            }])
         };
+        if self.rules.is_some() || self.met.is_some() {
+            return self.groups_row_by_row(split, request);
+        }
         if split.is_whole() {
             return whole(split.champion());
         }
@@ -139,8 +245,53 @@ impl Deployment {
             return whole(*version);
         }
         let group = |(version, rows)| {
-            Ok(Group { loaded: self.loaded(version)?, route: route(version), rows: Some(rows) })
+            Ok(Group {
+                loaded: self.loaded(version)?,
+                route: route(version),
+                rows: Some(rows),
+                is_dealt: true,
+            })
         };
         by_version.into_iter().map(group).collect()
+    }
+
+    /// The same where rules are asked first, or whoever met a version keeps it.
+    fn groups_row_by_row(&self, split: &Split, request: &Request) -> Result<Vec<Group<'_>>, InferError> {
+        let mut by_answer: BTreeMap<(Version, Why), Vec<usize>> = BTreeMap::new();
+        for (row, id) in request.ids.iter().enumerate() {
+            let rules = self.rules.as_ref();
+            let ruled = rules.and_then(|rules| rules.decide(request, row, |target| self.resolve(target)));
+            let answer = match ruled {
+                Some(version) => (version, Why::Rule),
+                None => self.dealt(split, request.key.as_ref().unwrap_or(id)),
+            };
+            by_answer.entry(answer).or_default().push(row);
+        }
+        let alone = by_answer.len() == 1;
+        let group = |((version, why), rows)| {
+            let route = match why {
+                Why::Rule => Route::Rule,
+                Why::Met | Why::Dealt if version == split.champion() => Route::Champion,
+                Why::Met | Why::Dealt => Route::Candidate,
+            };
+            let (loaded, is_dealt) = (self.loaded(version)?, why == Why::Dealt);
+            Ok(Group { loaded, route, rows: (!alone).then_some(rows), is_dealt })
+        };
+        by_answer.into_iter().map(group).collect()
+    }
+
+    /// Who answers what no rule decides.
+    pub(super) fn dealt(&self, split: &Split, unit: &str) -> (Version, Why) {
+        let Some(met) = &self.met else { return (split.version_for(unit), Why::Dealt) };
+        let has_a_share = |wanted: Version| {
+            let traffic = self.traffic.as_ref();
+            traffic.is_some_and(|traffic| {
+                traffic.weights.iter().any(|(version, share)| *version == wanted && *share > 0)
+            })
+        };
+        match met.version_for(unit, has_a_share, || split.version_for(unit)) {
+            (version, true) => (version, Why::Dealt),
+            (version, false) => (version, Why::Met),
+        }
     }
 }

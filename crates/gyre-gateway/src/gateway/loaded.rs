@@ -337,6 +337,11 @@ impl Loaded {
 }
 
 impl Scored {
+    /// The rows' ids.
+    pub(super) fn ids(&self) -> &[Arc<str>] {
+        &self.batch.ids
+    }
+
     /// The answers, in the order of the rows.
     pub(super) fn answers(&self) -> impl Iterator<Item = Answer> {
         let Batch { version, route, scores, .. } = &self.batch;

@@ -257,6 +257,7 @@ impl<'a> PredictionColumns<'a> {
         match self.routes.value(row) {
             "candidate" => Route::Candidate,
             "pinned" => Route::Pinned,
+            "rule" => Route::Rule,
             _ => Route::Champion,
         }
     }
@@ -329,5 +330,6 @@ fn route_name(route: Route) -> &'static str {
         Route::Champion => "champion",
         Route::Candidate => "candidate",
         Route::Pinned => "pinned",
+        Route::Rule => "rule",
     }
 }

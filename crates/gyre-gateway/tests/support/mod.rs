@@ -173,6 +173,7 @@ pub fn request(ids: &[&str], time: i64) -> Request {
             Input::numbers("hour", vec![1.0; rows]),
             Input::texts("carrier", (0..rows).map(|row| (row % 3 > 0).then(|| "UA".into())).collect()),
         ],
+        headers: Default::default(),
     }
 }
 

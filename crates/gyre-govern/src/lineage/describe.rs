@@ -61,6 +61,15 @@ pub(super) fn node(entry: &Entry) -> Node {
                 .collect();
             (NodeKind::Rollout, by_entry, format!("traffic: {}: {reason}", weights.join(", ")))
         }
+        Fact::SplitRuled { split, reason, .. } => {
+            let rules: Vec<String> =
+                split.rules.iter().map(|rule| format!("`{}` to {}", rule.when, rule.to)).collect();
+            let rules = if rules.is_empty() { "none".to_owned() } else { rules.join(", ") };
+            (NodeKind::Rollout, by_entry, format!("rules of the split: {rules}: {reason}"))
+        }
+        Fact::ArmsWeighed { round, reason, .. } => {
+            (NodeKind::Rollout, by_entry, format!("bandit, round {}: {reason}", round.saturating_add(1)))
+        }
         Fact::Promoted { version, reason, .. } => {
             let text = format!("{} made version {version} champion: {reason}", entry.actor);
             (NodeKind::Rollout, by_entry, text)

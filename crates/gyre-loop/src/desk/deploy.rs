@@ -6,13 +6,14 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use gyre_core::fact::{Fact, ModelVersion, Numbers, RolloutPlan};
+use gyre_core::fact::{Fact, ModelVersion, Numbers, RolloutPlan, SplitRules, Target};
 use gyre_core::record::Signature;
 use gyre_core::runtime::Runtime;
-use gyre_core::{Digest, ModelName, Version};
+use gyre_core::spec::{FILE, Project};
+use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_gateway::routing::WHOLE;
-use gyre_registry::VersionRecord;
-use gyre_store::{Appended, NewFact, StoreError};
+use gyre_registry::{VersionRecord, VersionStatus};
+use gyre_store::{Appended, NewFact, Store, StoreError, journal};
 
 use super::{Desk, DeskError};
 use crate::engine::Failure;
@@ -111,6 +112,7 @@ impl Desk {
         let record = self.deployable(model, version)?;
         if let Some(plan) = &plan {
             plan.check().map_err(DeskError::Refused)?;
+            self.arms_ready(model, version, plan)?;
         }
         self.workshop.ready(&record.registered).map_err(told)?;
         let fact = Fact::RolloutAsked { model: model.clone(), version, plan, reason: reason.to_owned() };
@@ -120,6 +122,39 @@ impl Desk {
             self.driver.wait_for(BEGINNING, || self.share(model, version).is_some());
         }
         Ok(appended)
+    }
+
+    /// Whether the arms of a bandit may all take traffic, and have come up.
+    fn arms_ready(&self, model: &ModelName, version: Version, plan: &RolloutPlan) -> Result<(), DeskError> {
+        let Some(bandit) = plan.bandit.as_ref().filter(|bandit| !bandit.arms.is_empty()) else {
+            return Ok(());
+        };
+        for arm in bandit.arms.iter().copied().chain([version]) {
+            let (record, champion) = self.version_and_champion(model, arm)?;
+            match champion {
+                Some(champion) if !bandit.arms.contains(&champion) => {
+                    return Err(DeskError::Refused(format!(
+                        "the champion, version {champion}, must be among the arms: it takes the place of those that fail"
+                    )));
+                }
+                None => {
+                    return Err(DeskError::Refused(format!(
+                        "`{model}` has no champion yet; deploy a version first"
+                    )));
+                }
+                Some(_) => {}
+            }
+            if !record.gates.as_ref().is_some_and(|gates| gates.passed) {
+                return Err(DeskError::Refused(format!(
+                    "version {arm} of `{model}` has not passed its gates, so it cannot take traffic"
+                )));
+            }
+            self.workshop.ready(&record.registered).map_err(told)?;
+        }
+        if bandit.arms.contains(&version) {
+            return Ok(());
+        }
+        Err(DeskError::Refused(format!("version {version} is rolled out, and is none of the arms")))
     }
 
     /// The share of traffic that the gateway gives a version, in hundredths of a percent; none when it is not in its table.
@@ -144,11 +179,22 @@ impl Desk {
                 "version {version} of `{model}` did not pass its gates; see `gyre model show {model}`"
             )));
         }
+        self.at_rest(model)?;
+        Ok(record)
+    }
+
+    /// Whether no other work is under way, so that a rollout may begin.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`], with what is and how it ends.
+    pub fn at_rest(&self, model: &ModelName) -> Result<(), DeskError> {
         match self.state().models.get(model).and_then(|state| state.repair) {
-            None => Ok(record),
-            Some(Repair::RollingOut { version: other, .. }) => Err(DeskError::Refused(format!(
-                "a rollout of version {other} of `{model}` is under way; wait for its end, or end it with `gyre rollback {model}` or `gyre promote {model} {other}`"
-            ))),
+            None => Ok(()),
+            Some(Repair::RollingOut { version: other, .. } | Repair::Exploring { version: other, .. }) => {
+                Err(DeskError::Refused(format!(
+                    "a rollout of version {other} of `{model}` is under way; wait for its end, or end it with `gyre rollback {model}` or `gyre promote {model} {other}`"
+                )))
+            }
             Some(_) => {
                 Err(DeskError::Refused(format!("a repair of `{model}` is under way; wait for its end")))
             }
@@ -192,7 +238,7 @@ impl Desk {
                 sum as f64 / 100.0
             ));
         }
-        if let Some(Repair::RollingOut { version, .. }) =
+        if let Some(Repair::RollingOut { version, .. } | Repair::Exploring { version, .. }) =
             self.state().models.get(model).and_then(|state| state.repair)
         {
             return refused(format!(
@@ -214,6 +260,65 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// Has rules decide who answers before chance does; without a rule chance decides alone.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`]: a rule that is wrong or too costly, one that names a version that may not take traffic.
+    pub fn rule(
+        &self,
+        model: &ModelName,
+        split: SplitRules,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Appended, DeskError> {
+        self.rulable(model, &split)?;
+        for rule in &split.rules {
+            if let Target::Version(version) = rule.to {
+                let (record, _) = self.version_and_champion(model, version)?;
+                self.workshop.ready(&record.registered).map_err(told)?;
+            }
+        }
+        let fact = Fact::SplitRuled { model: model.clone(), split, reason: reason.to_owned() };
+        let (at, actor) = (self.now(), actor.to_owned());
+        let appended = self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?;
+        self.workshop.route(model).map_err(told)?;
+        Ok(appended)
+    }
+
+    /// Whether nothing stands against these rules.
+    ///
+    /// # Errors
+    /// As [`Desk::rule`].
+    pub fn rulable(&self, model: &ModelName, split: &SplitRules) -> Result<(), DeskError> {
+        self.served(model)?;
+        split.check().map_err(DeskError::Refused)?;
+        for rule in &split.rules {
+            let Target::Version(version) = rule.to else { continue };
+            let (record, _) = self.version_and_champion(model, version)?;
+            if record.status == VersionStatus::RolledBack {
+                return Err(DeskError::Refused(format!(
+                    "traffic was taken back from version {version} of `{model}`; deploy it again, or promote it, before a rule sends it some"
+                )));
+            }
+            if !record.gates.as_ref().is_some_and(|gates| gates.passed) {
+                return Err(DeskError::Refused(format!(
+                    "version {version} of `{model}` has not passed its gates, so it cannot take traffic"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of a model that are in force.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub fn rules(&self, model: &ModelName) -> Result<SplitRules, DeskError> {
+        let named = model.clone();
+        let latest = self.store.read(move |tx| journal::latest_of_kind(tx, "split_ruled", named.as_str()))?;
+        Ok(latest.and_then(|entry| ruled(&entry.fact)).unwrap_or_default())
     }
 
     /// All models: those that the project file declares, and those that were deployed without.
@@ -248,6 +353,35 @@ impl Desk {
                 "nothing says what `{model}` takes and gives: it has no champion whose signature could be taken over; bring a signature"
             ))
         })
+    }
+}
+
+/// Who takes over the rules of the project file.
+const FILE_ACTOR: &str = "gyre";
+
+/// Puts the rules of the project file into force where they are others than those that were last taken over: what a person
+/// set meanwhile stands until the file changes.
+pub(super) fn take_over_rules(project: &Project, store: &Store, at: Timestamp) -> Result<(), StoreError> {
+    for (name, spec) in &project.models {
+        let (split, model) = (spec.deploy.split_rules(), name.clone());
+        store.write(move |tx| {
+            let entries = journal::of_kind(tx, "split_ruled", Some(model.as_str()))?;
+            let last = entries.iter().rev().find(|entry| entry.actor == FILE_ACTOR);
+            let last = last.and_then(|entry| ruled(&entry.fact)).unwrap_or_default();
+            if last != split {
+                let fact = Fact::SplitRuled { model, split, reason: format!("{FILE} says so") };
+                tx.append(NewFact::new(at, FILE_ACTOR, fact))?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn ruled(fact: &Fact) -> Option<SplitRules> {
+    match fact {
+        Fact::SplitRuled { split, .. } => Some(split.clone()),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The file is checked as a start would check it, before anything follows it: a wrong one is refused with its diagnostics, and
 //! the one in force goes on. What it says holds from then on: for gates at the next judgement, for training and checks of
-//! data at the next training, for rollouts at their next step, for monitoring at the next window that closes, for the
+//! data at the next training, for rollouts at their next step, for the rules of a split at once, for monitoring at the next window that closes, for the
 //! inference log with the next prediction. The project's name cannot change while it runs, since roles and journal go by
 //! it.
 
@@ -13,7 +13,7 @@ use gyre_core::spec::{self, Project};
 use gyre_core::{Diagnostic, Digest, ModelName};
 use gyre_store::NewFact;
 
-use super::{Desk, DeskError, read_project};
+use super::{Desk, DeskError, deploy, read_project};
 use crate::engine::Failure;
 use crate::policy::policies;
 
@@ -88,6 +88,7 @@ impl Desk {
         };
         let new = NewFact::new(self.now(), "gyre", fact);
         self.store.write(move |tx| tx.append(new))?;
+        deploy::take_over_rules(&project, &self.store, self.now())?;
         let before = self.project();
         let gone = |from: &Project, of: &Project| -> Vec<ModelName> {
             from.models.keys().filter(|name| !of.models.contains_key(*name)).cloned().collect()

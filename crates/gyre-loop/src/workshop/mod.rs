@@ -4,13 +4,16 @@
 //! and data versions by their content, and routing is read from the registry; so an action that a crash cut short is
 //! simply begun again.
 
+mod bandit;
 mod checkout;
 mod cluster;
 mod compare;
+mod drifted;
 mod elsewhere;
 mod frame;
 mod judge;
 mod observe;
+mod recall;
 mod route;
 mod train;
 mod versions;
@@ -30,8 +33,11 @@ use gyre_store::{NewFact, Store};
 
 use crate::action::Action;
 use crate::engine::{Failure, Hands};
-use crate::state::State;
+use crate::state::{ModelState, State};
+use bandit::Looked;
+use drifted::Drifted;
 pub use elsewhere::Abroad;
+use recall::Remembered;
 use route::Waiting;
 use versions::Scorers;
 pub(crate) use versions::{load, signature};
@@ -57,6 +63,12 @@ pub struct Workshop {
     left_over: Arc<Mutex<BTreeMap<ModelName, String>>>,
     /// Held from reading the registry until the gateway follows, so that the last one to read is the last one to act.
     routing: Mutex<()>,
+    /// Rollouts whose trials know what the log knows.
+    remembered: Remembered,
+    /// When bandits were looked at.
+    looked: Looked,
+    /// How far the inputs of steps under way have drifted.
+    drifted: Drifted,
     /// Whether commands that run are to end.
     stop: Arc<AtomicBool>,
 }
@@ -81,6 +93,9 @@ impl Workshop {
             left_over: Arc::default(),
             abroad,
             routing: Mutex::default(),
+            remembered: Remembered::default(),
+            looked: Looked::default(),
+            drifted: Drifted::default(),
             stop: Arc::default(),
         }
     }
@@ -119,6 +134,11 @@ impl Workshop {
     pub fn route_at_start(&self, model: &ModelName) -> Result<(), Failure> {
         let _routing = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
         route::follow(self, model, Waiting::Never)
+    }
+
+    /// What the rollout of a model waits for, in words.
+    pub fn waiting(&self, model: &ModelName, state: &ModelState, watermark: Timestamp) -> Option<String> {
+        observe::waiting(self, model, state, watermark)
     }
 
     /// Has the gateway hold a version ready, without traffic.

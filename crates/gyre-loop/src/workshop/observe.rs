@@ -4,11 +4,11 @@ use gyre_core::fact::{Fact, RolloutPlan, Verdict, WindowSummary};
 use gyre_core::spec::{Deploy, Model};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
-use gyre_gateway::rollout::{Plan, judge};
+use gyre_gateway::rollout::{Plan, Shown, judge, waits_for};
 use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInput, summarise};
 use gyre_store::{NewFact, journal};
 
-use super::{Workshop, frame};
+use super::{Workshop, bandit, frame, recall};
 use crate::controller::GATEWAY;
 use crate::engine::Failure;
 use crate::state::{ModelState, Repair, State};
@@ -23,8 +23,13 @@ pub(super) fn observe(
     let mut facts = Vec::new();
     for (name, model) in &state.models {
         let spec = project.models.get(name);
-        facts.extend(rollout_step(workshop, name, spec, model, watermark));
-        if !matches!(model.repair, Some(Repair::RollingOut { .. })) {
+        facts.extend(rollout_step(workshop, name, spec, model, watermark)?);
+        let convicted = bandit::convicted(workshop, name, model, watermark);
+        if convicted.is_empty() {
+            facts.extend(bandit::round(workshop, name, model, watermark)?);
+        }
+        facts.extend(convicted);
+        if !matches!(model.repair, Some(Repair::RollingOut { .. } | Repair::Exploring { .. })) {
             facts.extend(braked(workshop, name, watermark)?);
         }
         if let (Some(champion), Some(spec)) = (model.champion, spec) {
@@ -40,18 +45,32 @@ fn rollout_step(
     spec: Option<&Model>,
     state: &ModelState,
     watermark: Timestamp,
-) -> Option<NewFact> {
-    let Some(Repair::RollingOut { version, step, since, begun }) = state.repair else { return None };
+) -> Result<Option<NewFact>, Failure> {
+    let Some(Repair::RollingOut { version, step, since, begun }) = state.repair else { return Ok(None) };
     let plan = state.plan.clone().unwrap_or_else(|| policy_of(spec));
-    let evidence = workshop.gateway.evidence(name, version)?;
+    let Some(candidate) = workshop.gateway.evidence(name, version) else { return Ok(None) };
+    recall::once(workshop, name, version, (since, begun), watermark)?;
     let trial = workshop.gateway.finding(name, version);
     let shadow = workshop.gateway.shadow(name, version);
-    let judgement = judge(&Plan::of(&plan), step, &evidence, trial.as_ref(), shadow.as_ref())?;
+    let compiled = Plan::of(&plan);
+    let lasted = watermark.since(begun);
+    let mut shown =
+        Shown { candidate, trial: trial.as_ref(), shadow: shadow.as_ref(), input_drift: None, lasted };
+    // It takes a look at all rows of the step, so it is looked at when a rule asks for it.
+    if candidate.requests >= plan.min_requests
+        && compiled.rollback_on.iter().any(|rule| rule.mentions(INPUT_DRIFT))
+    {
+        let step = Period { from: begun, to: watermark };
+        shown.input_drift = workshop.drifted.of((name, since, step), || {
+            spec.map_or(Ok(None), |spec| input_drift(workshop, name, spec, version, step))
+        })?;
+    }
+    let Some(judgement) = judge(&compiled, step, &shown) else { return Ok(None) };
     // What takes all traffic goes back at once when it is found wanting, and is promoted only when it has baked.
     let baking =
         plan.share(step) == Some(10_000) && plan.bake.is_some_and(|bake| watermark.since(begun) < bake);
     if baking && judgement.verdict == Verdict::Continue {
-        return None;
+        return Ok(None);
     }
     let fact = Fact::StepObserved {
         model: name.clone(),
@@ -61,7 +80,48 @@ fn rollout_step(
         reason: judgement.reason,
         numbers: judgement.numbers,
     };
-    Some(NewFact::new(watermark, GATEWAY, fact).because_of(since).once(format!("step/{name}/{since}/{step}")))
+    let key = format!("step/{name}/{since}/{step}");
+    Ok(Some(NewFact::new(watermark, GATEWAY, fact).because_of(since).once(key)))
+}
+
+/// What the rollout under way waits for, in words; none when there is none, or when it waits for nothing but to be looked at.
+pub(super) fn waiting(
+    workshop: &Workshop,
+    name: &ModelName,
+    state: &ModelState,
+    watermark: Timestamp,
+) -> Option<String> {
+    if let Some((plan, Repair::Exploring { weighed, .. })) = bandit::exploring(state) {
+        return (watermark.since(weighed) >= plan.every)
+            .then(|| format!("labels: {} of each arm before the shares move", plan.min_labels));
+    }
+    let Some(Repair::RollingOut { version, step, begun, .. }) = state.repair else { return None };
+    let plan = state.plan.clone().unwrap_or_else(|| policy_of(workshop.project().models.get(name)));
+    let candidate = workshop.gateway.evidence(name, version)?;
+    let trial = workshop.gateway.finding(name, version);
+    let lasted = watermark.since(begun);
+    let shown = Shown { candidate, trial: trial.as_ref(), lasted, ..Shown::default() };
+    waits_for(&Plan::of(&plan), step, &shown).or_else(|| {
+        let bake = plan.bake.filter(|bake| plan.share(step) == Some(10_000) && lasted < *bake)?;
+        Some(format!("time: it bakes for {bake}"))
+    })
+}
+
+/// What rules call the drift of the step's inputs.
+const INPUT_DRIFT: &str = "input_drift";
+
+/// The worst drift of the inputs in `period` against those that `version` was trained on: an effect size, 0 when none is sure
+/// and material; none when the version has no profile.
+fn input_drift(
+    workshop: &Workshop,
+    name: &ModelName,
+    spec: &Model,
+    version: Version,
+    period: Period,
+) -> Result<Option<f64>, Failure> {
+    let Some(summary) = close(workshop, name, spec, version, period)? else { return Ok(None) };
+    let inputs = summary.drift.iter().filter(|drift| drift.drifted && drift.column != "(prediction)");
+    Ok(Some(inputs.map(|drift| drift.effect).fold(0.0, f64::max)))
 }
 
 /// Whether a feature's values are in the log: of one that is left out there is nothing to watch.
@@ -71,20 +131,30 @@ fn is_kept(spec: &Model, name: &str) -> bool {
 
 /// A version that had a share by hand, and that the gateway took out of traffic: the journal hears of it.
 fn braked(workshop: &Workshop, name: &ModelName, watermark: Timestamp) -> Result<Vec<NewFact>, Failure> {
-    let Some((from, to, finding)) = workshop.gateway.convicted(name) else { return Ok(Vec::new()) };
+    let convicted = workshop.gateway.convicted(name);
+    if convicted.is_empty() {
+        return Ok(Vec::new());
+    }
     let named = name.clone();
-    let (shares, shifted) = workshop.store.read(move |tx| {
+    let (shares, shifted, champion) = workshop.store.read(move |tx| {
         let shifted = journal::latest_of_kind(tx, "traffic_shifted", named.as_str())?;
-        Ok((gyre_registry::traffic(tx, &named)?, shifted))
+        Ok((gyre_registry::traffic(tx, &named)?, shifted, gyre_registry::champion(tx, &named)?))
     })?;
-    let (Some(shifted), true) =
-        (shifted, shares.iter().any(|(version, share)| *version == from && *share > 0))
-    else {
+    let share_of = |from: Version| shares.iter().find(|(version, share)| *version == from && *share > 0);
+    // One at a time: the next one's shares are those that this one leaves.
+    let found = convicted.into_iter().find_map(|(from, finding)| Some((*share_of(from)?, finding)));
+    let (Some(((from, taken), finding)), Some(shifted), Some(to)) = (found, shifted, champion) else {
         return Ok(Vec::new());
     };
+    let mut weights: Vec<(Version, u32)> =
+        shares.iter().copied().filter(|(version, _)| *version != from).collect();
+    match weights.iter_mut().find(|(version, _)| *version == to) {
+        Some((_, share)) => *share += taken,
+        None => weights.push((to, taken)),
+    }
     let (model, reason, since) = (name.clone(), finding.charge(), shifted.seq);
     let back = Fact::RolledBack { model: model.clone(), from, to, reason: reason.clone() };
-    let shares = Fact::TrafficShifted { model, weights: vec![(to, 10_000)], reason };
+    let shares = Fact::TrafficShifted { model, weights, reason };
     let fact = |kind: &str, fact| {
         NewFact::new(watermark, GATEWAY, fact).because_of(since).once(format!("{kind}/{name}/{since}"))
     };

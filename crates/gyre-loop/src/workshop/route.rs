@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gyre_core::fact::{Fact, ModelVersion};
+use gyre_core::fact::{Fact, ModelVersion, Target};
 use gyre_core::spec::Cache;
 use gyre_core::{ModelName, Version};
 use gyre_gateway::trial::ALPHA;
-use gyre_gateway::{CachePolicy, Policy};
+use gyre_gateway::{CachePolicy, Policy, Rules, Terms};
 use gyre_kube::Stand;
+use gyre_registry::VersionStatus;
 use gyre_store::journal;
 
 use super::Workshop;
@@ -27,18 +28,38 @@ pub(super) enum Waiting {
 /// lets go of what is no longer needed.
 pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -> Result<(), Failure> {
     let named = model.clone();
-    let (champion, previous, weights, versions, rollout) = workshop.store.read(move |tx| {
+    let (champion, previous, weights, versions, rollout, ruled) = workshop.store.read(move |tx| {
         Ok((
             gyre_registry::champion(tx, &named)?,
             gyre_registry::previous_champion(tx, &named)?,
             gyre_registry::traffic(tx, &named)?,
             gyre_registry::versions(tx, &named)?,
             journal::latest_of_kind(tx, "rollout_started", named.as_str())?,
+            journal::latest_of_kind(tx, "split_ruled", named.as_str())?,
         ))
     })?;
     let Some(champion) = champion else { return Ok(()) };
     let taking: BTreeSet<Version> = weights.iter().map(|(version, _)| *version).collect();
-    let wanted: BTreeSet<Version> = taking.iter().copied().chain([champion]).chain(previous).collect();
+    let split = ruled.and_then(|entry| match entry.fact {
+        Fact::SplitRuled { split, .. } => Some(split),
+        _ => None,
+    });
+    // What a rule names takes traffic too, if it may: a version that did not pass its gates, or that traffic was taken
+    // back from, answers nobody.
+    let may_serve = |wanted: Version| {
+        let found = versions.iter().find(|version| version.registered.version == wanted);
+        found.is_some_and(|version| {
+            version.gates.as_ref().is_some_and(|gates| gates.passed)
+                && version.status != VersionStatus::RolledBack
+        })
+    };
+    let named = split.iter().flat_map(|split| &split.rules).filter_map(|rule| match rule.to {
+        Target::Version(version) => Some(version).filter(|version| may_serve(*version)),
+        Target::Champion | Target::Candidate => None,
+    });
+    let ruled: BTreeSet<Version> = named.collect();
+    let wanted: BTreeSet<Version> =
+        taking.iter().copied().chain([champion]).chain(previous).chain(ruled.iter().copied()).collect();
     let gateway = &workshop.gateway;
     let there = gateway.versions(model.as_str());
     for version in versions.iter().map(|version| &version.registered) {
@@ -66,8 +87,24 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
         Fact::RolloutStarted { plan, .. } => plan,
         _ => None,
     });
-    let alpha = asked.map_or(ALPHA, |plan| plan.alpha);
-    gateway.set_traffic_at(model, &weights, champion, alpha)?;
+    // Of a rollout that is over nothing is left but its plan.
+    let rolling = versions.iter().any(|version| version.status == VersionStatus::RollingOut);
+    let learns = rolling && asked.as_ref().is_some_and(|plan| plan.bandit.is_some());
+    let terms = Terms {
+        alpha: asked.as_ref().map_or(ALPHA, |plan| plan.alpha),
+        metric: workshop.project().models.get(model).map(|spec| spec.metric),
+        learns,
+    };
+    gateway.set_traffic_at(model, &weights, champion, &terms)?;
+    let rules = split.filter(|split| !split.rules.is_empty()).map(|mut split| {
+        // A rule to a version that is not there is left out, rather than looked at in vain.
+        split.rules.retain(|rule| match rule.to {
+            Target::Version(version) => ruled.contains(&version),
+            Target::Champion | Target::Candidate => true,
+        });
+        Rules::new(split)
+    });
+    gateway.set_rules(model, rules.transpose().map_err(Failure::because)?);
     if before.is_none_or(|before| before.weights != weights) {
         // What a step shows is counted from the moment that it began.
         taking.iter().for_each(|version| gateway.reset_evidence(model, *version));

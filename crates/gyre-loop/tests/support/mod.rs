@@ -246,6 +246,7 @@ impl Plant {
                 Input::numbers("heat", vec![firing.heat]),
                 Input::texts("clay", vec![Some(firing.clay.into())]),
             ],
+            headers: Default::default(),
         };
         let answers = self.desk().gateway().infer("kiln", None, request).ok()?;
         Some((answers[0].version, answers[0].output.as_number()?))

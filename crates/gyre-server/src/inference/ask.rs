@@ -9,7 +9,7 @@ use std::sync::Arc;
 use gyre_core::Timestamp;
 use gyre_core::record::Signature;
 use gyre_core::time::InvalidTime;
-use gyre_gateway::Request;
+use gyre_gateway::{Headers, Request};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -213,7 +213,11 @@ impl Parts<'_> {
             1 => vec![Arc::from(id.as_str())],
             rows => (0..rows).map(|row| format!("{id}.{row}").into()).collect(),
         });
-        Ok(Asked { id, wanted: self.wanted, request: Request { ids, key, time, inputs } })
+        Ok(Asked {
+            id,
+            wanted: self.wanted,
+            request: Request { ids, key, time, inputs, headers: Headers::new() },
+        })
     }
 }
 

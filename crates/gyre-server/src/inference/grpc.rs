@@ -371,7 +371,9 @@ async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<Infe
         tensors: tensors.collect::<Result<_, _>>().map_err(invalid)?,
         wanted: Wanted { named: wanted.collect::<Result<_, _>>().map_err(invalid)?, binary: true },
     };
-    let prepared = parts.prepare(|| app.clock.now(), || signature_of(app, &target)).map_err(invalid)?;
+    let mut prepared = parts.prepare(|| app.clock.now(), || signature_of(app, &target)).map_err(invalid)?;
+    // What a rule calls a header is a parameter of the request here.
+    prepared.request.headers = app.gateway.headers(&target.model, text);
     super::check_outputs(app, &target.model, &prepared.wanted)?;
     let rows = prepared.request.ids.len();
     let asked = app.gateway.ask(&target.model, target.version, prepared.request, deadline);

@@ -189,12 +189,21 @@ pub(super) const fn named_route(route: Route) -> &'static str {
         Route::Champion => "champion",
         Route::Candidate => "candidate",
         Route::Pinned => "pinned",
+        Route::Rule => "rule",
     }
 }
 
 /// Why they were asked.
 pub(crate) fn route(answers: &[Answer]) -> &'static str {
     let first = answers.first().map_or(Route::Champion, |answer| answer.route);
-    let one = answers.iter().all(|answer| answer.route == first);
-    if one { named_route(first) } else { "champion,candidate" }
+    if answers.iter().all(|answer| answer.route == first) {
+        return named_route(first);
+    }
+    let among = |route| answers.iter().any(|answer| answer.route == route);
+    match (among(Route::Champion), among(Route::Candidate), among(Route::Rule)) {
+        (true, true, true) => "champion,candidate,rule",
+        (true, false, true) => "champion,rule",
+        (false, true, true) => "candidate,rule",
+        _ => "champion,candidate",
+    }
 }

@@ -100,6 +100,7 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let format = Format::of(request.headers())?;
     let who = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(Arc::from);
     let deadline = deadline::of(request.headers()).map_err(MlflowError::invalid)?;
+    let headers = super::headers(app, &target.model, request.headers());
     let body = payload::whole(request, LIMIT).await.map_err(Refused::from)?;
     describe::check_ready(app, &target)?;
     let Some(signature) = signature_of(app, &target) else {
@@ -124,6 +125,7 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
         .and_then(|frame| frame.into_request(&signature, key, &id, app.clock.now()))
         .map_err(|error| MlflowError::invalid(error.to_string()))?;
     request.key = who;
+    request.headers = headers;
     let rows = request.ids.len();
     let answers = app.gateway.ask(&target.model, None, request, deadline);
     let answers = trail::noting(&target.model, rows, answers).await.map_err(refused)?;

@@ -16,7 +16,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use gyre_core::fact::RolloutPlan;
+use gyre_core::fact::{BanditPlan, RolloutPlan, SplitRules};
 use gyre_core::record::Signature;
 use gyre_core::runtime::Runtime;
 use gyre_core::spec::{Deploy, Percent, Strategy};
@@ -52,6 +52,9 @@ struct Registration {
     from: Option<String>,
     #[serde(default)]
     dry_run: bool,
+    /// Whether it is to be rolled out at once: refused while other work is under way, before anything is registered.
+    #[serde(default)]
+    to_deploy: bool,
 }
 
 #[derive(Deserialize)]
@@ -76,12 +79,18 @@ struct Wish {
     alpha: Option<f64>,
     rollback_on: Option<Vec<String>>,
     bake: Option<Span>,
+    min_labels: Option<u64>,
+    labels_within: Option<Span>,
+    bandit: Option<BanditPlan>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shares {
-    weights: Vec<Share>,
+    #[serde(default)]
+    weights: Option<Vec<Share>>,
+    #[serde(default)]
+    split: Option<SplitRules>,
     #[serde(default)]
     reason: Option<String>,
     #[serde(default)]
@@ -98,19 +107,36 @@ struct Share {
 impl Wish {
     /// The policy's plan with what is wanted otherwise; none when nothing is.
     fn over(self, policy: RolloutPlan) -> Option<RolloutPlan> {
-        let Self { strategy, steps, min_requests, alpha, rollback_on, bake } = self;
+        let Self {
+            strategy,
+            steps,
+            min_requests,
+            alpha,
+            rollback_on,
+            bake,
+            min_labels,
+            labels_within,
+            bandit,
+        } = self;
         let nothing = strategy.is_none()
             && steps.is_none()
             && min_requests.is_none()
             && alpha.is_none()
             && rollback_on.is_none()
-            && bake.is_none();
+            && bake.is_none()
+            && min_labels.is_none()
+            && labels_within.is_none()
+            && bandit.is_none();
         if nothing {
             return None;
         }
         let mut plan = policy;
         match strategy {
             None => {}
+            Some(Strategy::Bandit) => {
+                (plan.steps, plan.bake) = (vec![10_000], None);
+                plan.bandit = plan.bandit.or_else(|| Some(BanditPlan::default()));
+            }
             Some(Strategy::Replace) => (plan.steps, plan.bake) = (vec![10_000], None),
             Some(Strategy::BlueGreen) => {
                 (plan.steps, plan.bake) = (vec![10_000], Some(plan.bake.unwrap_or(Deploy::BAKE)));
@@ -126,6 +152,12 @@ impl Wish {
         plan.alpha = alpha.unwrap_or(plan.alpha);
         plan.rollback_on = rollback_on.unwrap_or(plan.rollback_on);
         plan.bake = bake.or(plan.bake);
+        plan.min_labels = min_labels.unwrap_or(plan.min_labels);
+        plan.labels_within = labels_within.or(plan.labels_within);
+        if strategy.is_some_and(|strategy| strategy != Strategy::Bandit) {
+            plan.bandit = None;
+        }
+        plan.bandit = bandit.or(plan.bandit);
         Some(plan)
     }
 }
@@ -153,8 +185,12 @@ pub(crate) async fn register(
 ) -> Result<Response, Refused> {
     let model = named(path)?;
     let body = payload::read(request, LIMIT).await?;
-    let Registration { runtime, artifact, signature, source, from, dry_run } = payload::json(&body)?;
+    let Registration { runtime, artifact, signature, source, from, dry_run, to_deploy } =
+        payload::json(&body)?;
     check_runtime(&app, &caller, &runtime)?;
+    if to_deploy {
+        app.desk.at_rest(&model)?;
+    }
     if dry_run {
         let Runtime::Kubernetes(of) = runtime else {
             let told = "a dry run of a registration is for versions on a cluster";
@@ -267,7 +303,8 @@ pub(crate) async fn deploy(
     Ok(Json(body).into_response())
 }
 
-/// `POST /v1/models/{model}/traffic {weights: [{version, share}], reason?, dry_run?}`: shares in percent, that add up to 100.
+/// `POST /v1/models/{model}/traffic {weights: [{version, share}] | split: {rules: [{when, to}], headers?}, reason?, dry_run?}`:
+/// shares in percent, that add up to 100; or the rules that decide before they do, all of them, none to let chance alone decide.
 pub(crate) async fn split(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -276,8 +313,24 @@ pub(crate) async fn split(
 ) -> Result<Response, Refused> {
     let model = known(&app, path)?;
     let body = payload::read(request, LIMIT).await?;
-    let Shares { weights, reason: given, dry_run } = payload::json(&body)?;
+    let Shares { weights, split, reason: given, dry_run } = payload::json(&body)?;
     let reason = reason(given)?;
+    let weights = match (weights, split) {
+        (Some(weights), None) => weights,
+        (None, Some(split)) => {
+            if dry_run {
+                let named = model.clone();
+                app.operate(move |app| app.desk.rulable(&named, &split)).await??;
+                return Ok(Json(json!({ "model": model, "dry_run": true })).into_response());
+            }
+            let job = move |app: &App, model: &ModelName| app.desk.rule(model, split, &caller.actor, &reason);
+            return entry(&app, model, job).await;
+        }
+        _ => {
+            let told = "either `weights` or `split` is needed, and not both";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, told));
+        }
+    };
     let weights: Vec<(Version, u32)> =
         weights.iter().map(|Share { version, share }| (*version, share.basis_points())).collect();
     if dry_run {

@@ -164,6 +164,50 @@ struct RolloutArgs {
     /// How long it takes all traffic, with the champion kept warm, before it is promoted.
     #[arg(long, value_name = "SPAN")]
     bake: Option<Span>,
+    /// Labels that the version's predictions of a step must have got before the step may pass.
+    #[arg(long, value_name = "N")]
+    min_labels: Option<u64>,
+    /// How long a step waits for them before the version goes back; 7d by default.
+    #[arg(long, value_name = "SPAN")]
+    labels_within: Option<Span>,
+    #[command(flatten)]
+    bandit: BanditArgs,
+}
+
+/// How a bandit learns.
+#[derive(Debug, Args)]
+pub(super) struct BanditArgs {
+    /// Of a bandit: the share of traffic that each arm keeps; 5% by default.
+    #[arg(long, value_name = "PERCENT")]
+    floor: Option<String>,
+    /// Of a bandit: how often the shares are made anew; 1h by default.
+    #[arg(long, value_name = "SPAN")]
+    every: Option<Span>,
+    /// Of a bandit: the probability of being the best at which a version is promoted, 0.99 by default; 1: never.
+    #[arg(long, value_name = "CHANCE")]
+    promote_at: Option<f64>,
+    /// Of a bandit: labels that each arm must have got before the shares move; 20 by default.
+    #[arg(long, value_name = "N")]
+    arm_labels: Option<u64>,
+}
+
+impl BanditArgs {
+    /// What is wanted otherwise than by default; `arms` are the versions, none for the champion and the candidate. None when
+    /// nothing is.
+    pub(super) fn plan(&self, arms: &[Version]) -> Option<Value> {
+        let mut plan = Map::new();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                plan.insert(name.to_owned(), value);
+            }
+        };
+        set("arms", (!arms.is_empty()).then(|| arms.into()));
+        set("floor", self.floor.as_ref().map(|floor| percent(floor).into()));
+        set("every", self.every.map(|every| every.to_string().into()));
+        set("promote_at", self.promote_at.map(Into::into));
+        set("min_labels", self.arm_labels.map(Into::into));
+        (!plan.is_empty()).then(|| plan.into())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -180,6 +224,7 @@ enum Strategy {
     BlueGreen,
     Canary,
     Shadow,
+    Bandit,
 }
 
 /// What is there already.
@@ -360,7 +405,9 @@ impl DeployArgs {
         runtime: &Runtime,
         signature: Option<Signature>,
     ) -> Result<Version, Failure> {
-        let mut body = json!({"runtime": runtime, "signature": signature});
+        let mut body = json!({
+            "runtime": runtime, "signature": signature, "to_deploy": !self.register_only,
+        });
         match &self.which {
             Some(Which::Logged(from)) => body["from"] = from.as_str().into(),
             _ => body["source"] = self.source(runtime).into(),
@@ -466,6 +513,9 @@ impl RolloutArgs {
         set("alpha", self.alpha.map(Into::into));
         set("rollback_on", (!self.rollback_on.is_empty()).then(|| self.rollback_on.clone().into()));
         set("bake", self.bake.map(|bake| bake.to_string().into()));
+        set("min_labels", self.min_labels.map(Into::into));
+        set("bandit", self.bandit.plan(&[]));
+        set("labels_within", self.labels_within.map(|within| within.to_string().into()));
         plan.into()
     }
 }
@@ -482,6 +532,7 @@ impl Strategy {
             Self::BlueGreen => "blue_green",
             Self::Canary => "canary",
             Self::Shadow => "shadow",
+            Self::Bandit => "bandit",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gyre_core::Timestamp;
 use gyre_core::record::{Kind, Signature};
-use gyre_gateway::{Input, Request};
+use gyre_gateway::{Headers, Input, Request};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
@@ -290,7 +290,7 @@ impl Frame {
             1 => vec![Arc::from(id)],
             rows => (0..rows).map(|row| format!("{id}.{row}").into()).collect(),
         });
-        Ok(Request { ids, key: None, time, inputs })
+        Ok(Request { ids, key: None, time, inputs, headers: Headers::new() })
     }
 }
 
