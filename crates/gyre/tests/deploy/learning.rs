@@ -25,9 +25,10 @@ fn ask_at(up: &Up, id: &str, at: &str) -> String {
     up.post("/v2/models/flat/infer", &body)["model_version"].as_str().unwrap().to_owned()
 }
 
-/// Says that the flats `ids` were sold for about 200.
-fn sold(up: &Up, ids: &[String]) {
-    let label = |(at, id): (usize, &String)| json!({"id": id, "value": 195.0 + (at % 11) as f64});
+/// Says at event time `time` that the flats `ids` were sold for about 200.
+fn sold(up: &Up, ids: &[String], time: &str) {
+    let label =
+        |(at, id): (usize, &String)| json!({"id": id, "value": 195.0 + (at % 11) as f64, "time": time});
     let labels: Vec<Value> = ids.iter().enumerate().map(label).collect();
     up.post("/v1/labels", &json!({"model": "flat", "labels": labels}));
 }
@@ -60,7 +61,7 @@ fn a_candidate_that_answers_wrongly_without_an_error_is_sent_back_by_labels() {
     assert!((200..300).contains(&second), "{second}");
     up.come_to("2030-01-01T01:00:00Z");
     assert!(doing(&up).contains("waits for labels: 0 of 300, for 7d at most"), "{}", doing(&up));
-    sold(&up, &ids);
+    sold(&up, &ids, "2030-01-01T01:00:00Z");
     // The label that convicts it takes it out of traffic, before the loop has looked.
     assert!((0..100).all(|at| worth(&up, &format!("after-{at}"), 60.0).1 == "1"));
     up.come_to("2030-01-01T02:00:00Z");
@@ -103,7 +104,7 @@ fn a_step_without_labels_says_what_it_waits_for_and_does_not_wait_for_ever() {
     deploy(&root, &format!("2 {words}"), &[]).done();
     let ids: Vec<String> = (0..60).map(|at| format!("again-{at}")).collect();
     ids.iter().for_each(|id| drop(ask_at(&up, id, "2030-01-03T00:02:00Z")));
-    sold(&up, &ids[..8]);
+    sold(&up, &ids[..8], "2030-01-03T00:10:00Z");
     up.post("/v1/models/flat/flush", &json!({}));
     drop(up);
     let up = Up::start(&root);
@@ -111,7 +112,7 @@ fn a_step_without_labels_says_what_it_waits_for_and_does_not_wait_for_ever() {
     up.come_to("2030-01-03T01:00:00Z");
     let waits = doing(&up);
     assert!(waits.contains("waits for labels: ") && !waits.contains("labels: 0 of"), "{waits}");
-    sold(&up, &ids[8..]);
+    sold(&up, &ids[8..], "2030-01-03T01:00:00Z");
     up.come_to("2030-01-03T02:00:00Z");
     assert_eq!(last(&root, "promoted")["version"], 2);
     let passed = last(&root, "step_observed");
@@ -222,7 +223,7 @@ fn a_bandit_gives_traffic_to_what_comes_true_and_promotes_the_best() {
     let met: Vec<String> = ids.iter().map(|id| ask_at(&up, id, "2030-01-01T00:10:00Z")).collect();
     up.come_to("2030-01-01T01:00:00Z");
     assert!(doing(&up).contains("waits for labels: 20 of each arm"), "{}", doing(&up));
-    sold(&up, &ids);
+    sold(&up, &ids, "2030-01-01T01:00:00Z");
     up.come_to("2030-01-01T01:01:00Z");
     let weighed = last(&root, "arms_weighed");
     assert_eq!(weighed["winner"], Value::Null, "it runs until a person ends it: {weighed}");
@@ -254,7 +255,7 @@ fn a_bandit_gives_traffic_to_what_comes_true_and_promotes_the_best() {
     assert!(told.contains("takes 50 % of traffic"), "{told}");
     let ids: Vec<String> = (0..150).map(|at| format!("last-{at}")).collect();
     ids.iter().for_each(|id| drop(ask_at(&up, id, "2030-01-01T03:10:00Z")));
-    sold(&up, &ids);
+    sold(&up, &ids, "2030-01-01T03:40:00Z");
     up.come_to("2030-01-01T03:45:00Z");
     assert_eq!(
         (last(&root, "arms_weighed")["winner"].clone(), last(&root, "promoted")["version"].clone()),
