@@ -85,6 +85,21 @@ pub fn pairs(inputs: &[String], output: &Path) -> Result<Vec<Pair>, BatchError> 
     distinct(pairs)
 }
 
+/// The files that `inputs` (files, folders, patterns) name, in order and each once.
+///
+/// # Errors
+/// As [`pairs`].
+pub fn files(inputs: &[String]) -> Result<Vec<PathBuf>, BatchError> {
+    let mut found = Vec::new();
+    for input in inputs {
+        expand(input, &mut found)?;
+    }
+    let mut files: Vec<PathBuf> = found.into_iter().map(|(input, _)| input).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
 /// Each output once, and none over an input; in order.
 fn distinct(pairs: Vec<Pair>) -> Result<Vec<Pair>, BatchError> {
     let mut by_output: BTreeMap<PathBuf, Pair> = BTreeMap::new();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::expr::GateResult;
 use crate::record::Signature;
 use crate::runtime::Runtime;
-use crate::spec::Window;
+use crate::spec::{Odd, Window};
 use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
@@ -266,6 +266,16 @@ pub enum Fact {
         /// Event time of what is in it.
         period: Period,
     },
+    /// The inference log could not be written for a while, or could not keep up, and goes on.
+    LogTroubled {
+        /// The model.
+        model: ModelName,
+        /// Predictions that were answered and are not in the log, since the last such entry.
+        dropped: u64,
+        /// Why it could not be written, when the disk refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
     /// An action came to nothing.
     ActionFailed {
         /// The model.
@@ -430,6 +440,20 @@ pub struct WindowSummary {
     pub drift: Vec<Drift>,
     /// Requests that were refused or failed.
     pub errors: u64,
+    /// Values that callers sent and that are not as the champion's features are expected to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odd: Vec<OddValues>,
+}
+
+/// How often a feature held something odd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddValues {
+    /// The feature.
+    pub feature: String,
+    /// What is odd.
+    pub odd: Odd,
+    /// Predictions with such a value.
+    pub rows: u64,
 }
 
 /// The loss that came true.
@@ -565,6 +589,7 @@ impl Fact {
             | Self::Promoted { model, .. }
             | Self::RolledBack { model, .. }
             | Self::SegmentClosed { model, .. }
+            | Self::LogTroubled { model, .. }
             | Self::ActionFailed { model, .. }
             | Self::LoopPaused { model, .. }
             | Self::LoopResumed { model }
@@ -597,6 +622,7 @@ impl Fact {
             Self::Promoted { .. } => "promoted",
             Self::RolledBack { .. } => "rolled_back",
             Self::SegmentClosed { .. } => "segment_closed",
+            Self::LogTroubled { .. } => "log_troubled",
             Self::ActionFailed { .. } => "action_failed",
             Self::LoopPaused { .. } => "loop_paused",
             Self::LoopResumed { .. } => "loop_resumed",
@@ -605,6 +631,22 @@ impl Fact {
             Self::Tracking(_) => "tracking",
             Self::Registry(_) => "registry",
             Self::Access(_) => "access",
+        }
+    }
+}
+
+impl Fact {
+    /// In words, what troubled the inference log.
+    pub fn log_trouble(dropped: u64, problem: Option<&str>) -> String {
+        let lost = match dropped {
+            0 => "nothing was lost".to_owned(),
+            dropped => format!("{dropped} predictions were answered and are not in the log"),
+        };
+        match problem {
+            Some(problem) => {
+                format!("the inference log could not be written ({problem}) and goes on; {lost}")
+            }
+            None => format!("the inference log could not keep up; {lost}"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gyre_backend::BackendError;
 use gyre_core::record::Kind;
+use gyre_core::spec::Odd;
 use gyre_core::{ModelName, Version};
 use gyre_onnxruntime::AskError;
 use gyre_runtime::{ScoreError, SignatureError};
@@ -227,6 +228,31 @@ pub enum Refusal {
     /// A value that the model cannot take, such as a fraction where it takes whole numbers.
     #[error("{0}")]
     Value(ScoreError),
+    /// A value that the version's rules reject: see [`FeatureRules`](crate::FeatureRules).
+    #[error("feature `{feature}`, row {row}: {}; expected {expected}{}{}{}{}", oddly(*.odd, .found),
+        if *.declared { "" } else { ", as in training" }, hint(.nearest),
+        if *.unknown { "; it is to be imputed, and there is nothing to put in its place: say `impute: VALUE` in gyre.yaml" } else { "" },
+        if *.more == 0 { String::new() } else { format!("; {} more are refused too", .more) })]
+    Odd {
+        /// The feature.
+        feature: String,
+        /// The first row with such a value, counted from 0.
+        row: usize,
+        /// What is odd about it.
+        odd: Odd,
+        /// The value, cut when it is long.
+        found: String,
+        /// What is expected.
+        expected: String,
+        /// Whether `gyre.yaml` says so; otherwise it was so in training.
+        declared: bool,
+        /// A value that is known and near.
+        nearest: Option<String>,
+        /// Whether it was to be replaced, and nobody said by what.
+        unknown: bool,
+        /// How many more values of the request are refused.
+        more: usize,
+    },
 }
 
 /// Why a version could not be loaded. What serves is untouched.
@@ -431,6 +457,14 @@ fn list(versions: &[Version]) -> String {
         return "none".to_owned();
     }
     versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn oddly(odd: Odd, found: &str) -> String {
+    match odd {
+        Odd::OutOfRange => format!("{found} is out of range"),
+        Odd::Unseen => format!("`{found}` is not known"),
+        Odd::Missing => "nothing was given".to_owned(),
+    }
 }
 
 fn kind(kind: Kind) -> &'static str {

@@ -4,6 +4,7 @@
 //! change prepares the next one. What a change drops is freed when the last request that uses it is done.
 
 mod deployment;
+mod held;
 mod loaded;
 mod ruled;
 mod trials;
@@ -28,8 +29,9 @@ use crate::engine::Remote;
 use crate::error::{InferError, LoadError, LogError, TrafficError};
 use crate::evidence::Evidence;
 use crate::log::{Found, InferenceLog, LogOptions, LogPosition, Scan};
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Answers, Request};
 use crate::routing::WHOLE;
+use crate::rules::{Checked, Counting, Oddity};
 use crate::totals::Totals;
 use crate::trial::{Terms, Trial};
 use deployment::{Deployment, Group, Why};
@@ -239,7 +241,8 @@ impl Gateway {
         pinned: Option<Version>,
         request: Request,
     ) -> Result<Vec<Answer>, InferError> {
-        pollster::block_on(self.ask(model, pinned, request, Deadline::now() + PATIENCE))
+        let asked = self.ask(model, pinned, request, Deadline::now() + PATIENCE);
+        Ok(pollster::block_on(asked)?.rows)
     }
 
     /// Predicts every row of `request` by the version that its id is routed to, or by `pinned`, and logs the
@@ -255,7 +258,7 @@ impl Gateway {
         pinned: Option<Version>,
         request: Request,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, InferError> {
+    ) -> Result<Answers, InferError> {
         let Some(deployment) = self.deployment(model) else { return Err(self.unknown(model)) };
         let deployment = &*deployment;
         let groups = deployment.groups(pinned, &request)?;
@@ -274,7 +277,16 @@ impl Gateway {
             request.bind(&group.loaded.signature, known).map_err(|refusal| refused(group.loaded, refusal))
         });
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
-        if let ([group], [places]) = (&groups[..], &bound[..]) {
+        let checked = groups.iter().zip(&bound).map(|(group, places)| {
+            let checked = group.loaded.check(&request, places, group.rows.as_deref(), Counting::Refused);
+            checked.map_err(|refusal| {
+                self.hold_against(deployment, group, &request);
+                refused(group.loaded, refusal)
+            })
+        });
+        let checked = checked.collect::<Result<Vec<_>, _>>()?;
+        checked.iter().for_each(Checked::count);
+        if let ([group], [places], [odd]) = (&groups[..], &bound[..], &checked[..]) {
             let on_trial = group.is_dealt && !deployment.trials.is_empty();
             let key = request.key.clone().filter(|_| on_trial);
             let tried = match &request.ids[..] {
@@ -285,7 +297,7 @@ impl Gateway {
             let shadow = deployment.shadow.as_ref().filter(|_| group.is_dealt);
             let shadow = shadow.filter(|_| deployment.trials.is_empty());
             let copy = shadow.map(|shadow| (shadow, request.clone()));
-            let scored = group.loaded.score_all(group.route, request, places, deadline).await;
+            let scored = group.loaded.score_all(group.route, request, places, odd, deadline).await;
             if let Some((id, started)) = tried {
                 self.try_out(deployment, group, &id, started, &scored);
             }
@@ -298,13 +310,13 @@ impl Gateway {
                 shadow.mirror(request, answers.clone());
             }
             group.loaded.submit(scored);
-            return Ok(answers);
+            return Ok(Answers { rows: answers, odd: all_odd(checked) });
         }
         let mut answers: Vec<Option<Answer>> = vec![None; request.ids.len()];
         let mut to_log: Vec<(&Group<'_>, Scored)> = Vec::with_capacity(groups.len());
-        for (group, places) in groups.iter().zip(&bound) {
+        for ((group, places), odd) in groups.iter().zip(&bound).zip(&checked) {
             let rows = group.rows.as_deref().unwrap_or_default();
-            let scored = group.loaded.score_rows(group.route, &request, places, rows, deadline).await?;
+            let scored = group.loaded.score_rows(group.route, &request, places, rows, odd, deadline).await?;
             for (row, answer) in rows.iter().zip(scored.answers()) {
                 if let Some(place) = answers.get_mut(*row) {
                     *place = Some(answer);
@@ -320,7 +332,7 @@ impl Gateway {
             }
             group.loaded.submit(scored);
         }
-        Ok(answers.into_iter().flatten().collect())
+        Ok(Answers { rows: answers.into_iter().flatten().collect(), odd: all_odd(checked) })
     }
 
     /// Takes predictions apart: what each feature added to each row's score, by the version `pinned`, otherwise by the
@@ -341,7 +353,8 @@ impl Gateway {
         let refused = |refusal| InferError::Refused { model: deployment.model.clone(), version, refusal };
         request.check_ids().map_err(refused)?;
         let places = request.bind(&loaded.signature, |name| deployment.knows(name)).map_err(refused)?;
-        Ok((version, loaded.explain(request, &places)?))
+        let odd = loaded.check(&request, &places, None, Counting::Nothing).map_err(refused)?;
+        Ok((version, loaded.explain(request, &places, &odd)?))
     }
 
     fn unknown(&self, model: &str) -> InferError {
@@ -473,4 +486,9 @@ impl Gateway {
         table.insert(next.model.as_str().into(), Arc::new(next));
         self.table.store(Arc::new(table));
     }
+}
+
+/// What was odd in all parts of a request.
+fn all_odd(checked: Vec<Checked>) -> Vec<Oddity> {
+    checked.into_iter().flat_map(|checked| checked.odd).collect()
 }

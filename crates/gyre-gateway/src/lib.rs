@@ -8,6 +8,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`request`] | what is asked and answered, and the check against a signature |
+//! | [`rules`] | what a version's features may hold, and what is done about the rest |
 //! | [`routing`] | which version answers an id: pure |
 //! | [`evidence`] | requests, errors and latencies of a version, counted without locks |
 //! | [`totals`] | what a version has done since it was loaded, for metrics |
@@ -50,6 +51,7 @@ mod realised;
 pub mod request;
 pub mod rollout;
 pub mod routing;
+pub mod rules;
 mod shadow;
 pub mod stream;
 pub mod totals;
@@ -62,9 +64,12 @@ pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
 pub use evidence::Evidence;
 pub use gateway::{Gateway, Traffic};
 pub use gyre_runtime::Column;
-pub use log::{Found, InferenceLog, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail};
-pub use request::{Answer, Input, Request};
+pub use log::{
+    Brought, Found, InferenceLog, Intake, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail,
+};
+pub use request::{Answer, Answers, Input, Request};
 pub use rollout::{Judgement, Plan, Shown, judge, waits_for};
+pub use rules::{FeatureRule, FeatureRules, Oddity};
 pub use shadow::ShadowFinding;
 pub use stream::{Call, Passed, Place, Stream, StreamTotals};
 pub use totals::Totals;

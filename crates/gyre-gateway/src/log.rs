@@ -12,6 +12,7 @@
 
 mod chunk;
 mod columns;
+mod intake;
 mod policy;
 mod scan;
 mod segment;
@@ -30,10 +31,11 @@ use arc_swap::ArcSwap;
 use gyre_core::ids::nearest;
 use gyre_core::record::{Label, Route, Signature, Value};
 use gyre_core::time::Period;
-use gyre_core::{ModelName, Timestamp, Version};
+use gyre_core::{ModelName, Span, Timestamp, Version};
 use gyre_runtime::{Scores, Table};
 use gyre_store::Store;
 
+pub use intake::{Brought, Intake};
 pub use policy::Policy;
 pub(crate) use policy::gather;
 pub use scan::{Found, Scan};
@@ -121,6 +123,8 @@ pub(crate) struct ModelLog {
     /// Predictions that the policy does not keep.
     unkept: AtomicU64,
     shown: Mutex<Shown>,
+    /// Held while labels are weighed and written, so that what two bring at a time is counted once.
+    bringing: Mutex<()>,
 }
 
 /// What readers see: the closed segments, and the records after them. All of it is on disk.
@@ -188,19 +192,37 @@ impl InferenceLog {
     /// # Errors
     /// [`LogError::Label`] when one says nothing, or why the disk did not take them; then none of them is in the log.
     pub fn append_labels(&self, model: &str, labels: Vec<Label>) -> Result<(), LogError> {
-        let says_nothing = |label: &&Label| match &label.value {
-            Value::Missing => true,
-            Value::Number(number) => !number.is_finite(),
-            Value::Bool(_) | Value::Text(_) => false,
-        };
-        if let Some(label) = labels.iter().find(says_nothing) {
-            return Err(LogError::Label { id: label.id.to_string(), found: label.value.to_string() });
-        }
+        labels.iter().try_for_each(says_something)?;
         let slot = self.find_model(model)?.slot;
         if labels.is_empty() {
             return Ok(());
         }
         self.ask(|reply| Message::Labels { slot, labels, reply })
+    }
+
+    /// Weighs labels against the log, writes what is not there already, and returns once that is on disk. `expected` is how
+    /// long after its prediction a label is not late. With `dry_run` nothing is written. Gives what was written, too.
+    ///
+    /// # Errors
+    /// As [`InferenceLog::append_labels`]; none of the labels is in the log then.
+    pub fn bring_labels(
+        &self,
+        model: &str,
+        labels: Vec<Brought>,
+        expected: Span,
+        dry_run: bool,
+    ) -> Result<(Vec<Label>, Intake), LogError> {
+        let log = self.find_model(model)?;
+        let _bringing = log.bringing.lock().unwrap_or_else(PoisonError::into_inner);
+        labels.iter().try_for_each(|brought| says_something(&brought.label))?;
+        // What was answered before is known.
+        self.flush(model)?;
+        let (written, intake) = intake::weigh(&log, labels, expected)?;
+        if dry_run {
+            return Ok((Vec::new(), intake));
+        }
+        self.append_labels(model, written.clone())?;
+        Ok((written, intake))
     }
 
     /// Makes segments of what the write-ahead file of `model` holds. Without records it does nothing.
@@ -280,6 +302,7 @@ impl InferenceLog {
             policy: ArcSwap::default(),
             unkept: AtomicU64::new(0),
             shown: Mutex::new(shown),
+            bringing: Mutex::default(),
         });
         // Registered before anybody can name its slot, so the writer knows it by then.
         let registered = Message::Register(Box::new(ModelWriter::new(Arc::clone(&log), wal)));
@@ -383,6 +406,19 @@ impl ModelLog {
             problem: shown.problem.clone(),
         }
     }
+}
+
+/// Refuses a label that says nothing.
+fn says_something(label: &Label) -> Result<(), LogError> {
+    let nothing = match &label.value {
+        Value::Missing => true,
+        Value::Number(number) => !number.is_finite(),
+        Value::Bool(_) | Value::Text(_) => false,
+    };
+    if nothing {
+        return Err(LogError::Label { id: label.id.to_string(), found: label.value.to_string() });
+    }
+    Ok(())
 }
 
 /// Makes the entries of `dir` durable: a new or renamed file is only there after a crash if its folder was synced.

@@ -3,6 +3,7 @@
 //! A request is columnar, as tensors are, so that a protocol hands its columns over without touching cells and the
 //! runtime takes them without a copy.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use gyre_core::ids::nearest;
@@ -12,6 +13,7 @@ use gyre_runtime::{Column, Scores};
 
 use crate::contextual::Headers;
 use crate::error::Refusal;
+use crate::rules::Oddity;
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 512;
@@ -76,6 +78,23 @@ pub struct Answer {
     pub scores: Vec<f64>,
     /// Whether it was kept from an earlier request for the same row.
     pub cached: bool,
+}
+
+/// The predictions of a request's rows, in their order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answers {
+    /// One for each row.
+    pub rows: Vec<Answer>,
+    /// Values that were odd, and answered all the same.
+    pub odd: Vec<Oddity>,
+}
+
+impl Deref for Answers {
+    type Target = [Answer];
+
+    fn deref(&self) -> &[Answer] {
+        &self.rows
+    }
 }
 
 impl Request {

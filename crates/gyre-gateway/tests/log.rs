@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use gyre_core::record::{Field, Kind, Value};
-use gyre_core::{Digest, Fact};
-use gyre_gateway::{Column, Gateway, Input, LogError, LogOptions, Scan};
+use gyre_core::{Digest, Fact, Span};
+use gyre_gateway::{Brought, Column, Gateway, Input, Intake, LogError, LogOptions, Scan};
 use gyre_store::journal;
 use support::*;
 
@@ -293,6 +293,16 @@ impl Disk {
     }
 }
 
+/// What the journal has heard of the log's troubles.
+fn troubles(dir: &Path) -> Vec<(u64, Option<String>)> {
+    let entries = store(dir).read(|tx| journal::of_kind(tx, "log_troubled", None)).unwrap();
+    let told = entries.into_iter().map(|entry| match entry.fact {
+        Fact::LogTroubled { dropped, problem, .. } => (dropped, problem),
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
 #[test]
 fn a_stalled_disk_fails_no_prediction_and_every_drop_is_counted() {
     let dir = tempfile::tempdir().unwrap();
@@ -308,6 +318,8 @@ fn a_stalled_disk_fails_no_prediction_and_every_drop_is_counted() {
     assert_eq!((position.durable_records, position.dropped), (100, 900));
     ask(&gateway, "after", 5_000);
     assert_eq!(gateway.flush("air-time").unwrap().durable_records, 101, "it goes on as if nothing had been");
+    drop(gateway);
+    assert_eq!(troubles(dir.path()), [(900, None)], "the journal has heard of it, once");
 }
 
 #[test]
@@ -333,6 +345,8 @@ fn a_full_disk_is_said_and_what_waits_is_written_once_there_is_room() {
     disk.full.store(false, SeqCst);
     assert_eq!(gateway.flush("air-time").unwrap().durable_records, 3);
     drop(gateway);
+    let told = troubles(dir.path());
+    assert!(matches!(&told[..], [(0, Some(problem))] if problem.contains("the disk is full")), "{told:?}");
     let scan = everything(&gateway_with(dir.path(), patient()));
     assert_eq!(scan.len(), 3);
     assert_eq!(scan.labels, [None, None, None], "a refused label is not there");
@@ -412,6 +426,58 @@ fn labels_say_something() {
         assert!(matches!(refused, Err(LogError::Label { .. })));
     }
     gateway.append_labels("air-time", vec![]).unwrap();
+}
+
+#[test]
+fn labels_that_are_brought_again_are_told_apart_wherever_the_log_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = 24 * HOUR;
+    let brought = |id: &str, time: i64, value: f64| Brought { label: label(id, time, value), timed: true };
+    let first = vec![
+        brought("a", HOUR, 1.0),
+        brought("b", 3 * day, 2.0),
+        brought("nobody", HOUR, 3.0),
+        brought("a", HOUR, 1.0),
+        brought("a", HOUR, 1.5),
+    ];
+    let bring = |gateway: &Gateway, labels: Vec<Brought>, dry: bool| {
+        gateway.bring_labels("air-time", labels, Span::days(1), dry).unwrap()
+    };
+    let counted = Intake { labels: 5, taken: 4, repeated: 1, outdated: 0, corrected: 1, unknown: 1, late: 1 };
+    let gateway = serving(dir.path(), patient());
+    ["a", "b", "c"].into_iter().for_each(|id| ask(&gateway, id, 0));
+    assert_eq!(bring(&gateway, first.clone(), true), counted, "a dry run says what would be");
+    assert_eq!(everything(&gateway).labels, [None, None, None], "and writes nothing");
+    assert_eq!(bring(&gateway, first.clone(), false), counted);
+    let labels = |gateway: &Gateway| -> Vec<Option<f64>> {
+        everything(gateway).labels.iter().map(|label| label.as_ref().and_then(Value::as_number)).collect()
+    };
+    assert_eq!(labels(&gateway), [Some(1.5), Some(2.0), None]);
+    // The same file again, whether the log holds it in its write-ahead file, in a segment, or after a restart.
+    let last = vec![first[1].clone(), first[2].clone(), first[4].clone()];
+    let again = Intake { labels: 3, taken: 0, repeated: 3, outdated: 0, corrected: 0, unknown: 1, late: 1 };
+    assert_eq!(bring(&gateway, last.clone(), false), again);
+    gateway.log().close_segment("air-time").unwrap();
+    assert_eq!(bring(&gateway, last.clone(), false), again);
+    drop(gateway);
+    let gateway = serving(dir.path(), patient());
+    assert_eq!(bring(&gateway, last, false), again);
+    // A label waits for its prediction, and comes a year late to another.
+    ask(&gateway, "nobody", 0);
+    gateway.flush("air-time").unwrap();
+    assert_eq!(labels(&gateway), [Some(1.5), Some(2.0), None, Some(3.0)]);
+    let year = bring(&gateway, vec![brought("c", 365 * day, 9.0)], false);
+    assert_eq!((year.taken, year.unknown, year.late), (1, 0, 1));
+    assert_eq!(labels(&gateway), [Some(1.5), Some(2.0), Some(9.0), Some(3.0)]);
+    // What was corrected does not come back when it is read again.
+    let older = bring(&gateway, vec![brought("c", 364 * day, 8.0), brought("c", 365 * day, 9.5)], false);
+    assert_eq!((older.outdated, older.corrected, older.taken), (1, 1, 1));
+    // Without a time, the value alone tells what is new.
+    let untimed = |value| vec![Brought { label: label("b", 9 * day, value), timed: false }];
+    assert_eq!(bring(&gateway, untimed(2.0), false).repeated, 1);
+    assert_eq!(bring(&gateway, untimed(2.5), false).corrected, 1);
+    let nothing = vec![brought("a", 1, f64::NAN)];
+    assert!(gateway.bring_labels("air-time", nothing, Span::days(1), false).is_err());
 }
 
 #[test]

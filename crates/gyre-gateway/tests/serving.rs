@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "serving/rules.rs"]
+mod rules;
 mod support;
 
 use std::path::Path;

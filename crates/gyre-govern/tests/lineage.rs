@@ -95,6 +95,7 @@ impl Journal {
             realised: Vec::new(),
             drift: Vec::new(),
             errors: 0,
+            odd: vec![],
         });
         self.tell("monitor", None, fact)
     }

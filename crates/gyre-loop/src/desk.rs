@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use gyre_core::fact::{DataVersion, Decision, Fact, Numbers};
+use gyre_core::ids::nearest;
 use gyre_core::spec::{self, Project, Window};
-use gyre_core::{Clock, Diagnostic, Digest, Entry, ModelName, Timestamp, Version};
+use gyre_core::{Clock, Diagnostic, Digest, Entry, ModelName, Span, Timestamp, Version};
 use gyre_data::checks::Report;
 use gyre_gateway::Gateway;
 use gyre_registry::VersionStatus;
@@ -202,6 +203,12 @@ impl Desk {
         self.project.load_full()
     }
 
+    /// How long after its prediction a label of `model` is expected.
+    pub fn expected_delay(&self, model: &ModelName) -> Span {
+        let declared = self.project().models.get(model).map(|spec| spec.labels.expected_delay);
+        declared.unwrap_or_else(|| spec::Labels::default().expected_delay)
+    }
+
     /// The store.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
@@ -225,8 +232,43 @@ impl Desk {
 
     /// What is wrong at present: models that could not be loaded at the start, and why the loop cannot go on.
     pub fn trouble(&self) -> Option<String> {
-        let troubles: Vec<String> = self.broken.iter().cloned().chain(self.driver.trouble()).collect();
+        let troubles =
+            self.broken.iter().cloned().chain(self.unread_profiles()).chain(self.unmatched_features());
+        let troubles: Vec<String> = troubles.chain(self.driver.trouble()).collect();
         (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
+
+    /// Why versions that are loaded lack rules that they should have.
+    fn unread_profiles(&self) -> impl Iterator<Item = String> {
+        self.gateway.models().into_iter().flat_map(move |model| {
+            let versions = self.gateway.versions(model.as_str()).into_iter();
+            versions.filter_map(move |version| self.gateway.rules_problem(model.as_str(), version))
+        })
+    }
+
+    /// Columns whose rules hold for nothing, because no version that is loaded has a feature of that name.
+    fn unmatched_features(&self) -> Vec<String> {
+        let project = self.project();
+        let of = |(model, spec): (&ModelName, &spec::Model)| {
+            let loaded = self.gateway.versions(model.as_str()).into_iter();
+            let signatures: Vec<_> =
+                loaded.filter_map(|version| self.gateway.signature(model.as_str(), version)).collect();
+            let known =
+                signatures.iter().flat_map(|signature| &signature.inputs).map(|field| field.name.as_str());
+            let known: BTreeSet<&str> = known.collect();
+            let unmatched = spec
+                .features
+                .columns
+                .keys()
+                .filter(|column| !known.is_empty() && !known.contains(column.as_str()));
+            let told = unmatched.map(|column| {
+                let near = nearest(column, known.iter().copied());
+                let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                format!("no version of {model} has the feature `{column}` that gyre.yaml has rules for{hint}")
+            });
+            told.collect::<Vec<_>>()
+        };
+        project.models.iter().flat_map(of).collect()
     }
 
     /// How far event time has come.

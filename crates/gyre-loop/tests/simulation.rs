@@ -161,6 +161,7 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
         realised: vec![realised],
         drift: Vec::new(),
         errors: 0,
+        odd: vec![],
     })
 }
 

@@ -97,6 +97,7 @@ pub fn summarise(
         realised: realised(input, settings.metric)?,
         drift: drifts(input, reference, settings)?,
         errors: input.errors,
+        odd: Vec::new(),
     })
 }
 

@@ -75,6 +75,7 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::SplitRuled { .. }
         | Fact::ArmsWeighed { .. }
         | Fact::SegmentClosed { .. }
+        | Fact::LogTroubled { .. }
         | Fact::ActionFailed { .. }
         | Fact::LoopPaused { .. }
         | Fact::LoopResumed { .. }

@@ -15,6 +15,7 @@ use gyre_access::egress::Egress;
 use gyre_artifacts::Artifacts;
 use gyre_core::Clock;
 use gyre_gateway::Gateway;
+use gyre_labels::Collector;
 use gyre_loop::Desk;
 use gyre_registry::deliveries::Pace;
 use gyre_store::{Store, StoreError, Tx};
@@ -74,6 +75,8 @@ pub struct App {
     pub(crate) draining: AtomicBool,
     /// Whether requests may bring commands to run, also where nobody has to log in.
     pub(crate) commands: bool,
+    /// Looks for labels where the project says they are.
+    pub(crate) labels: Option<Arc<Collector>>,
     /// Finds out where runs come from, unless that is switched off.
     pub(crate) watch: Option<Watch>,
     uploads: Semaphore,
@@ -116,6 +119,7 @@ impl App {
             tells: false,
             draining: AtomicBool::new(false),
             commands: false,
+            labels: None,
             watch: None,
             uploads: Semaphore::new(UPLOADS),
             readers: Semaphore::new(READERS),
@@ -154,6 +158,11 @@ impl App {
     /// The same, telling of each request in the log.
     pub fn with_access_log(self) -> Self {
         Self { tells: true, ..self }
+    }
+
+    /// The same, telling what is found by whoever looks for labels.
+    pub fn with_labels(self, labels: Arc<Collector>) -> Self {
+        Self { labels: Some(labels), ..self }
     }
 
     /// The same with webhooks tried again at another pace.

@@ -8,6 +8,7 @@
 //! | `id` | the prediction's id, which joins its label and decides its arm in a rollout; a UUID is made when absent. Rows of a batch are `id.0`, `id.1`, … |
 //! | `parameters.event_time` of the request | RFC 3339; now, when absent |
 //! | `parameters.role = "id"` of a BYTES input | not a feature, but the ids of the rows |
+//! | header `gyre-feature-warnings` of the answer | which features held values that are not as expected, when there are some |
 //! | headers `gyre-model-version`, `gyre-route` of the answer | who answered, and why (`champion`, `candidate`, `pinned`); comma-separated when a rollout split a batch |
 //!
 //! Errors are `{"error": "…"}`. Of the protocol's extensions the binary tensors, the model repository, the model's
@@ -26,6 +27,7 @@ mod scoring;
 mod statistics;
 mod stream;
 mod tensor;
+mod warnings;
 mod written;
 
 use std::sync::Arc;

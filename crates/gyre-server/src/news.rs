@@ -147,6 +147,10 @@ fn tell(fact: &Fact) -> Option<News> {
         Fact::ModelLoaded { .. } => {
             (EventKind::Note, "the model was loaded again".to_owned(), String::new(), None)
         }
+        Fact::LogTroubled { dropped, problem, .. } => {
+            let told = Fact::log_trouble(*dropped, problem.as_deref());
+            (EventKind::Note, told, String::new(), None)
+        }
         Fact::DataRecorded(_)
         | Fact::RunFinished(_)
         | Fact::WindowClosed(_)

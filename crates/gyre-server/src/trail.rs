@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
-use gyre_gateway::{Answer, InferError};
+use gyre_gateway::{Answers, InferError};
 
 use crate::inference::reply::{route, versions};
 
@@ -75,8 +75,8 @@ pub(crate) fn goes(route: Option<&MatchedPath>) {
 pub(crate) async fn noting(
     model: &str,
     rows: usize,
-    asking: impl Future<Output = Result<Vec<Answer>, InferError>>,
-) -> Result<Vec<Answer>, InferError> {
+    asking: impl Future<Output = Result<Answers, InferError>>,
+) -> Result<Answers, InferError> {
     let Ok(trail) = TRAIL.try_with(Arc::clone) else { return asking.await };
     let began = Instant::now();
     let answered = asking.await;

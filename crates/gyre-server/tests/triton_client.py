@@ -136,6 +136,8 @@ while len(answers) < 4 and time.monotonic() < deadline:
     time.sleep(0.01)
 assert len(answers) == 4 and all(error is None for _, error in answers), answers
 passed("triton-grpc asynchronous")
+odd = answers[0][0].get_response().parameters["gyre-feature-warnings"].string_param
+assert odd == '"shop";odd=unseen;rows=1;first=1', odd
 answers.clear()
 grpc.start_stream(callback=lambda result, error: answers.append((result, error)))
 for at in range(3):

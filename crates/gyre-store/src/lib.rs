@@ -40,7 +40,7 @@ pub use cell::{Cell, FromCell, Row};
 pub use error::StoreError;
 pub use info::Info;
 pub use journal::{Appended, Head, NewFact, Verification};
-pub use postgres::StoreUrl;
+pub use postgres::{StoreUrl, reader as postgres_reader};
 pub use schema::Room;
 pub use transfer::{Step, Transfer, move_to_postgres, plan_move};
 pub use tx::Tx;

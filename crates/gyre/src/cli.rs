@@ -50,6 +50,8 @@ enum Command {
     Rollback(commands::traffic::RollbackArgs),
     /// Score files with a registered version, or with a model file: Parquet and CSV.
     Predict(commands::predict::PredictArgs),
+    /// Bring what came true, from Parquet and CSV files.
+    Labels(commands::labels::LabelsArgs),
     /// Look into a model's inference log: its end, all of it as a file, SQL.
     #[command(subcommand)]
     Log(commands::log::LogCommand),
@@ -144,6 +146,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Promote(args) => commands::traffic::promote(&args),
         Command::Rollback(args) => commands::traffic::roll_back(&args),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Labels(args) => commands::labels::run(&args),
         Command::Log(command) => commands::log::run(&command),
         Command::Train(args) => commands::training::train(&args),
         Command::Resume(args) => commands::training::resume(&args),

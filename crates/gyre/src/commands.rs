@@ -13,6 +13,7 @@ pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod labels;
 pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod model;

@@ -141,3 +141,114 @@ fn the_champion_scores_files_and_its_log_is_read_while_the_server_runs() {
     let none = gyre(&root, "log tail minute");
     assert!(none.code == 2 && none.err.contains("did you mean `minutes`?"), "{none:?}");
 }
+
+#[test]
+fn labels_come_from_files_once_although_command_and_server_are_killed() {
+    let (_dir, root) = project();
+    gyre(&root, ONNX).done();
+    std::fs::remove_file(root.join("gyre.yaml")).unwrap();
+    let up = Up::start(&root);
+    gyre(&root, "deploy minutes --file m.onnx --strategy replace").done();
+    infer(&up, "7", "east");
+
+    let rows = 60_000;
+    let mut text = "order,took,landed\n".to_owned();
+    (0..rows).for_each(|row| text += &format!("{row},{}.5,2025-02-24T13:00:00Z\n", row % 90));
+    std::fs::write(root.join("landed.csv"), text).unwrap();
+    let words = "labels minutes landed.csv --id order --label took --time landed --json";
+    let dry = gyre(&root, &format!("{words} --dry-run")).done().json();
+    assert_eq!(
+        (&dry["taken"], &dry["unknown"], &dry["late"]),
+        (&json!(60_000), &json!(59_999), &json!(0)),
+        "{dry}"
+    );
+
+    // The server dies as soon as some labels are in its log.
+    let mut child = command(&root);
+    let child = child
+        .args(words.split_whitespace())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped());
+    let child = child.spawn().unwrap();
+    let wal = root.join(".gyre/log/minutes/wal-00000001.log");
+    while std::fs::metadata(&wal).unwrap().len() < 100_000 {
+        std::thread::yield_now();
+    }
+    drop(up);
+    let ended = child.wait_with_output().unwrap();
+    assert!(!ended.status.success(), "it had brought all labels before the server was killed");
+
+    let up = Up::start(&root);
+    let again = gyre(&root, words).done().json();
+    let counts = ["taken", "repeated"].map(|count| again[count].as_u64().unwrap());
+    assert!(counts[0] < rows && counts[0] + counts[1] == rows, "{again}");
+    let once = gyre(&root, words).done().json();
+    assert_eq!((&once["taken"], &once["repeated"]), (&json!(0), &json!(rows)), "{once}");
+    let sql = ["log", "sql", "minutes", "SELECT label FROM labels WHERE id = '7'", "--json"];
+    let found = support::Said::from(command(&root).args(sql).output().unwrap()).done().json();
+    assert_eq!(found, json!([{"label": 7.5}]));
+
+    for (words, code, told) in [
+        ("labels minutes landed.csv --id ordr --label took", 2, "there is no column `ordr`"),
+        ("labels minutes landed.csv --id order --label took --time took", 2, "times"),
+        ("labels minute landed.csv --id order --label took", 1, "did you mean `minutes`?"),
+        ("labels minutes lnded.csv", 2, "did you mean `landed.csv`?"),
+    ] {
+        let said = gyre(&root, words);
+        assert!(said.code == code && said.err.contains(told), "{words}: {said:?}");
+    }
+    drop(up);
+    let alone = gyre(&root, words);
+    assert!(alone.code == 1 && alone.err.contains("gyre up"), "{alone:?}");
+}
+
+#[test]
+fn a_server_looks_for_labels_itself_and_is_killed_in_between() {
+    let (_dir, root) = project();
+    change(&root.join("gyre.yaml"), "candidate.latency_p99_ms <= 5.0", "candidate.latency_p99_ms <= 500.0");
+    change(&root.join("dvc.yaml"), "--rounds 60", "--rounds 20");
+    let text = std::fs::read_to_string(root.join("gyre.yaml")).unwrap();
+    let model = text.find("    labels:").unwrap_or_else(|| panic!("{text}"));
+    let line = text[model..].lines().next().unwrap();
+    let sourced =
+        "    labels: {join: id, source: {files: 'landed/*.csv', label: took, time: landed, every: 1s}}";
+    change(&root.join("gyre.yaml"), line, sourced);
+    gyre(&root, "check").done();
+    let up = Up::start(&root);
+    gyre(&root, "train minutes --window 14d --as-of 2025-02-10T00:00:00Z").done();
+    up.come_to("2025-02-10T00:00:00Z");
+    infer(&up, "7", "east");
+
+    let rows = 60_000_u64;
+    let mut text = "id,took,landed\n".to_owned();
+    (0..rows).for_each(|row| text += &format!("{row},{}.5,2025-02-24T13:00:00Z\n", row % 90));
+    std::fs::create_dir(root.join("landed")).unwrap();
+    std::fs::write(root.join("landed/a.csv.part"), text).unwrap();
+    std::fs::rename(root.join("landed/a.csv.part"), root.join("landed/a.csv")).unwrap();
+    let wal = root.join(".gyre/log/minutes/wal-00000001.log");
+    while std::fs::metadata(&wal).unwrap().len() < 100_000 {
+        std::thread::yield_now();
+    }
+    drop(up);
+    assert!(!root.join(".gyre/labels/minutes.json").exists(), "it was not killed in between");
+
+    let up = Up::start(&root);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let found = loop {
+        let source = up.get("/v1/models/minutes")["label_source"].clone();
+        if source["looks"].as_u64().unwrap() > 0 {
+            break source;
+        }
+        assert!(std::time::Instant::now() < deadline, "{source}");
+        std::thread::yield_now();
+    };
+    assert_eq!(found["problem"], json!(null), "{found}");
+    let counts = ["taken", "repeated"].map(|count| found["labels"][count].as_u64().unwrap());
+    assert!(counts[1] > 0 && counts[0] + counts[1] == rows, "{found}");
+    let count = |sql: &str| {
+        let said = command(&root).args(["log", "sql", "minutes", sql, "--json"]).output().unwrap();
+        support::Said::from(said).done().json()[0]["n"].as_u64().unwrap()
+    };
+    assert_eq!(count("SELECT count(*) AS n FROM labels"), rows);
+    assert_eq!(count("SELECT count(DISTINCT id) AS n FROM labels"), rows);
+}

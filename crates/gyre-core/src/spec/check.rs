@@ -225,6 +225,8 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
             say(told, left.referenced).help("take `recall` out of retrain.candidates, or keep the feature"),
         );
     }
+    super::features::check(file, name, &model.features, wrong);
+    super::labels::check(file, name, &model.labels, wrong);
     let versions = versions_measured(model);
     for gate in &model.gates {
         check_expression(file, &gate.value, gate.referenced, &versions, wrong);
@@ -318,9 +320,15 @@ models:
     artifact: out/model.onnx
     metric: mae
     train: {data: flights, window: 56d}
+    labels: {source: {postgres: GYRE_LABELS_DB, query: \"SELECT * FROM t WHERE at > $since\", time: at}}
     gates:
       - candidate.mae <= champion.mae
     deploy: {strategy: canary, steps: [5%, 100%], rollback_on: [\"errors > 0.01\"]}
+    features:
+      on_unseen: impute
+      columns:
+        distance: {range: [0, 6000], on_out_of_range: reject, on_missing: impute, impute: median}
+        origin: {in: [EWR, JFK]}
     retrain:
       when: [decay, drift]
       candidates: [recall, {window: 28d}, all]
@@ -357,42 +365,66 @@ models:
             (
                 "champion.mae\n",
                 "champion.maee\n",
-                ":19:",
+                ":20:",
                 vec!["`maee` is not measured", "did you mean `mae`?"],
             ),
             ("version: 1", "version: 2", ":1:", vec!["version 2", "version: 1"]),
             ("project: flights", "project: [a]", ":2:", vec![]),
             ("window: 56d", "window: 56 days", ":17:", vec!["56 days", "7d"]),
-            ("limit: 3/week", "limit: often", ":24:", vec!["often", "3/week"]),
-            ("[5%, 100%]", "[5%, 50%]", ":20:", vec!["100%"]),
-            ("[5%, 100%]", "[5%, 5%, 100%]", ":20:", vec!["do not rise", "0% asks"]),
-            ("[5%, 100%]", "[5%, 100%], alpha: 0", ":20:", vec!["deploy.alpha is 0", "such as 0.01"]),
-            ("errors > 0.01", "disagreement > 0.1", ":20:", vec!["only in the shadow", "first step of 0%"]),
-            ("errors > 0.01", "metric > 9.0", ":20:", vec!["once there are labels", "min_labels: 100"]),
+            ("limit: 3/week", "limit: often", ":30:", vec!["often", "3/week"]),
+            ("[5%, 100%]", "[5%, 50%]", ":21:", vec!["100%"]),
+            ("[5%, 100%]", "[5%, 5%, 100%]", ":21:", vec!["do not rise", "0% asks"]),
+            ("[5%, 100%]", "[5%, 100%], alpha: 0", ":21:", vec!["deploy.alpha is 0", "such as 0.01"]),
+            ("errors > 0.01", "disagreement > 0.1", ":21:", vec!["only in the shadow", "first step of 0%"]),
+            ("errors > 0.01", "metric > 9.0", ":21:", vec!["once there are labels", "min_labels: 100"]),
             (
                 "[5%, 100%]",
                 "[5%, 100%], split: [{when: \"dest ==\", to: candidate}]",
-                ":20:",
+                ":21:",
                 vec!["deploy.split", "cannot read"],
             ),
             (
                 "[5%, 100%]",
                 "[5%, 100%], split: [{when: \"header['a'] == 'b'\", to: 3}]",
-                ":20:",
+                ":21:",
                 vec!["asks for a header", "split_headers: [x-region]"],
             ),
             (
                 "[5%, 100%]",
                 "[5%, 100%], split: [{when: \"dest == 'SFO'\", to: winner}]",
-                ":20:",
+                ":21:",
                 vec!["`winner`", "champion, candidate"],
             ),
-            ("errors > 0.01", "errrors > 0.01", ":20:", vec!["errrors", "did you mean `errors`?"]),
-            ("[decay, drift]", "[decoy]", ":22:", vec!["decoy", "`decay` or `drift`"]),
+            ("errors > 0.01", "errrors > 0.01", ":21:", vec!["errrors", "did you mean `errors`?"]),
+            ("[decay, drift]", "[decoy]", ":28:", vec!["decoy", "`decay` or `drift`"]),
+            (
+                "[0, 6000]",
+                "[9, 1]",
+                ":25:",
+                vec!["columns.distance: [9, 1] is no range", "range: [low, high]"],
+            ),
+            ("_range: reject", "_range: refuse", ":25:", vec!["`refuse`", "ignore, warn, reject, impute"]),
+            ("impute: median", "impute: -1", ":25:", vec!["`impute: -1` is outside of the range"]),
+            ("{in: [EWR, JFK]}", "{in: []}", ":26:", vec!["columns.origin: `in` names the values expected"]),
+            ("{in: [EWR, JFK]}", "{in: [A], range: [0, 1]}", ":26:", vec!["a column is one of them"]),
+            ("on_unseen: impute", "on_unseeen: warn", ":23:", vec!["did you mean `on_unseen`?"]),
+            (
+                "on_unseen: impute\n      columns:",
+                "columns:\n        carrier: {impute: mode}",
+                ":24:",
+                vec!["`impute: mode` stands in for nothing", "on_missing: impute"],
+            ),
+            ("GYRE_LABELS_DB", "postgres://u:secret@h/d", ":18:", vec!["names a variable", "GYRE_LABELS_"]),
+            ("GYRE_LABELS_DB", "AWS_SECRET", ":18:", vec!["names a variable", "GYRE_LABELS_"]),
+            (" WHERE at > $since", "", ":18:", vec!["would read all labels", "$since"]),
+            (", time: at}", "}", ":18:", vec!["`$since` goes on", "time: labelled_at"]),
+            ("postgres: GYRE_LABELS_DB", "files: a.csv", ":18:", vec!["files, or by a query"]),
+            (", time: at}", ", time: at, every: 10ms}", ":18:", vec!["10ms"]),
             ("    target: air_time\n", "", "", vec!["`target` is missing"]),
         ] {
             let text = complaint(from, to);
             assert!(text.contains(&format!("gyre.yaml{line}")), "{to}: {text}");
+            assert!(!text.contains("secret"), "{text}");
             for word in words {
                 assert!(text.contains(word), "{to}: {text}");
             }

@@ -5,6 +5,8 @@
 //! name the line. Nothing is read from disk here; whoever has the text passes it in.
 
 mod check;
+mod features;
+mod labels;
 mod words;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 
 pub use check::{KNOWN_MEASURES, check};
+pub use features::{Feature, Features, Odd, OnOdd, Substitute};
+pub use labels::{LABEL_SECRETS, LabelSource, Labels, SINCE};
 pub use words::{Limit, Percent, Trigger, Window};
 
 use crate::expr::Expression;
@@ -151,6 +155,9 @@ pub struct Model {
     /// How it is served.
     #[serde(default)]
     pub serve: Serve,
+    /// What is done about odd values of its features.
+    #[serde(default)]
+    pub features: Features,
     /// What of its predictions is kept.
     #[serde(default)]
     pub log: Log,
@@ -262,22 +269,6 @@ impl Holdout {
 impl Default for Holdout {
     fn default() -> Self {
         Self { last: Span::days(28), every: 4 }
-    }
-}
-
-/// How predictions meet their labels.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Labels {
-    /// The column that is the prediction's id.
-    pub join: Option<String>,
-    /// How long after the prediction its label is usually there; windows wait that long before they close.
-    pub expected_delay: Span,
-}
-
-impl Default for Labels {
-    fn default() -> Self {
-        Self { join: None, expected_delay: Span::days(1) }
     }
 }
 

@@ -67,7 +67,7 @@ impl Table {
     /// # Errors
     /// When the file cannot be read or is no table.
     pub fn open(path: &Path) -> Result<Self, TableError> {
-        Self::open_columns(path, None)
+        Self::open_columns(path, None, &[])
     }
 
     /// The same, reading only `columns`; they come in the file's order.
@@ -75,10 +75,18 @@ impl Table {
     /// # Errors
     /// As [`Table::open`], and [`TableError::NoColumn`] when one does not exist.
     pub fn open_projected(path: &Path, columns: &[&str]) -> Result<Self, TableError> {
-        Self::open_columns(path, Some(columns))
+        Self::open_columns(path, Some(columns), &[])
     }
 
-    fn open_columns(path: &Path, columns: Option<&[&str]>) -> Result<Self, TableError> {
+    /// The same, with the columns `texts` of a CSV file read as they stand there: `007` stays `007`.
+    ///
+    /// # Errors
+    /// As [`Table::open_projected`].
+    pub fn open_with_texts(path: &Path, columns: &[&str], texts: &[&str]) -> Result<Self, TableError> {
+        Self::open_columns(path, Some(columns), texts)
+    }
+
+    fn open_columns(path: &Path, columns: Option<&[&str]>, texts: &[&str]) -> Result<Self, TableError> {
         let name: Arc<str> = path.display().to_string().into();
         let mut file = File::open(path).map_err(FileError::on("read", path))?;
         let mut magic = Vec::new();
@@ -86,7 +94,7 @@ impl Table {
             .and_then(|_| file.rewind())
             .map_err(FileError::on("read", path))?;
         let (schema, batches) =
-            if magic == b"PAR1" { parquet(&name, file, columns)? } else { csv(&name, file, columns)? };
+            if magic == b"PAR1" { parquet(&name, file, columns)? } else { csv(&name, file, columns, texts)? };
         Ok(Self { file: name, schema, batches, next_row: 1 })
     }
 
@@ -152,7 +160,7 @@ fn parquet(name: &str, file: File, columns: Option<&[&str]>) -> Result<Opened, T
     Ok((schema, Box::new(reader)))
 }
 
-fn csv(name: &str, file: File, columns: Option<&[&str]>) -> Result<Opened, TableError> {
+fn csv(name: &str, file: File, columns: Option<&[&str]>, texts: &[&str]) -> Result<Opened, TableError> {
     let unreadable =
         |message: String| TableError::NotATable { file: name.to_owned(), format: "CSV", message };
     let missing = regex::Regex::new(CSV_MISSING).map_err(|error| unreadable(error.to_string()))?;
@@ -160,6 +168,11 @@ fn csv(name: &str, file: File, columns: Option<&[&str]>) -> Result<Opened, Table
     let mut reader = BufReader::new(file);
     let (schema, _) =
         format.infer_schema(&mut reader, None).map_err(|error| unreadable(error.to_string()))?;
+    let as_text = |field: &Arc<arrow_schema::Field>| {
+        let field = field.as_ref().clone();
+        if texts.contains(&field.name().as_str()) { field.with_data_type(DataType::Utf8) } else { field }
+    };
+    let schema = Schema::new(schema.fields().iter().map(as_text).collect::<Vec<_>>());
     if schema.fields().is_empty() {
         return Err(unreadable("there is no header line".to_owned()));
     }
@@ -251,6 +264,16 @@ mod tests {
         let batch = table.next().unwrap().unwrap();
         assert_eq!(batch.numbers("c").unwrap(), [Some(3.0)]);
         assert!(batch.numbers("b").is_err());
+    }
+
+    #[test]
+    fn a_column_can_be_read_as_it_stands_there() {
+        let file = csv_file("id,y\n007,1\n08,2\n");
+        let mut table = Table::open_with_texts(file.path(), &["id", "y"], &["id"]).unwrap();
+        let batch = table.next().unwrap().unwrap();
+        let ids = batch.categories("id").unwrap();
+        assert_eq!(ids.iter().flatten().map(|id| &**id).collect::<Vec<_>>(), ["007", "08"]);
+        assert_eq!(batch.numbers("y").unwrap(), [Some(1.0), Some(2.0)]);
     }
 
     #[test]

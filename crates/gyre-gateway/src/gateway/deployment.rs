@@ -15,6 +15,7 @@ use crate::error::{InferError, Refusal};
 use crate::met::Met;
 use crate::request::Request;
 use crate::routing::Split;
+use crate::rules::Counting;
 use crate::shadow::Shadow;
 use crate::trial::{Terms, Trial};
 
@@ -159,8 +160,15 @@ impl Deployment {
         let asked = move |request: Request| {
             let places =
                 request.bind(&loaded.signature, |_| true).inspect_err(|_| loaded.failed(&request)).ok()?;
+            // The champion has answered what its own rules let through.
+            let odd = loaded
+                .check(&request, &places, None, Counting::Refused)
+                .inspect_err(|_| loaded.failed(&request))
+                .ok()?;
+            odd.count();
             // On the shadow's own thread, which nobody waits for.
-            let scored = loaded.score_all(Route::Candidate, request, &places, Deadline::now() + PATIENCE);
+            let scored =
+                loaded.score_all(Route::Candidate, request, &places, &odd, Deadline::now() + PATIENCE);
             Some(pollster::block_on(scored).ok()?.answers().collect())
         };
         Shadow::start(*candidate, champion, Box::new(asked)).map(|shadow| Some(Arc::new(shadow)))

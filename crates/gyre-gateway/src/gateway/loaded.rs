@@ -18,6 +18,7 @@ use crate::error::{InferError, LoadError, Refusal, blames_the_model};
 use crate::evidence::Counters;
 use crate::log::{Batch, ModelLog, gather};
 use crate::request::{Answer, Request, prediction};
+use crate::rules::{Checked, Counting, FeatureRules};
 use crate::stream::{Outcome, StreamTally};
 use crate::totals::{Tally, Totals};
 
@@ -36,6 +37,8 @@ pub(crate) struct Loaded<L = Arc<ModelLog>> {
     streams: StreamTally,
     /// Answers that are kept, where the model says so.
     cache: ArcSwapOption<Cache>,
+    /// What its features may hold.
+    pub(super) rules: ArcSwap<FeatureRules>,
     log: L,
 }
 
@@ -106,6 +109,7 @@ impl Loaded<()> {
             tally: Tally::default(),
             streams: StreamTally::default(),
             cache: ArcSwapOption::empty(),
+            rules: ArcSwap::default(),
             log: (),
         }
     }
@@ -143,6 +147,7 @@ impl Loaded<()> {
             tally: self.tally,
             streams: self.streams,
             cache: self.cache,
+            rules: self.rules,
             log,
         }
     }
@@ -167,33 +172,47 @@ impl Loaded {
         }
     }
 
-    /// Predicts all rows of a request whose inputs were bound to `places`.
+    /// Holds the rows of a request whose inputs were bound to `places` against the rules: `rows` of them, or all.
+    pub(super) fn check(
+        &self,
+        request: &Request,
+        places: &[usize],
+        rows: Option<&[usize]>,
+        counting: Counting,
+    ) -> Result<Checked, Refusal> {
+        let column = |at: usize| Some(&request.inputs.get(*places.get(at)?)?.values);
+        self.rules.load_full().check(self.version, column, rows, counting)
+    }
+
+    /// Predicts all rows of a request whose inputs were bound to `places`, and checked.
     pub(super) async fn score_all(
         &self,
         route: Route,
         request: Request,
         places: &[usize],
+        odd: &Checked,
         deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let mut inputs: Vec<Option<Column>> =
             request.inputs.into_iter().map(|input| Some(input.values)).collect();
         let columns = places.iter().filter_map(|place| inputs.get_mut(*place)?.take()).collect();
-        self.score(route, request.ids, request.time, columns, deadline).await
+        self.score(route, request.ids, request.time, columns, odd, deadline).await
     }
 
-    /// Predicts some rows of a request whose inputs were bound to `places`.
+    /// Predicts some rows of a request whose inputs were bound to `places`, and checked.
     pub(super) async fn score_rows(
         &self,
         route: Route,
         request: &Request,
         places: &[usize],
         rows: &[usize],
+        odd: &Checked,
         deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let columns = places.iter().filter_map(|place| request.inputs.get(*place));
         let columns = columns.map(|input| gather(&input.values, rows)).collect();
         let ids = rows.iter().filter_map(|row| request.ids.get(*row).cloned()).collect();
-        self.score(route, ids, request.time, columns, deadline).await
+        self.score(route, ids, request.time, columns, odd, deadline).await
     }
 
     /// Predicts rows whose `columns` are in the signature's order, and counts.
@@ -202,13 +221,20 @@ impl Loaded {
         route: Route,
         ids: Vec<Arc<str>>,
         time: Timestamp,
-        columns: Vec<Column>,
+        mut columns: Vec<Column>,
+        odd: &Checked,
         deadline: Deadline,
     ) -> Result<Scored, InferError> {
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
-        let table = Table::of_distinct(self.names.iter().map(Arc::clone).zip(columns))
-            .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
+        let table = |columns: Vec<Column>| {
+            Table::of_distinct(self.names.iter().map(Arc::clone).zip(columns))
+                .map_err(|error| refused(Refusal::Twice(error.to_string())))
+        };
+        // The log keeps what the caller sent, for that is what drift is measured on.
+        let sent = if odd.imputes { Some(table(columns.clone())?) } else { None };
+        odd.impute(&mut columns);
+        let table = table(columns)?;
         let started = Instant::now();
         let (outcome, asked) = self.ask(&table, deadline).await;
         let latency = started.elapsed();
@@ -223,6 +249,7 @@ impl Loaded {
                 }
                 let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
                 let (version, signature) = (self.version, Arc::clone(&self.signature));
+                let table = sent.unwrap_or(table);
                 let batch = Batch { ids, time, version, signature, route, table, scores, latency_us };
                 Ok(Scored { batch, asked })
             }
@@ -286,7 +313,12 @@ impl Loaded {
     }
 
     /// Takes the predictions of a request apart whose inputs were bound to `places`.
-    pub(super) fn explain(&self, request: Request, places: &[usize]) -> Result<Explanation, InferError> {
+    pub(super) fn explain(
+        &self,
+        request: Request,
+        places: &[usize],
+        odd: &Checked,
+    ) -> Result<Explanation, InferError> {
         let unexplained =
             |reason| InferError::Unexplained { model: self.model.clone(), version: self.version, reason };
         let Engine::Local(local) = &self.engine else {
@@ -294,7 +326,9 @@ impl Loaded {
         };
         let mut inputs: Vec<Option<Column>> =
             request.inputs.into_iter().map(|input| Some(input.values)).collect();
-        let columns = places.iter().filter_map(|place| inputs.get_mut(*place)?.take());
+        let mut columns: Vec<Column> =
+            places.iter().filter_map(|place| inputs.get_mut(*place)?.take()).collect();
+        odd.impute(&mut columns);
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
         let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))

@@ -4,12 +4,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use gyre_core::record::Label;
-use gyre_core::{ModelName, Version};
+use gyre_core::{ModelName, Span, Version};
 
 use super::Gateway;
 use super::deployment::{Deployment, Group};
 use super::loaded::Scored;
 use crate::error::{InferError, LogError};
+use crate::log::{Brought, Intake};
 use crate::request::Answer;
 use crate::shadow::ShadowFinding;
 use crate::trial::{Finding, Recalled, Trial};
@@ -92,12 +93,35 @@ impl Gateway {
         let tried = self.deployment(model).filter(|found| !found.trials.is_empty());
         let Some(tried) = tried else { return self.log.append_labels(model, labels) };
         self.log.append_labels(model, labels.clone())?;
+        self.tell_trials(&tried, &labels);
+        Ok(())
+    }
+
+    /// Takes labels in that may be there already, and says what became of them; see [`InferenceLog::bring_labels`]. Those that
+    /// are new count as [`Gateway::append_labels`] says.
+    ///
+    /// # Errors
+    /// As [`InferenceLog::bring_labels`].
+    pub fn bring_labels(
+        &self,
+        model: &str,
+        labels: Vec<Brought>,
+        expected: Span,
+        dry_run: bool,
+    ) -> Result<Intake, LogError> {
+        let (written, intake) = self.log.bring_labels(model, labels, expected, dry_run)?;
+        if let Some(tried) = self.deployment(model) {
+            self.tell_trials(&tried, &written);
+        }
+        Ok(intake)
+    }
+
+    fn tell_trials(&self, tried: &Deployment, labels: &[Label]) {
         for trial in &tried.trials {
-            if trial.labelled(&labels) {
-                self.brake(model, trial);
+            if trial.labelled(labels) {
+                self.brake(tried.model.as_str(), trial);
             }
         }
-        Ok(())
     }
 }
 

@@ -304,6 +304,13 @@ impl<'a> LabelColumns<'a> {
     }
 }
 
+/// Ids and event times of a table of predictions, of which the other columns need not be there.
+pub(super) fn keys(batch: &RecordBatch) -> Option<impl Iterator<Item = (&str, Timestamp)>> {
+    let (ids, times): (&StringArray, &TimestampMillisecondArray) =
+        (column(batch, "id")?, column(batch, "time")?);
+    Some((0..batch.num_rows()).map(|row| (ids.value(row), Timestamp::from_millis(times.value(row)))))
+}
+
 fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Option<&'a T> {
     batch.column_by_name(name)?.as_any().downcast_ref()
 }

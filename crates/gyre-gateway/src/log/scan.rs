@@ -86,14 +86,14 @@ impl Scan {
 }
 
 /// What the log holds at one moment: closed segments, and what follows them, as tables.
-struct Snapshot {
+pub(super) struct Snapshot {
     segments: Vec<Arc<Segment>>,
-    predictions: RecordBatch,
-    labels: Vec<Label>,
+    pub(super) predictions: RecordBatch,
+    pub(super) labels: Vec<Label>,
 }
 
 impl Snapshot {
-    fn take(log: &ModelLog, wanted: impl Fn(Timestamp, &str) -> bool) -> Result<Self, LogError> {
+    pub(super) fn take(log: &ModelLog, wanted: impl Fn(Timestamp, &str) -> bool) -> Result<Self, LogError> {
         let shown = log.shown();
         let Shown { segments, predictions, labels, .. } = &*shown;
         let encode =
@@ -103,7 +103,7 @@ impl Snapshot {
         Ok(Self { segments: segments.clone(), predictions, labels: labels.clone() })
     }
 
-    fn of(&self, content: Content) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
+    pub(super) fn of(&self, content: Content) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
         self.segments.iter().filter(move |segment| segment.content == content)
     }
 }

@@ -15,8 +15,8 @@ use gyre_core::record::Label;
 use gyre_core::time::Period;
 use gyre_core::{Digest, Fact, ModelName, Span, Timestamp};
 use gyre_store::{NewFact, Store, journal};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
@@ -88,6 +88,22 @@ impl Segment {
         &self,
         period: Option<Period>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LogError>> + '_, LogError> {
+        self.read_as(period, None)
+    }
+
+    /// Reads some columns of all rows.
+    pub(super) fn read_columns(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LogError>> + use<'_>, LogError> {
+        self.read_as(None, Some(columns))
+    }
+
+    fn read_as(
+        &self,
+        period: Option<Period>,
+        columns: Option<&[&str]>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LogError>> + use<'_>, LogError> {
         let file = open(&self.path)?;
         let damaged = |error: &dyn ToString| LogError::damaged(&self.path, error.to_string());
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
@@ -95,7 +111,11 @@ impl Segment {
             Some(period) => overlapping(builder.metadata(), period),
             None => (0..builder.metadata().num_row_groups()).collect(),
         };
-        let builder = builder.with_row_groups(groups).with_batch_size(READ_ROWS);
+        let mask = match columns {
+            Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+            None => ProjectionMask::all(),
+        };
+        let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(READ_ROWS);
         let reader: ParquetRecordBatchReader = builder.build().map_err(|error| damaged(&error))?;
         Ok(reader.map(move |batch| batch.map_err(|error| LogError::damaged(&self.path, error))))
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gyre_core::record::Label;
-use gyre_store::Store;
+use gyre_core::{Fact, Timestamp};
+use gyre_store::{NewFact, Store};
 
 use super::chunk::{self, Chunk};
 use super::segment;
@@ -20,6 +21,9 @@ const GROUP: usize = 4_096;
 pub(super) const ENOUGH: usize = 8_192;
 /// How many times larger than asked the write-ahead file may become while segments cannot be closed.
 const OVERDUE: usize = 4;
+
+/// How often the journal hears of the log's troubles at most.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 type Reply<T> = SyncSender<Result<T, LogError>>;
 
@@ -59,6 +63,12 @@ pub(super) struct ModelWriter {
     due: Option<Instant>,
     /// Records in the write-ahead file from which closing is tried next.
     close_at: Option<usize>,
+    /// Why the disk refused, until the journal has heard of it.
+    trouble: Option<LogError>,
+    /// Predictions dropped of which the journal has heard.
+    told_dropped: u64,
+    /// When it last heard.
+    told: Option<Instant>,
 }
 
 /// The thread's life.
@@ -115,7 +125,8 @@ fn take(models: &mut Vec<ModelWriter>, message: Message, options: &LogOptions) -
 impl ModelWriter {
     pub(super) fn new(log: Arc<ModelLog>, wal: Wal) -> Self {
         let (pending, labels, flushes, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { log, wal, pending, labels, flushes, closes, due: None, close_at: None }
+        let (due, close_at, trouble, told_dropped, told) = (None, None, None, 0, None);
+        Self { log, wal, pending, labels, flushes, closes, due, close_at, trouble, told_dropped, told }
     }
 
     /// Writes if it is time to or somebody waits, and tells those who wait.
@@ -127,6 +138,10 @@ impl ModelWriter {
         }
         self.log.take_waiting().into_iter().for_each(|batch| chunk::collect(&mut self.pending, batch));
         let committed = self.commit(options, store);
+        match &committed {
+            Ok(()) => self.tell(now, last, store),
+            Err(error) => self.trouble = Some(error.clone()),
+        }
         self.due = (!self.pending.is_empty()).then(|| now + options.sync_every);
         // Those who asked may have gone away; nobody else needs the answer.
         for flush in self.flushes.drain(..) {
@@ -141,6 +156,30 @@ impl ModelWriter {
         for close in closes {
             let _ = close.send(closed.clone());
         }
+    }
+
+    /// Has the journal hear that the log was in trouble, once it is out of it: at most once in [`TOLD_EVERY`].
+    fn tell(&mut self, now: Instant, last: bool, store: &Store) {
+        let all = self.log.dropped.load(Relaxed);
+        let dropped = all - self.told_dropped;
+        let lately = self.told.is_some_and(|told| now.duration_since(told) < TOLD_EVERY);
+        if (dropped == 0 && self.trouble.is_none()) || (lately && !last) {
+            return;
+        }
+        let (model, problem) = (self.log.model.clone(), self.trouble.as_ref().map(ToString::to_string));
+        let fact = NewFact::new(self.latest(), "gateway", Fact::LogTroubled { model, dropped, problem });
+        // A journal that refuses hears of it with the next records.
+        if store.write(move |tx| tx.append(fact)).is_ok() {
+            (self.trouble, self.told_dropped, self.told) = (None, all, Some(now));
+        }
+    }
+
+    /// The event time of the newest record.
+    fn latest(&self) -> Timestamp {
+        let shown = self.log.shown();
+        let waiting = shown.predictions.last().and_then(|chunk| chunk.times.last().copied());
+        let closed = shown.segments.iter().map(|segment| segment.period.to).max();
+        waiting.or(closed).or(shown.labels.last().map(|label| label.time)).unwrap_or_default()
     }
 
     /// Records in the write-ahead file.

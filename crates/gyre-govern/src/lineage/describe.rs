@@ -85,6 +85,9 @@ pub(super) fn node(entry: &Entry) -> Node {
             );
             (NodeKind::Segment, by_entry, text)
         }
+        Fact::LogTroubled { dropped, problem, .. } => {
+            (NodeKind::Fact, by_entry, Fact::log_trouble(*dropped, problem.as_deref()))
+        }
         Fact::DataRefused { dataset, reasons, .. } => {
             (NodeKind::Fact, by_entry, format!("data of `{dataset}` refused: {}", reasons.join("; ")))
         }

@@ -1,9 +1,10 @@
 //! Observing: windows of the inference log that close, and steps of rollouts that have shown enough.
 
-use gyre_core::fact::{Fact, RolloutPlan, Verdict, WindowSummary};
+use gyre_core::fact::{Fact, OddValues, RolloutPlan, Verdict, WindowSummary};
 use gyre_core::spec::{Deploy, Model};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
+use gyre_gateway::FeatureRules;
 use gyre_gateway::rollout::{Plan, Shown, judge, waits_for};
 use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInput, summarise};
 use gyre_store::{NewFact, journal};
@@ -12,6 +13,9 @@ use super::{Workshop, bandit, frame, recall};
 use crate::controller::GATEWAY;
 use crate::engine::Failure;
 use crate::state::{ModelState, Repair, State};
+
+/// Features with odd values that a window names.
+const MOST_ODD: usize = 100;
 
 /// Everything that can be seen of all models now that event time has come to `watermark`.
 pub(super) fn observe(
@@ -235,5 +239,11 @@ fn close(
         features: &features,
         errors: 0,
     };
-    Ok(Some(summarise(&input, &reference, &Settings::of(spec))?))
+    let mut summary = summarise(&input, &reference, &Settings::of(spec))?;
+    let rules = FeatureRules::new(&registered.signature, &spec.features, Some(&reference.columns));
+    let odd = rules.tally(|feature| scan.feature(feature).filter(|_| is_kept(spec, feature)));
+    let odd = odd.into_iter().take(MOST_ODD);
+    summary.odd =
+        odd.map(|(feature, odd, rows)| OddValues { feature: feature.to_string(), odd, rows }).collect();
+    Ok(Some(summary))
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gyre_core::fact::{Fact, ModelVersion, Target};
-use gyre_core::spec::Cache;
+use gyre_core::spec::{Cache, Features};
 use gyre_core::{ModelName, Version};
 use gyre_gateway::trial::ALPHA;
-use gyre_gateway::{CachePolicy, Policy, Rules, Terms};
+use gyre_gateway::{CachePolicy, FeatureRules, Policy, Rules, Terms};
 use gyre_kube::Stand;
+use gyre_monitor::ReferenceProfile;
 use gyre_registry::VersionStatus;
 use gyre_store::journal;
 
@@ -63,6 +64,10 @@ pub(super) fn follow(workshop: &Workshop, model: &ModelName, waiting: Waiting) -
     let gateway = &workshop.gateway;
     let there = gateway.versions(model.as_str());
     for version in versions.iter().map(|version| &version.registered) {
+        if there.contains(&version.version) {
+            // What gyre.yaml says of its features may have changed.
+            gateway.set_feature_rules(model, version.version, rules(workshop, version));
+        }
         if !wanted.contains(&version.version) || there.contains(&version.version) {
             continue;
         }
@@ -127,7 +132,9 @@ pub(super) fn load(workshop: &Workshop, version: &ModelVersion, waiting: Waiting
     let (gateway, model, number) = (&workshop.gateway, &version.model, version.version);
     if version.runtime.is_native() {
         let artifact = workshop.store.blobs().get(&version.artifact)?;
-        return Ok(gateway.load(model, number, version.signature.clone(), &artifact)?);
+        gateway.load(model, number, version.signature.clone(), &artifact)?;
+        gateway.set_feature_rules(model, number, rules(workshop, version));
+        return Ok(());
     }
     if gateway.remote(model.as_str(), number).is_some() {
         return Ok(());
@@ -136,5 +143,28 @@ pub(super) fn load(workshop: &Workshop, version: &ModelVersion, waiting: Waiting
         Waiting::UntilReady => workshop.up(version)?,
         Waiting::Never => workshop.remote(version, Stand::Before)?,
     };
-    Ok(gateway.load_remote(model, number, version.artifact, remote)?)
+    gateway.load_remote(model, number, version.artifact, remote)?;
+    gateway.set_feature_rules(model, number, rules(workshop, version));
+    Ok(())
+}
+
+/// What the features of a version may hold: as declared, and as in the rows that it was trained on, where they are known. A
+/// profile that cannot be read keeps no version from serving; it is told among the project's troubles.
+fn rules(workshop: &Workshop, version: &ModelVersion) -> FeatureRules {
+    let (project, undeclared) = (workshop.project(), Features::default());
+    let features = project.models.get(&version.model).map_or(&undeclared, |spec| &spec.features);
+    let read = |profile| -> Result<_, Failure> {
+        Ok(ReferenceProfile::from_json(&workshop.store.blobs().get(profile)?)?.columns)
+    };
+    match version.profile.as_ref().map(read) {
+        Some(Err(Failure { reason, .. })) => {
+            let problem = format!(
+                "the profile of version {} of {} cannot be read, so its features are held to gyre.yaml alone: {reason}",
+                version.version, version.model
+            );
+            FeatureRules::new(&version.signature, features, None).without_training(problem)
+        }
+        Some(Ok(trained)) => FeatureRules::new(&version.signature, features, Some(&trained)),
+        None => FeatureRules::new(&version.signature, features, None),
+    }
 }

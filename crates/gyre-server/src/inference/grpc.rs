@@ -27,6 +27,7 @@ use tonic_prost::ProstCodec;
 
 use super::ask::{AskError, Parts, Wanted};
 use super::tensor::{Tensor, TensorError, Values};
+use super::warnings::{WARNINGS, warnings};
 use super::{
     EXTENSIONS, Refused, Target, binary, deadline, describe, reply, repository, signature_of, statistics,
 };
@@ -393,11 +394,12 @@ async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<Infe
         });
     }
     let route = ("gyre-route".to_owned(), Parameter::text(reply::route(&answers)));
+    let warned = warnings(&answers.odd).map(|odd| (WARNINGS.to_owned(), Parameter::text(odd)));
     Ok(InferResponse {
         model_name: target.model,
         model_version: reply::versions(&answers),
         id: prepared.id,
-        parameters: [route].into(),
+        parameters: [route].into_iter().chain(warned).collect(),
         outputs,
         raw_output_contents: contents,
     })

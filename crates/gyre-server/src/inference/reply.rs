@@ -5,13 +5,14 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use gyre_core::Value;
 use gyre_core::record::{Route, Signature};
-use gyre_gateway::Answer;
+use gyre_gateway::{Answer, Answers};
 use gyre_wire::{Datatype, HEADER_LENGTH};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::ask::Wanted;
 use super::binary;
+use super::warnings::{WARNINGS, warnings};
 
 /// The output that holds a classifier's probabilities.
 pub(super) const PROBABILITIES: &str = "probabilities";
@@ -124,7 +125,7 @@ pub(super) fn render(
     model: &str,
     id: &str,
     outputs: Vec<Output<'_>>,
-    answers: &[Answer],
+    answers: &Answers,
 ) -> Result<Response, serde_json::Error> {
     let version = versions(answers);
     let (mut raw, mut elements, mut written) = (Vec::new(), 0, Vec::with_capacity(outputs.len()));
@@ -153,6 +154,7 @@ pub(super) fn render(
         headers.insert(HEADER_LENGTH, HeaderValue::from(json));
     }
     name_who(headers, &version, answers);
+    warn(headers, answers);
     Ok(response)
 }
 
@@ -165,6 +167,13 @@ pub(super) fn name_who(headers: &mut HeaderMap, version: &str, answers: &[Answer
     let cached = answers.iter().filter(|answer| answer.cached).count();
     if cached > 0 {
         headers.insert("gyre-cached-rows", HeaderValue::from(cached));
+    }
+}
+
+/// Says in the headers of an answer which values were odd.
+pub(super) fn warn(headers: &mut HeaderMap, answers: &Answers) {
+    if let Some(Ok(warnings)) = warnings(&answers.odd).map(HeaderValue::try_from) {
+        headers.insert(WARNINGS, warnings);
     }
 }
 

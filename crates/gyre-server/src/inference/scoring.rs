@@ -132,6 +132,7 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let predictions = predictions(&signature, &answers);
     let mut response = Json(json!({ "predictions": predictions })).into_response();
     reply::name_who(response.headers_mut(), &reply::versions(&answers), &answers);
+    reply::warn(response.headers_mut(), &answers);
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert("gyre-request-id", id);
     }

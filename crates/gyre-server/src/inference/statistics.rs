@@ -4,6 +4,7 @@
 //! of a model inside this process, and reading and writing tensors is not told apart from waiting for the socket, so those
 //! parts are zero rather than guessed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use gyre_core::Version;
 use gyre_gateway::totals::EDGES;
-use gyre_gateway::{StreamTotals, Totals};
+use gyre_gateway::{FeatureRule, StreamTotals, Totals};
 use serde_json::{Value, json};
 
 use super::{Answered, Named, Target, Versioned, loaded, named, versioned};
@@ -101,7 +102,13 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let (dropped, unkept) = (log.dropped(model.as_str()).ok()?, log.unkept(model.as_str()).ok()?);
         Some(Logged { model: model.to_string(), dropped, unkept })
     });
-    let mut text = exposition(&all(&app), &logs.collect::<Vec<_>>());
+    let counted = all(&app);
+    let mut text = exposition(&counted, &logs.collect::<Vec<_>>());
+    for Counted { model, version, .. } in &counted {
+        let rules = app.gateway.feature_rules(model, *version).unwrap_or_default();
+        odd_values(&mut text, model, *version, &rules);
+    }
+    label_sources(&mut text, &app);
     if let Some(telemetry) = &app.telemetry {
         let (name, dropped) = ("gyre_spans_dropped_total", telemetry.dropped());
         let help = "Spans that no collector took.";
@@ -179,6 +186,8 @@ fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
             let _ = writeln!(text, "{name}{{model=\"{}\"}} {}", log.model, read(log));
         }
     }
+    let help = "Values of features that are not as expected.";
+    let _ = writeln!(text, "# HELP {ODD} {help}\n# TYPE {ODD} counter");
     text
 }
 
@@ -212,9 +221,97 @@ fn streams(text: &mut String, counted: &[Counted]) {
     }
 }
 
+/// What was found where labels are looked for.
+fn label_sources(text: &mut String, app: &App) {
+    let Some(labels) = &app.labels else { return };
+    let (counted, failing) = ("gyre_labels_total", "gyre_label_source_failing");
+    let _ = writeln!(
+        text,
+        "# HELP {counted} Labels read from the source of a model's labels.\n# TYPE {counted} counter"
+    );
+    let sources: Vec<_> =
+        labels.models().filter_map(|model| Some((model, labels.looked(model.as_str())?))).collect();
+    for (model, looked) in &sources {
+        let found = looked.labels;
+        for (what, count) in [
+            ("taken", found.taken),
+            ("repeated", found.repeated),
+            ("outdated", found.outdated),
+            ("corrected", found.corrected),
+            ("unknown", found.unknown),
+            ("late", found.late),
+        ] {
+            let _ = writeln!(text, "{counted}{{model=\"{model}\",what=\"{what}\"}} {count}");
+        }
+    }
+    let _ = writeln!(text, "# HELP {failing} Whether the last look failed.\n# TYPE {failing} gauge");
+    for (model, looked) in &sources {
+        let _ = writeln!(text, "{failing}{{model=\"{model}\"}} {}", u8::from(looked.problem.is_some()));
+    }
+}
+
+/// Features of a version that have series of their own; those after them are counted together.
+const FEATURES: usize = 100;
+/// What odd values are counted under.
+const ODD: &str = "gyre_feature_odd_values_total";
+
+/// The odd values of a version, by feature, by what is odd and what is done about it: at most two series for each of
+/// [`FEATURES`] features, and as many as there are kinds and actions for all others.
+fn odd_values(text: &mut String, model: &str, version: Version, rules: &[FeatureRule]) {
+    let (own, others) = rules.split_at(rules.len().min(FEATURES));
+    let mut series: Vec<(&str, &str, &str, u64)> = Vec::new();
+    for rule in own {
+        series.extend(rule.counts().map(|(odd, on, count)| (&*rule.feature, odd.name(), on.name(), count)));
+    }
+    let mut together: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (odd, on, count) in others.iter().flat_map(FeatureRule::counts) {
+        *together.entry((odd.name(), on.name())).or_default() += count;
+    }
+    series.extend(together.into_iter().map(|((odd, on), count)| ("(others)", odd, on, count)));
+    for (feature, odd, on, count) in series {
+        let feature = escaped(feature);
+        let _ = writeln!(
+            text,
+            "{ODD}{{model=\"{model}\",version=\"{version}\",feature=\"{feature}\",odd=\"{odd}\",action=\"{on}\"}} {count}"
+        );
+    }
+}
+
+/// A label's value; a long one is cut.
+fn escaped(label: &str) -> String {
+    let mut escaped = String::with_capacity(label.len());
+    for character in label.chars().take(120) {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gyre_core::record::{Field, Kind, Signature};
+    use gyre_core::spec::{Features, OnOdd};
+    use gyre_gateway::FeatureRules;
+
+    #[test]
+    fn odd_values_have_a_bounded_number_of_series() {
+        let features = (0..1_000).map(|at| Field { name: format!("f\"{at}"), kind: Kind::Number }).collect();
+        let signature = Signature { inputs: features, output: "y".to_owned(), classes: Vec::new() };
+        let all = Features { on_missing: Some(OnOdd::Warn), ..Features::default() };
+        let rules = FeatureRules::new(&signature, &all, None).shown();
+        assert_eq!(rules.len(), 1_000);
+        let mut text = String::new();
+        odd_values(&mut text, "m", 2, &rules);
+        assert_eq!(text.lines().count(), FEATURES + 1);
+        let first = "{model=\"m\",version=\"2\",feature=\"f\\\"0\",odd=\"missing\",action=\"warn\"} 0";
+        assert_eq!(text.lines().next().unwrap(), format!("{ODD}{first}"));
+        assert!(text.contains("feature=\"(others)\""), "{text}");
+    }
 
     #[test]
     fn what_a_scraper_reads_adds_up() {

@@ -10,6 +10,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gyre_core::record::Label;
 use gyre_core::{Timestamp, Value};
+use gyre_gateway::Brought;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
@@ -29,6 +30,12 @@ const ID: usize = gyre_gateway::request::MAX_ID;
 struct Batch {
     model: String,
     labels: Vec<Item>,
+    /// Whether they are weighed against the log, which is read for it.
+    #[serde(default)]
+    count: bool,
+    /// Whether it is only said what would become of them.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,11 +78,13 @@ impl<'de> Deserialize<'de> for Truth {
     }
 }
 
-/// `POST /v1/labels {model, labels: [{id, value, time?}]}`: answers once all of them are on disk. `time` is when the label
-/// became known, in event time; now, when absent.
+/// `POST /v1/labels {model, labels: [{id, value, time?}], count?, dry_run?}`: answers once all of them are on disk. `time` is
+/// when the label became known, in event time; now, when absent. With `count`, labels that the log has already are not
+/// written again, and the answer says how many were taken, repeated, outdated, corrected, unknown and late ([`gyre_gateway::Intake`]);
+/// with `dry_run` it says so and nothing is written.
 pub(crate) async fn take(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Refused> {
     let body = payload::read(request, LIMIT).await?;
-    let Batch { model: name, labels } = payload::json(&body)?;
+    let Batch { model: name, labels, count, dry_run } = payload::json(&body)?;
     let name = model(&app, &name)?;
     if labels.len() > BATCH {
         let told = format!("{} labels at once", labels.len());
@@ -86,8 +95,18 @@ pub(crate) async fn take(State(app): State<Arc<App>>, request: Request<Body>) ->
         return Err(Refused::new(StatusCode::BAD_REQUEST, told).expecting(format!("1 to {ID}")));
     }
     let taken = labels.len();
+    let now = app.clock.now();
+    if count || dry_run {
+        let brought = |Item { id, value: Truth(value), time }| Brought {
+            label: Label { id, value, time: time.unwrap_or(now) },
+            timed: time.is_some(),
+        };
+        let labels = labels.into_iter().map(brought).collect();
+        let expected = app.desk.expected_delay(&name);
+        let bring = move |app: &App| app.gateway.bring_labels(name.as_str(), labels, expected, dry_run);
+        return Ok(Json(app.operate(bring).await??).into_response());
+    }
     if taken > 0 {
-        let now = app.clock.now();
         let label = |Item { id, value: Truth(value), time }| Label { id, value, time: time.unwrap_or(now) };
         let labels = labels.into_iter().map(label).collect();
         app.operate(move |app| app.gateway.append_labels(name.as_str(), labels)).await??;

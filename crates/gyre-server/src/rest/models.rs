@@ -34,7 +34,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Refuse
     Ok(Json(json!({ "models": models })).into_response())
 }
 
-/// `GET /v1/models/{model}`: the model at a glance, and its versions with signature, holdout, gates, status, traffic.
+/// `GET /v1/models/{model}`: the model at a glance, its versions with signature, holdout, gates, status, traffic, and of
+/// those that are loaded what their features are held to, with what was counted since;
+/// and what was found where its labels are looked for.
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     path: Result<Path<String>, PathRejection>,
@@ -42,8 +44,15 @@ pub(crate) async fn show(
     let model = known(&app, path)?;
     let read = move |app: &App| {
         let versions = app.store.read(|tx| gyre_registry::versions(tx, &model))?;
-        Ok::<_, Refused>((glance::of(app, &model)?, versions))
+        let features = app.gateway.versions(model.as_str()).into_iter().map(|version| {
+            let rules = app.gateway.feature_rules(model.as_str(), version).unwrap_or_default();
+            json!({ "version": version, "rules": rules })
+        });
+        let features: Vec<serde_json::Value> = features.collect();
+        let source = app.labels.as_ref().and_then(|labels| labels.looked(model.as_str()));
+        Ok::<_, Refused>((glance::of(app, &model)?, versions, features, source))
     };
-    let (glance, versions) = app.read(read).await??;
-    Ok(Json(json!({ "model": glance, "versions": versions })).into_response())
+    let (glance, versions, features, source) = app.read(read).await??;
+    Ok(Json(json!({ "model": glance, "versions": versions, "features": features, "label_source": source }))
+        .into_response())
 }

@@ -187,6 +187,7 @@ fn quiet(entry: &Entry) -> String {
         Fact::SegmentClosed { name, predictions, labels, .. } => {
             format!("{name}: {} predictions, {} labels", count(*predictions), count(*labels))
         }
+        Fact::LogTroubled { dropped, problem, .. } => Fact::log_trouble(*dropped, problem.as_deref()),
         Fact::Tracking(change) => change.summary(),
         Fact::Registry(change) => change.summary(),
         Fact::Access(change) => change.summary(),

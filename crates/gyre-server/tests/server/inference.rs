@@ -328,3 +328,79 @@ fn going_down_finishes_what_was_begun() {
     scene.stop();
     assert!(std::net::TcpStream::connect(scene.address).is_err(), "nobody listens any more");
 }
+
+#[test]
+fn odd_values_are_told_and_counted_and_those_to_be_rejected_refused_in_every_protocol() {
+    let scene = Scene::serving();
+    let good = scene.post(INFER, &good("a"));
+    assert_eq!((good.status, good.header("gyre-feature-warnings")), (200, None), "{}", good.body);
+    let priced = |price: &str| {
+        let tensor = format!(r#"{{"name": "price", "shape": [1], "datatype": "FP64", "data": [{price}]}}"#);
+        with("price", &tensor)
+    };
+    let warned = scene.post(INFER, &priced("101"));
+    assert_eq!(warned.status, 200, "{}", warned.body);
+    let told = "\"price\";odd=out_of_range;rows=1;first=0";
+    assert_eq!(warned.header("gyre-feature-warnings"), Some(told));
+    let missing = scene.post(INFER, &priced("null"));
+    assert_eq!(missing.header("gyre-feature-warnings"), Some("\"price\";odd=missing;rows=1;first=0"));
+
+    let count = r#"{"name": "count", "shape": [1], "datatype": "INT64", "data": [-1]}"#;
+    let refused = scene.post(INFER, &with("count", count));
+    let expected = "demand (version 1): feature `count`, row 0: -1 is out of range; expected 0 to 1000000";
+    assert_eq!((refused.status, &refused.json()["error"]), (400, &json!(expected)));
+
+    // MLflow's frames, where the second row is the one.
+    let frame = |count: i64| {
+        json!({"dataframe_split": {
+            "columns": ["shop", "kind", "price", "weight", "count"],
+            "data": [["east", "a", 5.0, 1.0, 3], ["nowhere", "a", 5.0, 1.0, count]],
+        }})
+    };
+    let warned = scene.post("/serve/demand/invocations", &frame(3).to_string());
+    assert_eq!(warned.status, 200, "{}", warned.body);
+    assert_eq!(warned.header("gyre-feature-warnings"), Some("\"shop\";odd=unseen;rows=1;first=1"));
+    let logged = scene.logged("demand");
+    let refused = scene.post("/serve/demand/invocations", &frame(-7).to_string());
+    let body = refused.json();
+    assert_eq!((refused.status, &body["error_code"]), (400, &json!("BAD_REQUEST")), "{body}");
+    assert!(
+        body["message"].as_str().unwrap().contains("feature `count`, row 1: -7 is out of range"),
+        "{body}"
+    );
+    assert_eq!(scene.logged("demand"), logged, "nothing of a refused batch is logged");
+
+    let metrics = scene.get("/metrics").body;
+    for line in [
+        r#"gyre_feature_odd_values_total{model="demand",version="1",feature="price",odd="out_of_range",action="warn"} 1"#,
+        r#"gyre_feature_odd_values_total{model="demand",version="1",feature="price",odd="missing",action="warn"} 1"#,
+        r#"gyre_feature_odd_values_total{model="demand",version="1",feature="shop",odd="unseen",action="warn"} 1"#,
+        r#"gyre_feature_odd_values_total{model="demand",version="1",feature="count",odd="out_of_range",action="reject"} 2"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    let shown = scene.get("/v1/models/demand").json();
+    let rules = &shown["features"][0]["rules"];
+    assert_eq!((&rules[0]["feature"], &rules[0]["expected"]), (&json!("shop"), &json!("one of east, north")));
+    assert_eq!((&rules[1]["declared"], &rules[1]["odd_values"]), (&json!(false), &json!(1)), "{rules}");
+    assert_eq!((&rules[2]["declared"], &rules[2]["on_odd"]), (&json!(true), &json!("reject")), "{rules}");
+}
+
+#[test]
+fn labels_can_be_weighed_before_they_are_written() {
+    let scene = Scene::serving();
+    scene.post(INFER, &good("sale-1"));
+    let bring = |more: &str| {
+        let labels = r#"[{"id": "sale-1", "value": 3.5, "time": "2026-03-01T13:00:00Z"}, {"id": "nobody", "value": 1}]"#;
+        let answer = scene.post("/v1/labels", &format!(r#"{{"model": "demand", "labels": {labels}{more}}}"#));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    };
+    let counted = |taken: u64, repeated: u64| json!({"labels": 2, "taken": taken, "repeated": repeated, "outdated": 0, "corrected": 0, "unknown": 1, "late": 0});
+    assert_eq!(bring(r#", "dry_run": true"#), counted(2, 0));
+    assert_eq!(bring(r#", "count": true"#), counted(2, 0));
+    assert_eq!(bring(r#", "count": true"#), counted(0, 2));
+    assert_eq!(bring(""), json!({"labels": 2}), "who does not ask is answered as ever");
+    let label = scene.gateway().find("demand", "sale-1").unwrap().unwrap().label.unwrap();
+    assert_eq!(label.value.as_number(), Some(3.5));
+}

@@ -201,6 +201,7 @@ fn eventful() -> Scene {
                 drifted: week > 2,
             }],
             errors: 0,
+            odd: vec![],
         }));
     }
     scene.tell(Fact::AlarmRaised {

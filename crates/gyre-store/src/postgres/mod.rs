@@ -9,6 +9,7 @@ mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
@@ -44,6 +45,23 @@ pub(crate) struct Session {
 struct Kept {
     statement: Statement,
     used: u64,
+}
+
+/// A connection to the PostgreSQL at `url` for whoever reads tables that are not gyre's, by the same rules of encryption.
+/// Statements there take `patience` at most, and change nothing.
+///
+/// # Errors
+/// When the address cannot be read or the server does not answer; its password is not told.
+pub fn reader(url: &StoreUrl, patience: Duration) -> Result<Client, StoreError> {
+    let address = Address::parse(url)?;
+    let told = |error: postgres::Error| failure(&address.shown, &error);
+    let mut client = address.connect().map_err(told)?;
+    let settings = format!(
+        "SET default_transaction_read_only = on; SET TIME ZONE 'UTC'; SET statement_timeout = {}",
+        patience.as_millis()
+    );
+    client.batch_execute(&settings).map_err(told)?;
+    Ok(client)
 }
 
 impl Session {

@@ -174,6 +174,7 @@ fn detail(fact: &Fact) -> String {
         Fact::SegmentClosed { name, predictions, labels, .. } => {
             format!("{name}: {predictions} predictions, {labels} labels")
         }
+        Fact::LogTroubled { dropped, problem, .. } => Fact::log_trouble(*dropped, problem.as_deref()),
         Fact::Tracking(change) => change.summary(),
         Fact::Registry(change) => change.summary(),
         Fact::Access(change) => change.summary(),

@@ -9,8 +9,11 @@ use clap::Args;
 use gyre_access::egress::Egress;
 use gyre_artifacts::{Artifacts, Location};
 use gyre_backend::Door;
+use gyre_core::Clock;
 use gyre_core::time::SystemClock;
 use gyre_core::{Digest, ModelName};
+use gyre_labels::Collector;
+use gyre_labels::collector::Variables;
 use gyre_loop::{Abroad, Desk, DeskError, Reload, STATE_DIR, TimeSource};
 use gyre_server::{App, Server, Telemetry, Tls};
 use gyre_store::StoreUrl;
@@ -97,6 +100,12 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     if !args.no_provenance {
         app = app.with_provenance()?;
     }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let state = args.project.project.join(STATE_DIR);
+    let variables: Variables = Arc::new(|name| std::env::var(name).ok());
+    let root = &args.project.project;
+    let collector = Collector::start(&desk.project(), root, &state, desk.gateway(), &clock, &variables)?;
+    app = app.with_labels(Arc::new(collector));
     server.check(&app)?;
     runtime.block_on(async {
         let mut announcement = Announcement::write(&args.project.project, address, tls)?;

@@ -19,6 +19,7 @@ use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Clock, Digest, Fact, ModelName, Timestamp, Version};
 use gyre_gateway::Gateway;
 use gyre_loop::{Desk, TimeSource};
+use gyre_monitor::{ReferenceProfile, Values};
 use gyre_server::{App, Front, Server};
 use gyre_store::{NewFact, Store, StoreUrl};
 use gyre_testing::Place;
@@ -44,6 +45,7 @@ models:
     metric: mae
     unit: "<script>alert(1)</script>\"'&"
     train: {data: sales}
+    features: {columns: {count: {range: [0, 1000000], on_out_of_range: reject}}}
   size:
     task: multiclass
     target: size
@@ -93,6 +95,14 @@ pub fn signature(classes: &[&str]) -> Signature {
         output: if classes.is_empty() { "sold" } else { "size" }.to_owned(),
         classes: classes.iter().map(|class| (*class).to_owned()).collect(),
     }
+}
+
+/// What was seen in training: prices of 1 to 100, and the shops north and east.
+fn profile() -> ReferenceProfile {
+    let prices: Vec<f64> = (1..=100).map(f64::from).collect();
+    let shops: Vec<Option<Arc<str>>> = (0..100).map(|at| Some(["east", "north"][at % 2].into())).collect();
+    let training = [("price", Values::Numbers(&prices)), ("shop", Values::Text(&shops))];
+    ReferenceProfile::build(training, Values::Numbers(&prices), None)
 }
 
 impl Scene {
@@ -206,7 +216,7 @@ impl Scene {
             artifact,
             data: Some(Digest::of(fixture.as_bytes())),
             signature: signature(classes),
-            profile: Some(Digest::of(b"profile")),
+            profile: Some(self.store().blobs().put(&profile().to_json().unwrap()).unwrap()),
             runtime: Runtime::Native,
             source: None,
             holdout: [("mae".to_owned(), 2.0), ("error_rate".to_owned(), 0.2)].into(),
