@@ -25,6 +25,13 @@ pub(crate) fn cargo_program() -> OsString {
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(cargo_program());
     command.args(arguments);
+    // Cargo tells us which package we are. Build scripts of others read the same variables, and would be taken for outdated,
+    // with all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -14,6 +14,13 @@ fn main() -> ExitCode {
     };
     let mut command = Command::new(&program);
     command.args(words);
+    // Cargo tells us which package we are. Where the command is cargo again, build scripts that read the same variables would
+    // be taken for outdated, with all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     let named = std::env::var_os(VARIABLE).is_some();
     let cluster = if named { Ok(None) } else { Cluster::start().map(Some) };
     let cluster = match cluster {
