@@ -325,7 +325,7 @@ mod tests {
         let judgement = judgement.unwrap();
         assert_eq!((waits, judgement.verdict), (None, Verdict::Continue));
         assert!(
-            judgement.reason.contains("mae 1.4") && judgement.reason.contains("over 20 labels beside"),
+            judgement.reason.contains("mae 1.385") && judgement.reason.contains("over 20 labels beside"),
             "{judgement:?}"
         );
         assert_eq!(judgement.numbers["labels"], 20.0);

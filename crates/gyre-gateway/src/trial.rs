@@ -465,7 +465,7 @@ mod tests {
         assert_eq!((convicting, trial.is_convicted(), finding.labels), (1, true, (300, 300)));
         assert!(finding.convicts() && !finding.fails_more && finding.worse_p < ALPHA / 2.0, "{finding:?}");
         assert!(
-            finding.charge().starts_with("its answers are worse than the champion's: mae 9."),
+            finding.charge().starts_with("its answers are worse than the champion's: mae 10."),
             "{finding:?}"
         );
         let numbers = finding.numbers();

@@ -69,10 +69,13 @@ impl Shop {
         self.gateway().infer("shop", None, request).unwrap();
     }
 
+    /// Puts a file in place as a whole: a look that is under way would otherwise read it half written, and once more.
     fn write(&self, file: &str, text: &str) {
         let path = self.dir.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, path).unwrap();
     }
 
     fn place(&self) -> PathBuf {

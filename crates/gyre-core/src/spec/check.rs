@@ -419,7 +419,12 @@ models:
             (" WHERE at > $since", "", ":18:", vec!["would read all labels", "$since"]),
             (", time: at}", "}", ":18:", vec!["`$since` goes on", "time: labelled_at"]),
             ("postgres: GYRE_LABELS_DB", "files: a.csv", ":18:", vec!["files, or by a query"]),
-            (", time: at}", ", time: at, every: 10ms}", ":18:", vec!["10ms"]),
+            (
+                ", time: at}",
+                ", time: at, every: 10ms}",
+                ":18:",
+                vec!["`every` is too short", "every: 1s, or longer"],
+            ),
             ("    target: air_time\n", "", "", vec!["`target` is missing"]),
         ] {
             let text = complaint(from, to);

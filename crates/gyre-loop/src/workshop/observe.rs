@@ -53,7 +53,7 @@ fn rollout_step(
     let Some(Repair::RollingOut { version, step, since, begun }) = state.repair else { return Ok(None) };
     let plan = state.plan.clone().unwrap_or_else(|| policy_of(spec));
     let Some(candidate) = workshop.gateway.evidence(name, version) else { return Ok(None) };
-    recall::once(workshop, name, version, (since, begun), watermark)?;
+    recall::once(workshop, name, version, (since, begun))?;
     let trial = workshop.gateway.finding(name, version);
     let shadow = workshop.gateway.shadow(name, version);
     let compiled = Plan::of(&plan);

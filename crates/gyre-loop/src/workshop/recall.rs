@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use gyre_core::fact::Fact;
 use gyre_core::record::{Label, Route};
 use gyre_core::time::Period;
-use gyre_core::{ModelName, Span, Timestamp, Version};
+use gyre_core::{ModelName, Timestamp, Version};
 use gyre_gateway::Recalled;
 use gyre_store::journal;
 
@@ -27,7 +27,6 @@ pub(super) fn once(
     name: &ModelName,
     candidate: Version,
     (since, step_begun): (u64, Timestamp),
-    watermark: Timestamp,
 ) -> Result<(), Failure> {
     let key = (name.clone(), since);
     let mut looked = workshop.remembered.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,8 +58,9 @@ pub(super) fn once(
         })
         .collect();
     workshop.gateway.flush(name.as_str())?;
-    let scan =
-        workshop.gateway.scan(name.as_str(), Period { from: begun, to: watermark + Span::from_millis(1) })?;
+    // Also what was predicted for later than event time has come to: it is not looked for again.
+    let period = Period { from: begun, to: Timestamp::from_millis(i64::MAX) };
+    let scan = workshop.gateway.scan(name.as_str(), period)?;
     let mut rows = Vec::new();
     for (row, id) in scan.ids.iter().enumerate() {
         let (Some(time), Some(version), Some(route), Some(output)) =
