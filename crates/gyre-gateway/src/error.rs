@@ -229,30 +229,35 @@ pub enum Refusal {
     #[error("{0}")]
     Value(ScoreError),
     /// A value that the version's rules reject: see [`FeatureRules`](crate::FeatureRules).
-    #[error("feature `{feature}`, row {row}: {}; expected {expected}{}{}{}{}", oddly(*.odd, .found),
-        if *.declared { "" } else { ", as in training" }, hint(.nearest),
-        if *.unknown { "; it is to be imputed, and there is nothing to put in its place: say `impute: VALUE` in gyre.yaml" } else { "" },
-        if *.more == 0 { String::new() } else { format!("; {} more are refused too", .more) })]
-    Odd {
-        /// The feature.
-        feature: String,
-        /// The first row with such a value, counted from 0.
-        row: usize,
-        /// What is odd about it.
-        odd: Odd,
-        /// The value, cut when it is long.
-        found: String,
-        /// What is expected.
-        expected: String,
-        /// Whether `gyre.yaml` says so; otherwise it was so in training.
-        declared: bool,
-        /// A value that is known and near.
-        nearest: Option<String>,
-        /// Whether it was to be replaced, and nobody said by what.
-        unknown: bool,
-        /// How many more values of the request are refused.
-        more: usize,
-    },
+    #[error(transparent)]
+    Odd(Box<Rejected>),
+}
+
+/// A value that the version's rules reject.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("feature `{feature}`, row {row}: {}; expected {expected}{}{}{}{}", oddly(*.odd, .found),
+    if *.declared { "" } else { ", as in training" }, hint(.nearest),
+    if *.unknown { "; it is to be imputed, and there is nothing to put in its place: say `impute: VALUE` in gyre.yaml" } else { "" },
+    if *.more == 0 { String::new() } else { format!("; {} more are refused too", .more) })]
+pub struct Rejected {
+    /// The feature.
+    pub feature: String,
+    /// The first row with such a value, counted from 0.
+    pub row: usize,
+    /// What is odd about it.
+    pub odd: Odd,
+    /// The value, cut when it is long.
+    pub found: String,
+    /// What is expected.
+    pub expected: String,
+    /// Whether `gyre.yaml` says so; otherwise it was so in training.
+    pub declared: bool,
+    /// A value that is known and near.
+    pub nearest: Option<String>,
+    /// Whether it was to be replaced, and nobody said by what.
+    pub unknown: bool,
+    /// How many more values of the request are refused.
+    pub more: usize,
 }
 
 /// Why a version could not be loaded. What serves is untouched.

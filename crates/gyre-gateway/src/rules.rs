@@ -22,7 +22,7 @@ use gyre_runtime::Column;
 use gyre_stats::profile::ColumnReference;
 use serde::Serialize;
 
-use crate::error::Refusal;
+use crate::error::{Refusal, Rejected};
 use usual::{Cell, Usual, short};
 
 /// Rows that a version was trained on, column by column.
@@ -319,7 +319,19 @@ impl Rule {
         let nearest = (odd == Odd::Unseen).then(|| self.usual.nearest(&found)).flatten();
         let unknown = self.action(odd) == OnOdd::Impute;
         let (feature, expected, declared) = (self.feature.to_string(), self.usual.to_string(), self.declared);
-        move |more| Refusal::Odd { feature, row, odd, found, expected, declared, nearest, unknown, more }
+        move |more| {
+            Refusal::Odd(Box::new(Rejected {
+                feature,
+                row,
+                odd,
+                found,
+                expected,
+                declared,
+                nearest,
+                unknown,
+                more,
+            }))
+        }
     }
 }
 
