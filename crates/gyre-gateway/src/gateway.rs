@@ -56,6 +56,15 @@ pub(crate) struct Tried {
     id: Arc<str>,
 }
 
+/// What a version takes and gives.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Its signature.
+    pub signature: Arc<Signature>,
+    /// The names of its features, in the signature's order, as inputs of a request bear them: shared, not copied for each.
+    pub features: Arc<[Arc<str>]>,
+}
+
 /// How long a model may take, when nobody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -435,6 +444,14 @@ impl Gateway {
     /// What a loaded version takes and gives.
     pub fn signature(&self, model: &str, version: Version) -> Option<Arc<Signature>> {
         Some(Arc::clone(&self.deployment(model)?.versions.get(&version)?.signature))
+    }
+
+    /// What the version `pinned`, otherwise the one in charge, takes; none when it is not loaded.
+    pub fn ports(&self, model: &str, pinned: Option<Version>) -> Option<Ports> {
+        let deployment = self.deployment(model)?;
+        let version = pinned.or(deployment.traffic.as_ref().map(|traffic| traffic.champion))?;
+        let Loaded { signature, names, .. } = &**deployment.versions.get(&version)?;
+        Some(Ports { signature: Arc::clone(signature), features: Arc::clone(names) })
     }
 
     /// Who takes how much traffic; none before the first [`Gateway::set_traffic`].

@@ -60,9 +60,9 @@ pub mod trial;
 pub use cache::CachePolicy;
 pub use contextual::{Headers, RuleCount, Rules};
 pub use engine::Remote;
-pub use error::{InferError, LoadError, LogError, Refusal, Status, TrafficError};
+pub use error::{InferError, LoadError, LogError, Refusal, Rejected, Status, TrafficError};
 pub use evidence::Evidence;
-pub use gateway::{Gateway, Traffic};
+pub use gateway::{Gateway, Ports, Traffic};
 pub use gyre_runtime::Column;
 pub use log::{
     Brought, Found, InferenceLog, Intake, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail,

@@ -3,27 +3,31 @@
 //! The door ([`crate::door`]) puts a caller into every request before any route sees it; the table of routes
 //! ([`crate::routes`]) holds the caller against what the route needs. A request without a caller is refused.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use gyre_access::token::SecretHash;
 use gyre_access::{By, Decision, Role, policy};
 use gyre_core::Timestamp;
 
 use crate::routes::Need;
 
-/// The caller of a request.
+/// The longest that a client's name for itself is kept, in characters.
+const AGENT: usize = 120;
+
+/// The caller of a request. Made for each, so that what only the journal wants to know is put into words when it asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// As the journal names them: `user:NAME`, `token:ID(user:NAME)`.
-    pub(crate) actor: String,
-    /// From where: address, and what the client calls itself.
-    pub(crate) origin: Option<String>,
-    /// The address alone.
+    pub(crate) actor: Cow<'static, str>,
+    /// From where.
     pub(crate) address: Option<IpAddr>,
+    /// What the client calls itself.
+    pub(crate) agent: Option<HeaderValue>,
     /// What is known of them.
     pub(crate) standing: Standing,
     /// The project that they ask for, when it is not the one that is kept here.
@@ -66,7 +70,9 @@ impl Unfit {
 
 impl Caller {
     /// Without authentication all that is known is that they are on this machine.
-    pub(crate) const LOCAL: &'static str = "user:local";
+    pub(crate) const LOCAL: Cow<'static, str> = Cow::Borrowed("user:local");
+    /// Whose credentials are not good.
+    pub(crate) const ANONYMOUS: Cow<'static, str> = Cow::Borrowed("anonymous");
 
     /// What they may do here.
     pub(crate) fn role(&self) -> Option<Role> {
@@ -97,7 +103,17 @@ impl Caller {
 
     /// As the author of a change at `at`.
     pub(crate) fn by(&self, at: Timestamp) -> By {
-        By { at, actor: self.actor.clone(), origin: self.origin.clone() }
+        By { at, actor: self.actor.to_string(), origin: self.origin() }
+    }
+
+    /// From where, as the journal keeps it: the address, and what the client calls itself.
+    pub(crate) fn origin(&self) -> Option<String> {
+        let address = self.address?;
+        let agent = self.agent.as_ref().and_then(|agent| agent.to_str().ok());
+        Some(match agent {
+            Some(agent) => format!("{address} {}", agent.chars().take(AGENT).collect::<String>()),
+            None => address.to_string(),
+        })
     }
 
     /// Whether they may use a route that needs `need`.
@@ -128,7 +144,7 @@ impl Caller {
     /// Whoever it is that came past the door: nobody.
     fn unknown() -> Self {
         let standing = Standing::Nobody(Unfit::unknown("who asks is not known"));
-        Self { actor: "anonymous".to_owned(), origin: None, address: None, standing, elsewhere: None }
+        Self { actor: Self::ANONYMOUS, address: None, agent: None, standing, elsewhere: None }
     }
 }
 
@@ -146,7 +162,7 @@ mod tests {
 
     fn known(role: Option<Role>) -> Caller {
         let standing = Standing::Known { user: "ada".to_owned(), role, everywhere: None, session: None };
-        Caller { actor: "user:ada".to_owned(), origin: None, address: None, standing, elsewhere: None }
+        Caller { actor: "user:ada".into(), address: None, agent: None, standing, elsewhere: None }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::credentials::{Offered, offered};
 use crate::front::Transport;
 use crate::guard;
 
-/// The longest that a client's name for itself is kept, in characters.
-const AGENT: usize = 120;
+/// The longest that the name of a project is kept which is not here, in characters.
+const NAME: usize = 120;
 /// The header in which MLflow's clients name a workspace: a project.
 const WORKSPACE: &str = "x-mlflow-workspace";
 /// MLflow's name for the workspace of a server that has one only.
@@ -23,33 +23,28 @@ const DEFAULT_WORKSPACE: &str = "default";
 /// Says who asks.
 pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, headers: &HeaderMap) -> Caller {
     let address = address(app, peer, headers);
-    let origin = Some(origin(address, headers));
+    let agent = headers.get(header::USER_AGENT).cloned();
     let served = app.desk.project();
     let own = served.project.as_str();
     let wanted = headers.get(WORKSPACE).map(|name| name.to_str().unwrap_or("(unreadable)"));
     let elsewhere = wanted.filter(|name| ![own, DEFAULT_WORKSPACE, ""].contains(name));
-    let elsewhere = elsewhere.map(|name| name.chars().take(AGENT).collect::<String>());
-    let nobody = |unfit: Unfit| {
-        let (actor, standing) = ("anonymous".to_owned(), Standing::Nobody(unfit));
-        Caller {
-            actor,
-            origin: origin.clone(),
-            address: Some(address),
-            standing,
-            elsewhere: elsewhere.clone(),
-        }
-    };
+    let elsewhere = elsewhere.map(|name| name.chars().take(NAME).collect::<String>());
+    let (actor, standing) = (Caller::LOCAL, Standing::Local);
+    let caller = Caller { actor, address: Some(address), agent, standing, elsewhere };
     if !app.asks {
-        let (actor, standing) = (Caller::LOCAL.to_owned(), Standing::Local);
-        return Caller { actor, origin, address: Some(address), standing, elsewhere };
+        return caller;
     }
+    let nobody = |caller: Caller, unfit: Unfit| {
+        let (actor, standing) = (Caller::ANONYMOUS, Standing::Nobody(unfit));
+        Caller { actor, standing, ..caller }
+    };
     let (credentials, session) = match offered(headers, app.front.cookie()) {
-        Offered::Nothing => return nobody(Unfit::unknown(MISSING)),
+        Offered::Nothing => return nobody(caller, Unfit::unknown(MISSING)),
         Offered::Header(credentials) => (credentials, None),
         Offered::Cookie(credentials) => {
             // A browser sends the cookie by itself, also with what a page of somebody else makes it send.
             if !method.is_safe() && !guard::says_same_origin(headers) {
-                return nobody(Unfit::unknown(CROSS_SITE));
+                return nobody(caller, Unfit::unknown(CROSS_SITE));
             }
             let session = match &credentials {
                 Credentials::Session(id) => Some(id.hash()),
@@ -58,15 +53,15 @@ pub(crate) async fn caller(app: &Arc<App>, peer: SocketAddr, method: &Method, he
             (credentials, session)
         }
     };
-    match identify(app, credentials, address, origin.clone()).await {
+    match identify(app, credentials, &caller).await {
         Ok(identity) => {
-            let role = identity.role(elsewhere.as_deref().unwrap_or(own));
-            let actor = identity.actor();
+            let role = identity.role(caller.elsewhere.as_deref().unwrap_or(own));
+            let actor = identity.actor().into();
             let everywhere = identity.role(ALL_PROJECTS);
             let standing = Standing::Known { user: identity.user, role, everywhere, session };
-            Caller { actor, origin, address: Some(address), standing, elsewhere }
+            Caller { actor, standing, ..caller }
         }
-        Err(denied) => nobody(unfit(&denied)),
+        Err(denied) => nobody(caller, unfit(&denied)),
     }
 }
 
@@ -83,18 +78,14 @@ fn unfit(denied: &Denied) -> Unfit {
     Unfit { status, message: denied.to_string() }
 }
 
-async fn identify(
-    app: &Arc<App>,
-    credentials: Credentials,
-    address: IpAddr,
-    origin: Option<String>,
-) -> Result<Identity, Denied> {
+async fn identify(app: &Arc<App>, credentials: Credentials, caller: &Caller) -> Result<Identity, Denied> {
     let now = app.clock.now();
     if let Some(identified) = app.gate.identify(&credentials, now) {
         return identified;
     }
     let Credentials::Password { user, password } = credentials else { return Err(Denied::Malformed) };
-    let verified = app.hash(move |app| app.gate.log_in(&user, &password.0, Some(address), origin, now));
+    let (address, origin) = (caller.address, caller.origin());
+    let verified = app.hash(move |app| app.gate.log_in(&user, &password.0, address, origin, now));
     verified.await.map_err(|aside| Denied::Broken(aside.to_string()))?
 }
 
@@ -107,13 +98,4 @@ pub(crate) fn address(app: &App, peer: SocketAddr, headers: &HeaderMap) -> IpAdd
     let last = headers.get_all("x-forwarded-for").iter().next_back();
     let last = last.and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
     last.unwrap_or(peer.ip())
-}
-
-/// From where, as the journal keeps it.
-fn origin(address: IpAddr, headers: &HeaderMap) -> String {
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    match agent {
-        Some(agent) => format!("{address} {}", agent.chars().take(AGENT).collect::<String>()),
-        None => address.to_string(),
-    }
 }

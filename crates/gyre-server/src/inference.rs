@@ -243,7 +243,8 @@ async fn asked(app: &App, target: &Target, request: Request<Body>) -> Result<ask
     };
     let ask: ask::Ask<'_> = payload::json(json)?;
     let parts = ask.into_parts(raw).map_err(Refused::bad)?;
-    parts.prepare(|| app.clock.now(), || signature_of(app, target)).map_err(Refused::bad)
+    let ports = || app.gateway.ports(&target.model, target.version);
+    parts.prepare(|| app.clock.now(), ports).map_err(Refused::bad)
 }
 
 /// How many bytes of the body are JSON, when tensors stand behind it.
@@ -253,15 +254,6 @@ fn binary_split(headers: &axum::http::HeaderMap) -> Result<Option<usize>, Refuse
     parsed
         .map(Some)
         .ok_or_else(|| Refused::bad(format!("the header {} is not a number of bytes", HEADER_LENGTH)))
-}
-
-/// The signature that counts for a request: of the version that it names, otherwise of the champion.
-fn signature_of(app: &App, target: &Target) -> Option<Arc<Signature>> {
-    let version = match target.version {
-        Some(version) => version,
-        None => app.gateway.traffic(&target.model)?.champion,
-    };
-    app.gateway.signature(&target.model, version)
 }
 
 /// Refuses outputs that no version of the model has, before anything is predicted.

@@ -29,7 +29,7 @@ pub(crate) struct Loaded<L = Arc<ModelLog>> {
     pub(crate) model: ModelName,
     pub(crate) version: Version,
     pub(super) signature: Arc<Signature>,
-    names: Vec<Arc<str>>,
+    pub(super) names: Arc<[Arc<str>]>,
     artifact: Digest,
     engine: Engine,
     pub(super) counters: ArcSwap<Counters>,

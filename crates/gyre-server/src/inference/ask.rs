@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use gyre_core::Timestamp;
-use gyre_core::record::Signature;
 use gyre_core::time::InvalidTime;
-use gyre_gateway::{Headers, Request};
+use gyre_gateway::{Headers, Ports, Request};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -161,12 +160,12 @@ impl<'a> Ask<'a> {
 
 impl Parts<'_> {
     /// The gateway's request. Rows are named by the request's id: `id` alone for one row, `id.0`, `id.1`, … for several, or
-    /// by the tensor whose `parameters.role` is `id`. `now` is asked when no event time is given, `signature` for the names
-    /// of a matrix's columns; without one the matrix is a feature of its own, and the gateway says what is missing.
+    /// by the tensor whose `parameters.role` is `id`. `now` is asked when no event time is given, `ports` for the names of a
+    /// matrix's columns; without one the matrix is a feature of its own, and the gateway says what is missing.
     pub(super) fn prepare(
         self,
         now: impl FnOnce() -> Timestamp,
-        signature: impl FnOnce() -> Option<Arc<Signature>>,
+        ports: impl FnOnce() -> Option<Ports>,
     ) -> Result<Asked, AskError> {
         let time = match &self.event_time {
             Some(text) => text.parse()?,
@@ -191,14 +190,12 @@ impl Parts<'_> {
         }
         let rows = features.first().map_or(0, Tensor::rows);
         let alone = features.len() == 1;
-        let signature = if alone && rows > 0 { signature() } else { None };
-        let matrix = |tensor: &Tensor<'_>, signature: &Signature| {
-            tensor.is_matrix() || matches!(&signature.inputs[..], [only] if only.name != tensor.name)
+        let ports = if alone && rows > 0 { ports() } else { None };
+        let matrix = |tensor: &Tensor<'_>, ports: &Ports| {
+            tensor.is_matrix() || matches!(&ports.features[..], [only] if **only != *tensor.name)
         };
-        let inputs = match (features.pop(), signature) {
-            (Some(tensor), Some(signature)) if matrix(&tensor, &signature) => {
-                tensor.into_columns(&signature)?
-            }
+        let inputs = match (features.pop(), ports) {
+            (Some(tensor), Some(ports)) if matrix(&tensor, &ports) => tensor.into_columns(&ports)?,
             (last, _) => {
                 let features = features.into_iter().chain(last);
                 features.map(Tensor::into_input).collect::<Result<_, _>>()?
@@ -224,18 +221,19 @@ impl Parts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gyre_core::record::{Field, Kind};
+    use gyre_core::record::{Field, Kind, Signature};
 
-    fn signature() -> Option<Arc<Signature>> {
+    fn ports() -> Option<Ports> {
         let field = |name: &str| Field { name: name.to_owned(), kind: Kind::Number };
         let inputs = vec![field("x"), field("y")];
-        Some(Arc::new(Signature { inputs, output: "z".into(), classes: vec![] }))
+        let signature = Arc::new(Signature { inputs, output: "z".into(), classes: vec![] });
+        Some(Ports { signature, features: ["x", "y"].map(Arc::from).into() })
     }
 
     fn prepare_with(json: &str, raw: &[u8]) -> Result<Asked, String> {
         let ask: Ask<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let parts = ask.into_parts(raw).map_err(|error| error.to_string())?;
-        parts.prepare(|| Timestamp::from_millis(7), signature).map_err(|error| error.to_string())
+        parts.prepare(|| Timestamp::from_millis(7), ports).map_err(|error| error.to_string())
     }
 
     fn prepare(json: &str) -> Result<Asked, String> {

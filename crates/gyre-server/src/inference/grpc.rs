@@ -28,9 +28,7 @@ use tonic_prost::ProstCodec;
 use super::ask::{AskError, Parts, Wanted};
 use super::tensor::{Tensor, TensorError, Values};
 use super::warnings::{WARNINGS, warnings};
-use super::{
-    EXTENSIONS, Refused, Target, binary, deadline, describe, reply, repository, signature_of, statistics,
-};
+use super::{EXTENSIONS, Refused, Target, binary, deadline, describe, reply, repository, statistics};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::payload;
@@ -372,7 +370,8 @@ async fn infer(app: &App, asked: InferRequest, deadline: Instant) -> Result<Infe
         tensors: tensors.collect::<Result<_, _>>().map_err(invalid)?,
         wanted: Wanted { named: wanted.collect::<Result<_, _>>().map_err(invalid)?, binary: true },
     };
-    let mut prepared = parts.prepare(|| app.clock.now(), || signature_of(app, &target)).map_err(invalid)?;
+    let ports = || app.gateway.ports(&target.model, target.version);
+    let mut prepared = parts.prepare(|| app.clock.now(), ports).map_err(invalid)?;
     // What a rule calls a header is a parameter of the request here.
     prepared.request.headers = app.gateway.headers(&target.model, text);
     super::check_outputs(app, &target.model, &prepared.wanted)?;

@@ -19,12 +19,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use gyre_core::Value;
 use gyre_core::record::Signature;
-use gyre_gateway::{Answer, InferError};
+use gyre_gateway::{Answer, InferError, Ports};
 use gyre_wire::{MISSING, nulled};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{LIMIT, Named, Refused, Target, deadline, describe, named, reply, signature_of};
+use super::{LIMIT, Named, Refused, Target, deadline, describe, named, reply};
 use crate::app::App;
 use crate::mlflow::MlflowError;
 use crate::payload;
@@ -103,7 +103,7 @@ async fn answer(app: &App, target: Target, request: Request<Body>) -> Answered {
     let headers = super::headers(app, &target.model, request.headers());
     let body = payload::whole(request, LIMIT).await.map_err(Refused::from)?;
     describe::check_ready(app, &target)?;
-    let Some(signature) = signature_of(app, &target) else {
+    let Some(Ports { signature, .. }) = app.gateway.ports(&target.model, target.version) else {
         // It was unloaded between the two questions.
         let told = format!("{} is being unloaded", target.model);
         return Err(MlflowError::with_status(StatusCode::SERVICE_UNAVAILABLE, &told));

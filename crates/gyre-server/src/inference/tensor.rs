@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use gyre_core::record::{Field, Signature};
-use gyre_gateway::{Column, Input};
+use gyre_core::record::{Field, Kind};
+use gyre_gateway::{Column, Input, Ports};
 
 use gyre_wire::{Datatype, Elements, UnknownDatatype};
 
@@ -130,21 +130,21 @@ impl<'a> Tensor<'a> {
         })
     }
 
-    /// The features that a matrix holds, one a column, in the order of `signature`.
-    pub(super) fn into_columns(self, signature: &Signature) -> Result<Vec<Input>, TensorError> {
-        let (width, features) = (self.width(), &signature.inputs);
+    /// The features that a matrix holds, one a column, in the order of the signature.
+    pub(super) fn into_columns(self, ports: &Ports) -> Result<Vec<Input>, TensorError> {
+        let (width, features) = (self.width(), &ports.features);
         let name = || self.name.to_string();
         if width != features.len() {
             return Err(TensorError::Width { name: name(), width, features: features.len() });
         }
         match &self.values {
             Values::Numbers(numbers, nulls) => {
-                let text = |field: &&Field| field.kind == gyre_core::record::Kind::Text;
-                if let Some(field) = features.iter().find(text) {
+                let text = |field: &&Field| field.kind == Kind::Text;
+                if let Some(field) = ports.signature.inputs.iter().find(text) {
                     return Err(TensorError::TextInMatrix { name: name(), feature: field.name.clone() });
                 }
-                let column = |(at, field): (usize, &Field)| Input {
-                    name: field.name.as_str().into(),
+                let column = |(at, feature): (usize, &Arc<str>)| Input {
+                    name: Arc::clone(feature),
                     values: Column::Numeric(numbers.iter().skip(at).step_by(width).copied().collect()),
                     nulls: nulls
                         .iter()
@@ -155,8 +155,8 @@ impl<'a> Tensor<'a> {
                 Ok(features.iter().enumerate().map(column).collect())
             }
             Values::Texts(texts) => {
-                let column = |(at, field): (usize, &Field)| {
-                    Input::texts(field.name.as_str(), texts.iter().skip(at).step_by(width).cloned().collect())
+                let column = |(at, feature): (usize, &Arc<str>)| {
+                    Input::texts(Arc::clone(feature), texts.iter().skip(at).step_by(width).cloned().collect())
                 };
                 Ok(features.iter().enumerate().map(column).collect())
             }
@@ -204,12 +204,13 @@ impl<'a> Tensor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gyre_core::record::Kind;
+    use gyre_core::record::Signature;
 
-    fn signature(kinds: &[Kind]) -> Signature {
+    fn ports(kinds: &[Kind]) -> Ports {
         let field = |(at, kind): (usize, &Kind)| Field { name: format!("f{at}"), kind: *kind };
-        let inputs = kinds.iter().enumerate().map(field).collect();
-        Signature { inputs, output: "y".into(), classes: vec![] }
+        let inputs: Vec<Field> = kinds.iter().enumerate().map(field).collect();
+        let features = inputs.iter().map(|field| field.name.as_str().into()).collect();
+        Ports { signature: Arc::new(Signature { inputs, output: "y".into(), classes: vec![] }), features }
     }
 
     fn matrix(shape: &[u64], numbers: &[f64], nulls: &[usize]) -> Result<Tensor<'static>, TensorError> {
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn the_columns_of_a_matrix_are_the_features_in_order() {
         let tensor = matrix(&[2, 3], &[1.0, 2.0, 3.0, 4.0, f64::NAN, 6.0], &[4]).unwrap();
-        let columns = tensor.into_columns(&signature(&[Kind::Number; 3])).unwrap();
+        let columns = tensor.into_columns(&ports(&[Kind::Number; 3])).unwrap();
         assert_eq!(columns[0], Input::numbers("f0", vec![1.0, 4.0]));
         assert_eq!((&*columns[1].name, &columns[1].nulls), ("f1", &vec![1]));
         assert_eq!(columns[2], Input::numbers("f2", vec![3.0, 6.0]));
@@ -230,7 +231,7 @@ mod tests {
     fn a_matrix_that_does_not_fit_is_told() {
         let told = |kinds: &[Kind]| {
             let tensor = matrix(&[1, 3], &[1.0, 2.0, 3.0], &[]).unwrap();
-            tensor.into_columns(&signature(kinds)).unwrap_err().to_string()
+            tensor.into_columns(&ports(kinds)).unwrap_err().to_string()
         };
         assert!(told(&[Kind::Number; 2]).contains("3 columns, and the model takes 2 features"));
         assert!(told(&[Kind::Number, Kind::Text, Kind::Number]).contains("feature `f1` is text"));

@@ -72,8 +72,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 impl<T> Call<T> {
     /// By whom, from where and when something is done, as the journal will tell it.
     pub(crate) fn by(&self) -> By {
-        let Caller { actor, origin, .. } = self.caller.clone();
-        By { actor, origin, at: self.app.clock.now() }
+        let Caller { actor, .. } = &self.caller;
+        By { actor: actor.to_string(), origin: self.caller.origin(), at: self.app.clock.now() }
     }
 
     /// What is asked, apart from the rest, so that it can move into a job.

@@ -82,7 +82,7 @@ impl<T> Call<T> {
     /// The caller as the author of a change of the registry.
     fn author(&self) -> Author {
         let at = self.app.clock.now();
-        Author { at, actor: self.caller.actor.clone(), origin: self.caller.origin.clone() }
+        Author { at, actor: self.caller.actor.to_string(), origin: self.caller.origin() }
     }
 }
 

@@ -122,7 +122,7 @@ async fn report(State(app): State<Arc<App>>, caller: Caller, run: Run, request: 
     }
     let origin = provenance::origin(&record);
     let digest = origin.digest;
-    let by = By { at: app.clock.now(), actor: caller.actor, origin: caller.origin };
+    let by = By { at: app.clock.now(), actor: caller.actor.to_string(), origin: caller.origin() };
     let keeping = app.operate(move |app| {
         // Nothing is kept for a run that is not there.
         app.store.read(|tx| gyre_tracking::runs::get(tx, &run_id))?;

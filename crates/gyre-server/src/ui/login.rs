@@ -113,7 +113,7 @@ async fn log_in(State(app): State<Arc<App>>, caller: Caller, request: Request<Bo
     }
     let headers = request.headers().clone();
     let Form { user, password, next } = read(request).await?;
-    let (address, origin, now) = (caller.address, caller.origin.clone(), app.clock.now());
+    let (address, origin, now) = (caller.address, caller.origin(), app.clock.now());
     let verified = app.hash(move |app| app.gate.log_in(&user, &password, address, origin, now));
     match verified.await? {
         Ok(identity) => enter(&app, &caller, &headers, &identity, LoginWay::Password, &next).await,

@@ -91,9 +91,9 @@ async fn promote<T>(call: &Call<T>, model: ModelName, version: Version) -> Resul
         let refused = format!("version {version} of `{model}` cannot be champion: {reason}");
         return Err(MlflowError::new(ErrorCode::ResourceConflict, refused));
     }
-    let from = call.caller.origin.as_deref().map_or(String::new(), |origin| format!(" ({origin})"));
+    let from = call.caller.origin().map_or(String::new(), |origin| format!(" ({origin})"));
     let (actor, reason) = (
-        call.caller.actor.clone(),
+        call.caller.actor.to_string(),
         format!("the alias `champion` was set by a client of the registry{from}"),
     );
     let promoted = call.app.operate(move |app| app.desk.promote(&model, version, &actor, &reason)).await?;
