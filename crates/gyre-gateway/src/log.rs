@@ -117,7 +117,7 @@ pub(crate) struct ModelLog {
     queue_records: usize,
     queued: AtomicUsize,
     /// Accepted, and not yet seen by the writer.
-    waiting: Mutex<Vec<Batch>>,
+    waiting: Mutex<Vec<Chunk>>,
     dropped: AtomicU64,
     policy: ArcSwap<Policy>,
     /// Predictions that the policy does not keep.
@@ -375,10 +375,14 @@ impl ModelLog {
             self.dropped.fetch_add(rows as u64, Relaxed);
             return;
         }
+        // Added up here rather than by the writer: what a request is made of is freed where it was made, and used again for
+        // the next one while it is in the cache.
+        let mut batch = batch;
         let first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(batch);
-            waiting.len() == 1
+            let first = waiting.is_empty();
+            chunk::collect(&mut waiting, &mut batch);
+            first
         };
         // Waking a thread costs many times what a prediction does, so the writer is woken once for all that wait, and
         // again whenever there is enough for it to write at once.
@@ -389,7 +393,7 @@ impl ModelLog {
     }
 
     /// What was accepted since this was last asked.
-    fn take_waiting(&self) -> Vec<Batch> {
+    fn take_waiting(&self) -> Vec<Chunk> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

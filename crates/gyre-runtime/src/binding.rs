@@ -215,7 +215,7 @@ impl Binding {
                 let probabilities = link.apply(values, classes.len());
                 finite(&probabilities, classes.len())?;
                 let labels = match label {
-                    Some(label) => texts(outputs, *label, rows)?,
+                    Some(label) => texts(outputs, *label, rows, classes)?,
                     None => probabilities
                         .chunks_exact(classes.len())
                         .map(|row| {
@@ -422,12 +422,13 @@ fn column_data(feature: &Feature, dtype: DType, column: &Column) -> Result<Data,
         (DType::Bool, Column::Numeric(v)) => {
             Ok(Data::Bool(whole(feature, v)?.into_iter().map(|x| x != 0).collect()))
         }
-        (_, found) => Err(ScoreError::FeatureType {
-            feature: feature.name.to_string(),
-            found: found.kind(),
-            expected: feature.kind.expected(),
-        }),
+        (_, found) => Err(mismatch(feature, found)),
     }
+}
+
+fn mismatch(feature: &Feature, found: &Column) -> ScoreError {
+    let (found, expected) = (found.kind(), feature.kind.expected());
+    ScoreError::FeatureType { feature: feature.name.to_string(), found, expected }
 }
 
 fn value_error(feature: &Feature, row: usize, problem: String) -> ScoreError {
@@ -469,11 +470,24 @@ fn matrix(
             Data::$kind(out)
         }};
     }
+    /// The same for numbers as they are, without a copy of each column in between.
+    macro_rules! gathered {
+        ($kind:ident, $number:ty) => {{
+            let mut out = vec![0.0; rows * columns.len()];
+            for (j, (feature, column)) in features.iter().zip(columns).enumerate() {
+                let Column::Numeric(v) = column else { return Err(mismatch(feature, column)) };
+                for (row, value) in out.chunks_exact_mut(columns.len()).zip(v) {
+                    row[j] = *value as $number;
+                }
+            }
+            Data::$kind(out)
+        }};
+    }
     let data = match dtype {
-        DType::F64 => interleaved!(F64, 0.0),
+        DType::F64 => gathered!(F64, f64),
         DType::I64 => interleaved!(I64, 0),
         DType::I32 => interleaved!(I32, 0),
-        _ => interleaved!(F32, 0.0),
+        _ => gathered!(F32, f32),
     };
     let shape: Vec<usize> = std::iter::once(rows).chain(dims.iter().copied()).collect();
     Tensor::new(&shape, data).ok_or_else(|| ScoreError::Output {
@@ -509,13 +523,23 @@ fn floats(outputs: &[Output], at: usize, rows: usize, columns: usize) -> Result<
     if values.len() == rows * columns { Ok(values) } else { Err(wrong(output, rows, columns)) }
 }
 
-fn texts(outputs: &[Output], at: usize, rows: usize) -> Result<Vec<Arc<str>>, ScoreError> {
+fn texts(
+    outputs: &[Output],
+    at: usize,
+    rows: usize,
+    classes: &[Arc<str>],
+) -> Result<Vec<Arc<str>>, ScoreError> {
     let output = output(outputs, at)?;
+    // Rows share the text of their class.
+    let shared = |label: String| match classes.iter().find(|class| ***class == *label) {
+        Some(class) => Arc::clone(class),
+        None => label.into(),
+    };
     let texts: Vec<Arc<str>> = match output.tensor.data() {
         Data::Str(v) => v.clone(),
-        Data::I64(v) => v.iter().map(|x| x.to_string().into()).collect(),
-        Data::I32(v) => v.iter().map(|x| x.to_string().into()).collect(),
-        Data::Bool(v) => v.iter().map(|x| x.to_string().into()).collect(),
+        Data::I64(v) => v.iter().map(|x| shared(x.to_string())).collect(),
+        Data::I32(v) => v.iter().map(|x| shared(x.to_string())).collect(),
+        Data::Bool(v) => v.iter().map(|x| shared(x.to_string())).collect(),
         _ => return Err(wrong(output, rows, 1)),
     };
     if texts.len() == rows { Ok(texts) } else { Err(wrong(output, rows, 1)) }

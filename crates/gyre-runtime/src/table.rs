@@ -113,9 +113,9 @@ impl Table {
         &self.columns
     }
 
-    /// The columns themselves.
-    pub fn into_columns(self) -> Vec<(Arc<str>, Column)> {
-        self.columns
+    /// Columns in order, whose values may be taken out of them; whoever does is done with the table.
+    pub fn columns_mut(&mut self) -> &mut [(Arc<str>, Column)] {
+        &mut self.columns
     }
 
     /// A column by name.

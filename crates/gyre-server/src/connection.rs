@@ -110,7 +110,7 @@ impl Connection {
         let Self { stream, peer, seat, entrance, watcher } = self;
         let local = entrance.app.watch.as_ref().and_then(|_| stream.local_addr().ok());
         let watched = local.map(|local| Arc::new(Peer::new(peer, local)));
-        let guest = Guest { peer, watched, seat, entrance };
+        let guest = Guest { peer, watched, seat, entrance, host: guard::Known::new() };
         let tls = guest.entrance.app.front.tls.clone();
         let beginning = async {
             match &tls {
@@ -154,6 +154,8 @@ struct Guest {
     watched: Option<Arc<Peer>>,
     seat: Arc<Seat>,
     entrance: Arc<Entrance>,
+    /// The name under which the client asks.
+    host: guard::Known,
 }
 
 /// Makes the handshake; none when that fails, and when the client speaks plain text, which it is told.
@@ -261,7 +263,8 @@ async fn answer(guest: Arc<Guest>, mut request: Request<Incoming>) -> Result<Res
 async fn route(guest: &Guest, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let entrance = &guest.entrance;
     let (method, path) = (request.method(), request.uri().path());
-    let mut response = match guard::check(&entrance.names, method, request.uri(), request.headers()) {
+    let fit = guard::check(&entrance.names, &guest.host, method, request.uri(), request.headers());
+    let mut response = match fit {
         Err(turned) => routes::refuse(path, turned.status(), &turned.to_string()),
         Ok(()) => {
             let caller = door::caller(&entrance.app, guest.peer, method, request.headers()).await;

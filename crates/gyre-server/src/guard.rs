@@ -7,9 +7,10 @@
 //! others reach answers to its public names and to addresses: nobody can let an address point somewhere else.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 /// Why a request was turned away at the door.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,19 +58,32 @@ pub(crate) struct Names {
     pub(crate) addresses: bool,
 }
 
-/// Checks where a request comes from and whom it is meant for.
+/// A `Host` that was found to be this server's. Clients say the same with every request of a connection, and it need not be
+/// read again.
+pub(crate) type Known = OnceLock<HeaderValue>;
+
+/// Checks where a request comes from and whom it is meant for; `seen` is of its connection.
 ///
 /// # Errors
 /// [`Turned`].
-pub(crate) fn check(names: &Names, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+pub(crate) fn check(
+    names: &Names,
+    seen: &Known,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Turned> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Turned::NoHost) };
-    let host = host.to_str().map_err(|_| Turned::NoHost)?;
-    let authority: Authority = host.parse().map_err(|_| Turned::NoHost)?;
-    for named in [Some(&authority), uri.authority()].into_iter().flatten() {
-        if !names.include(named) {
-            return Err(Turned::Misdirected { name: shown(named.as_str()), known: names.hosts.clone() });
+    let (Some(said), None) = (hosts.next(), hosts.next()) else { return Err(Turned::NoHost) };
+    let host = said.to_str().map_err(|_| Turned::NoHost)?;
+    if seen.get() != Some(said) || uri.authority().is_some() {
+        let authority: Authority = host.parse().map_err(|_| Turned::NoHost)?;
+        for named in [Some(&authority), uri.authority()].into_iter().flatten() {
+            if !names.include(named) {
+                return Err(Turned::Misdirected { name: shown(named.as_str()), known: names.hosts.clone() });
+            }
         }
+        seen.get_or_init(|| said.clone());
     }
     if method.is_safe() {
         return Ok(());
@@ -131,9 +145,11 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        check(&Names::default(), &method, &Uri::from_static("/v1/models"), &headers)
-            .err()
-            .map(|turned| turned.status().as_u16())
+        let (names, seen, uri) = (Names::default(), Known::new(), Uri::from_static("/v1/models"));
+        let once = || check(&names, &seen, &method, &uri, &headers).err();
+        let first = once();
+        assert_eq!(once(), first, "also when the host is known");
+        first.map(|turned| turned.status().as_u16())
     }
 
     #[test]
@@ -161,11 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_is_known_lets_no_other_in() {
+        let (names, seen) = (Names::default(), Known::new());
+        let asked = |host: &str, uri: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            check(&names, &seen, &Method::GET, &Uri::from_static(uri), &headers).is_ok()
+        };
+        assert!(!asked("evil.example", "/") && asked("localhost", "/") && asked("localhost", "/"));
+        assert!(!asked("evil.example", "/") && !asked("localhost", "http://evil.example/"));
+        assert!(asked("127.0.0.1", "/") && asked("localhost", "/"));
+    }
+
+    #[test]
     fn a_public_server_answers_to_its_names_and_to_addresses() {
         let names = Names { hosts: vec!["gyre.example".to_owned()], addresses: true };
         let turned = |host: &str| {
             let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            check(&names, &Method::GET, &Uri::from_static("/"), &headers).err()
+            check(&names, &Known::new(), &Method::GET, &Uri::from_static("/"), &headers).err()
         };
         for host in ["gyre.example", "GYRE.example:443", "10.0.0.1", "[2001:db8::1]:80", "localhost"] {
             assert_eq!(turned(host), None, "{host}");

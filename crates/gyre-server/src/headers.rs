@@ -5,22 +5,25 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::front::Front;
 
-const FIXED: [(HeaderName, &str); 6] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
+static FIXED: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
     ),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
 ];
 
 /// Adds what is missing.
 pub(crate) fn keep_in_place(headers: &mut HeaderMap, front: &Front) {
-    for (name, value) in FIXED {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    headers.reserve(FIXED.len());
+    for (name, value) in &FIXED {
+        headers.entry(name).or_insert_with(|| value.clone());
     }
     if front.is_secure() {
         let year = HeaderValue::from_static("max-age=31536000");

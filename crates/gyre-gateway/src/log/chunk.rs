@@ -36,8 +36,8 @@ pub(super) struct Chunk {
     ends: Vec<usize>,
 }
 
-/// Adds `batch` to the last of `chunks`, or to a new one.
-pub(super) fn collect(chunks: &mut Vec<Chunk>, batch: Batch) {
+/// Moves the rows of `batch` to the last of `chunks`, or to a new one; what is left of it is for the caller to free.
+pub(super) fn collect(chunks: &mut Vec<Chunk>, batch: &mut Batch) {
     let fits = |last: &&mut Chunk| {
         let same = last.like.as_ref().is_some_and(|like| Arc::ptr_eq(like, &batch.signature))
             || last.fields == batch.signature.inputs;
@@ -94,28 +94,28 @@ impl Chunk {
         self.scores.get(begin..end).unwrap_or_default()
     }
 
-    fn push(&mut self, batch: Batch) {
+    fn push(&mut self, batch: &mut Batch) {
         let Batch { ids, time, version, signature: _, route, table, scores, latency_us } = batch;
-        self.ids.extend(ids);
+        self.ids.append(ids);
         let all = self.ids.len();
-        self.times.resize(all, time);
-        self.versions.resize(all, version);
-        self.routes.resize(all, route);
-        self.latencies_us.resize(all, latency_us);
-        for (column, (_, values)) in self.features.iter_mut().zip(table.into_columns()) {
+        self.times.resize(all, *time);
+        self.versions.resize(all, *version);
+        self.routes.resize(all, *route);
+        self.latencies_us.resize(all, *latency_us);
+        for (column, (_, values)) in self.features.iter_mut().zip(table.columns_mut()) {
             extend(column, values);
         }
         // A table whose columns are not those of the signature is refused long before; missing is what would be true.
         self.features.iter_mut().for_each(|column| pad(column, all));
         match scores {
-            Scores::Regression(numbers) => self.outputs.extend(numbers.into_iter().map(Value::Number)),
+            Scores::Regression(numbers) => self.outputs.extend(numbers.drain(..).map(Value::Number)),
             Scores::Classification { labels, probabilities, .. } => {
                 // A model that answers with classes alone has no probabilities.
                 let width = probabilities.len().checked_div(labels.len()).unwrap_or(0);
                 let begin = self.scores.len();
-                self.scores.extend(probabilities);
+                self.scores.append(probabilities);
                 self.ends.extend((1..=labels.len()).map(|row| begin + row * width));
-                self.outputs.extend(labels.into_iter().map(Value::Text));
+                self.outputs.extend(labels.drain(..).map(Value::Text));
             }
         }
         self.outputs.resize(all, Value::Missing);
@@ -129,7 +129,8 @@ impl Chunk {
         self.versions.extend(later.versions);
         self.routes.extend(later.routes);
         self.latencies_us.extend(later.latencies_us);
-        self.features.iter_mut().zip(later.features).for_each(|(column, values)| extend(column, values));
+        let mut features = later.features;
+        self.features.iter_mut().zip(&mut features).for_each(|(column, values)| extend(column, values));
         self.outputs.extend(later.outputs);
         self.scores.extend(later.scores);
         self.ends.extend(later.ends.into_iter().map(|end| before + end));
@@ -190,10 +191,11 @@ impl Chunk {
     }
 }
 
-fn extend(column: &mut Column, values: Column) {
+/// Moves `values` to the end of `column`.
+fn extend(column: &mut Column, values: &mut Column) {
     match (column, values) {
-        (Column::Numeric(column), Column::Numeric(values)) => column.extend(values),
-        (Column::Text(column), Column::Text(values)) => column.extend(values),
+        (Column::Numeric(column), Column::Numeric(values)) => column.append(values),
+        (Column::Text(column), Column::Text(values)) => column.append(values),
         (column, values) => pad(column, column.len() + values.len()),
     }
 }
@@ -320,11 +322,11 @@ mod tests {
     fn what_is_collected_joined_written_and_read_back_is_the_same() {
         let signature = signature(true);
         let (mut chunks, mut later) = (Vec::new(), Vec::new());
-        collect(&mut chunks, batch(&signature, &["a", "b"], 1, classes(&["yes", "no"], 2)));
+        collect(&mut chunks, &mut batch(&signature, &["a", "b"], 1, classes(&["yes", "no"], 2)));
         // Another version with features of the same names, which answers with numbers.
         let same = Arc::new(Signature::clone(&signature));
-        collect(&mut chunks, batch(&same, &["c"], 2, Scores::Regression(vec![0.5])));
-        collect(&mut later, batch(&same, &["d", "e"], 2, classes(&["no", "no"], 2)));
+        collect(&mut chunks, &mut batch(&same, &["c"], 2, Scores::Regression(vec![0.5])));
+        collect(&mut later, &mut batch(&same, &["d", "e"], 2, classes(&["no", "no"], 2)));
         append(&mut chunks, later);
         let [chunk] = &chunks[..] else { panic!("one chunk: {chunks:?}") };
         let read = Chunk::decode(&chunk.encode().unwrap()).unwrap();
@@ -344,7 +346,7 @@ mod tests {
     fn other_features_begin_another_chunk() {
         let mut chunks = Vec::new();
         for text in [true, false, true] {
-            collect(&mut chunks, batch(&signature(text), &["a"], 1, Scores::Regression(vec![1.0])));
+            collect(&mut chunks, &mut batch(&signature(text), &["a"], 1, Scores::Regression(vec![1.0])));
         }
         assert_eq!((chunks.len(), count(&chunks)), (3, 3));
     }
@@ -352,7 +354,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_chunk_are_none() {
         let mut chunks = Vec::new();
-        collect(&mut chunks, batch(&signature(true), &["a", "b"], 1, Scores::Regression(vec![1.0, 2.0])));
+        collect(
+            &mut chunks,
+            &mut batch(&signature(true), &["a", "b"], 1, Scores::Regression(vec![1.0, 2.0])),
+        );
         let bytes = chunks[0].encode().unwrap();
         assert!((0..bytes.len()).all(|length| Chunk::decode(&bytes[..length]).is_none()));
         chunks[0].times.pop();

@@ -136,7 +136,7 @@ impl ModelWriter {
         if !(asked || time || last) {
             return;
         }
-        self.log.take_waiting().into_iter().for_each(|batch| chunk::collect(&mut self.pending, batch));
+        chunk::append(&mut self.pending, self.log.take_waiting());
         let committed = self.commit(options, store);
         match &committed {
             Ok(()) => self.tell(now, last, store),

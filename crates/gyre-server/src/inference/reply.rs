@@ -1,7 +1,7 @@
 //! The answer of the protocol, written straight from the gateway's answers.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use gyre_core::Value;
 use gyre_core::record::{Route, Signature};
@@ -14,8 +14,15 @@ use super::ask::Wanted;
 use super::binary;
 use super::warnings::{WARNINGS, warnings};
 
+/// Who answered, and why.
+const MODEL_VERSION: HeaderName = HeaderName::from_static("gyre-model-version");
+const ROUTE: HeaderName = HeaderName::from_static("gyre-route");
+
 /// The output that holds a classifier's probabilities.
 pub(super) const PROBABILITIES: &str = "probabilities";
+
+/// Headers that an answer has at most, with those that every answer of the server has: room for them is made once.
+const HEADERS: usize = 12;
 
 /// An output tensor.
 pub(super) struct Output<'a> {
@@ -147,6 +154,7 @@ pub(super) fn render(
     let json = body.len();
     body.extend_from_slice(&raw);
     let mut response = Response::new(Body::from(body));
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let headers = response.headers_mut();
     let kind = if raw.is_empty() { "application/json" } else { "application/octet-stream" };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -161,9 +169,9 @@ pub(super) fn render(
 /// Says in the headers of an answer who answered, and why.
 pub(super) fn name_who(headers: &mut HeaderMap, version: &str, answers: &[Answer]) {
     if let Ok(version) = HeaderValue::try_from(version) {
-        headers.insert("gyre-model-version", version);
+        headers.insert(MODEL_VERSION, version);
     }
-    headers.insert("gyre-route", HeaderValue::from_static(route(answers)));
+    headers.insert(ROUTE, HeaderValue::from_static(route(answers)));
     let cached = answers.iter().filter(|answer| answer.cached).count();
     if cached > 0 {
         headers.insert("gyre-cached-rows", HeaderValue::from(cached));

@@ -143,9 +143,14 @@ impl<'a> Tensor<'a> {
                 if let Some(field) = ports.signature.inputs.iter().find(text) {
                     return Err(TensorError::TextInMatrix { name: name(), feature: field.name.clone() });
                 }
+                let values = |at: usize| match numbers.len() == width {
+                    // One row, as most are.
+                    true => vec![numbers[at]],
+                    false => numbers.iter().skip(at).step_by(width).copied().collect(),
+                };
                 let column = |(at, feature): (usize, &Arc<str>)| Input {
                     name: Arc::clone(feature),
-                    values: Column::Numeric(numbers.iter().skip(at).step_by(width).copied().collect()),
+                    values: Column::Numeric(values(at)),
                     nulls: nulls
                         .iter()
                         .filter(|place| *place % width == at)
