@@ -19,6 +19,7 @@ use gyre_labels::Collector;
 use gyre_loop::Desk;
 use gyre_registry::deliveries::Pace;
 use gyre_store::{Store, StoreError, Tx};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::front::Front;
@@ -75,6 +76,8 @@ pub struct App {
     pub(crate) draining: AtomicBool,
     /// Whether requests may bring commands to run, also where nobody has to log in.
     pub(crate) commands: bool,
+    /// The runtime whose threads share their work; known once it listens.
+    pub(crate) shared: Option<Handle>,
     /// Looks for labels where the project says they are.
     pub(crate) labels: Option<Arc<Collector>>,
     /// Finds out where runs come from, unless that is switched off.
@@ -104,6 +107,7 @@ impl App {
             gate: Gate::new(Arc::clone(&store)),
             artifacts: Artifacts::local(Arc::clone(&store), Arc::clone(&clock)),
             pages: None,
+            shared: None,
             chunks: Semaphore::new(CHUNKS),
             transfers: Arc::new(Semaphore::new(TRANSFERS)),
             egress: Arc::new(Egress::new(Vec::new())),

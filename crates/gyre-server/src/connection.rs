@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, Version, header};
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -30,12 +30,14 @@ use tower::ServiceExt;
 
 use crate::app::App;
 use crate::guard::Names;
+use crate::handover::hand_over;
+use crate::inference::grpc::SERVICE;
 use crate::places::{AtWork, Seat};
 use crate::provenance::watch::Peer;
 use crate::stall::Stalling;
 use crate::telemetry::context;
 use crate::tls::Tls;
-use crate::{door, guard, headers, mlflow, routes};
+use crate::{door, guard, headers, mlflow, routes, workers};
 
 /// How long the head of a request may take, and a connection may be idle between two.
 const HEAD: Duration = Duration::from_secs(15);
@@ -58,6 +60,8 @@ const ANSWERS: Duration = Duration::from_secs(20);
 /// is closed: taking back costs it nothing (CVE-2023-44487, RUSTSEC-2024-0003).
 const TAKEN_BACK: usize = 20;
 const REFUSED: usize = 1_024;
+/// The longest body of a prediction that takes microseconds, in bytes: a hundred rows or so.
+pub(crate) const QUICK: usize = 16 << 10;
 /// Pause while a client has sent a part of its first words.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The first byte of TLS: a record of the handshake (RFC 8446, section 5.1).
@@ -247,16 +251,38 @@ async fn answer(guest: Arc<Guest>, mut request: Request<Incoming>) -> Result<Res
         let host = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
         host.and_then(|host| request.headers_mut().insert(header::HOST, host));
     }
-    let app = &guest.entrance.app;
-    let response = if app.tells || app.telemetry.is_some() {
-        told::answer(&guest, request).await?
-    } else if let Some(parent) = request.headers().get(context::TRACEPARENT).cloned() {
-        // Whoever the models are asked for is passed on as it is.
-        gyre_backend::context::within(parent, route(&guest, request)).await?
-    } else {
-        route(&guest, request).await?
+    let who = Arc::as_ptr(&guest).addr();
+    let app = Arc::clone(&guest.entrance.app);
+    let response = match &app.shared {
+        Some(shared) if !is_quick(&request) => hand_over(shared, respond(guest, request)).await?,
+        _ => {
+            let response = respond(guest, request).await?;
+            workers::answered(who);
+            response
+        }
     };
     Ok(response.map(|body| Held { body, _work: work }))
+}
+
+/// Whether a request takes microseconds: a prediction of some rows. Messages of gRPC do not say how long they are; those that
+/// are long go on elsewhere once they are read.
+fn is_quick(request: &Request<Incoming>) -> bool {
+    let path = request.uri().path();
+    let predicts = path.ends_with("/infer") || path.ends_with("/invocations");
+    let is_short = request.body().size_hint().upper().is_some_and(|size| size <= QUICK as u64);
+    (predicts && is_short) || path.starts_with(SERVICE)
+}
+
+async fn respond(guest: Arc<Guest>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let app = &guest.entrance.app;
+    if app.tells || app.telemetry.is_some() {
+        told::answer(&guest, request).await
+    } else if let Some(parent) = request.headers().get(context::TRACEPARENT).cloned() {
+        // Whoever the models are asked for is passed on as it is.
+        gyre_backend::context::within(parent, route(&guest, request)).await
+    } else {
+        route(&guest, request).await
+    }
 }
 
 /// From the door to a route and back.

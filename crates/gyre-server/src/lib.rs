@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`Server`] | the listening socket, shutdown |
 //! | [`Tls`] | the certificate, renewed while the server runs |
+//! | `workers` | the threads that connections live on |
+//! | `handover` | what takes long, away from those threads |
 //! | `connection` | one client: encryption, version of HTTP, requests |
 //! | [`Telemetry`] | traces: whose request it is, and spans for a collector |
 //! | `trail` | what a request did, for its span and the access log |
@@ -27,8 +29,8 @@
 //! Invariants
 //! - Nothing here decides: a handler reads a request, asks the room below, and renders the answer. What changes state goes
 //!   through the loop's desk, the gateway or the store.
-//! - A prediction is answered on the thread that read it; everything that may wait for a disk runs aside, a bounded number
-//!   at a time.
+//! - A prediction of some rows is answered on the thread that read it. Everything else is handed over, so that no connection
+//!   waits long for another; and what may wait for a disk runs aside, a bounded number at a time.
 //! - A refused request has changed nothing and is logged nowhere as a prediction.
 //! - No route without its need: a handler is reached only by a caller whose role is held against the table of routes.
 //! - An address that others reach asks for a login, and for a decision on encryption.
@@ -43,6 +45,7 @@ mod door;
 mod front;
 mod glance;
 mod guard;
+mod handover;
 mod headers;
 mod inference;
 pub mod lineage;
@@ -63,6 +66,7 @@ mod telemetry;
 mod tls;
 mod trail;
 mod ui;
+mod workers;
 
 pub use app::App;
 pub use connection::ACCESS;

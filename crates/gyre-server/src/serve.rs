@@ -14,6 +14,7 @@ use gyre_core::Span;
 use gyre_store::StoreError;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use crate::App;
@@ -23,6 +24,7 @@ use crate::guard::Names;
 use crate::messenger::Messenger;
 use crate::places::{self, Places};
 use crate::tls::{Renewal, Tls};
+use crate::workers::Workers;
 
 /// How long it is waited for news of the journal at a time: the end of the server waits no longer than that.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -167,6 +169,7 @@ impl Server {
         self.check(&app)?;
         app.asks = self.front.asks(self.local);
         app.front = self.front;
+        app.shared = Handle::try_current().ok();
         let app = Arc::new(app);
         let (store, egress, clock) =
             (Arc::clone(&app.store), Arc::clone(&app.egress), Arc::clone(&app.clock));
@@ -195,6 +198,7 @@ impl Server {
             entrance: Arc::new(Entrance::new(Arc::clone(&app), names)),
             graceful: GracefulShutdown::new(),
             open: tokio::sync::watch::Sender::new(()),
+            workers: Workers::start()?,
         };
         tokio::select! {
             () = hall.receive() => {}
@@ -206,7 +210,7 @@ impl Server {
             // The one who asked for the delay waits until it is over.
             let _ = tokio::time::timeout(drain.delay, hall.receive()).await;
         }
-        let Hall { listener, graceful, open, .. } = hall;
+        let Hall { listener, graceful, open, workers, .. } = hall;
         drop((listener, open));
         collecting.abort();
         following.inspect(tokio::task::JoinHandle::abort);
@@ -214,7 +218,11 @@ impl Server {
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(drain.timeout, graceful.shutdown()).await;
         // May wait for a webhook that is just being told.
-        let _ = tokio::task::spawn_blocking(move || drop(messenger)).await;
+        let ended = tokio::task::spawn_blocking(move || {
+            workers.stop();
+            drop(messenger);
+        });
+        let _ = ended.await;
         Ok(())
     }
 }
@@ -227,6 +235,7 @@ struct Hall {
     graceful: GracefulShutdown,
     /// Gone when the server closes.
     open: tokio::sync::watch::Sender<()>,
+    workers: Workers,
 }
 
 impl Hall {
@@ -244,18 +253,14 @@ impl Hall {
 
     async fn seat(&self, stream: TcpStream, peer: SocketAddr) {
         let place = self.places.take().await;
-        let connection = Connection {
-            stream,
-            peer,
-            seat: Arc::clone(&place.seat),
-            entrance: Arc::clone(&self.entrance),
-            watcher: self.graceful.watcher(),
-        };
-        let closing = self.open.subscribe();
-        tokio::spawn(async move {
-            connection.serve(closing).await;
+        let (seat, entrance) = (Arc::clone(&place.seat), Arc::clone(&self.entrance));
+        let (watcher, closing) = (self.graceful.watcher(), self.open.subscribe());
+        let serve = async move |stream| {
+            Connection { stream, peer, seat, entrance, watcher }.serve(closing).await;
             drop(place);
-        });
+        };
+        // What cannot be handed over is closed, as if it had broken.
+        let _ = self.workers.seat(stream, serve);
     }
 }
 

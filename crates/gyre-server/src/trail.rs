@@ -64,6 +64,11 @@ impl Trail {
     }
 }
 
+/// The trail of the request that this task works on, when there is one.
+pub(crate) fn current() -> Option<Arc<Trail>> {
+    TRAIL.try_with(Arc::clone).ok()
+}
+
 /// Notes which route the request goes, when there is a trail.
 pub(crate) fn goes(route: Option<&MatchedPath>) {
     let Some(route) = route else { return };
@@ -77,7 +82,7 @@ pub(crate) async fn noting(
     rows: usize,
     asking: impl Future<Output = Result<Answers, InferError>>,
 ) -> Result<Answers, InferError> {
-    let Ok(trail) = TRAIL.try_with(Arc::clone) else { return asking.await };
+    let Some(trail) = current() else { return asking.await };
     let began = Instant::now();
     let answered = asking.await;
     let mut predictions = trail.predictions.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,6 +20,7 @@ use futures_util::{Stream, StreamExt};
 use gyre_core::Version;
 use gyre_gateway::gateway::PATIENCE;
 use gyre_wire::Datatype;
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::server::Grpc;
 use tonic::{Code, Status, Streaming};
@@ -31,6 +32,8 @@ use super::warnings::{WARNINGS, warnings};
 use super::{EXTENSIONS, Refused, Target, binary, deadline, describe, reply, repository, statistics};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::connection::QUICK;
+use crate::handover::hand_over;
 use crate::payload;
 use crate::routes::{Need, Routes};
 use crate::trail;
@@ -287,7 +290,21 @@ async fn repository_unload(State(app): State<Arc<App>>, caller: Caller, request:
 
 async fn model_infer(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let deadline = deadline::of(request.headers()).map_err(invalid);
-    unary(request, async |asked: InferRequest| infer(&app, asked, deadline?).await).await
+    unary(request, async |asked: InferRequest| infer_somewhere(app, asked, deadline?).await).await
+}
+
+/// Many rows keep no other connection waiting.
+async fn infer_somewhere(
+    app: Arc<App>,
+    asked: InferRequest,
+    deadline: Instant,
+) -> Result<InferResponse, Status> {
+    match app.shared.clone() {
+        Some(shared) if asked.encoded_len() > QUICK => {
+            hand_over(&shared, async move { infer(&app, asked, deadline).await }).await
+        }
+        _ => infer(&app, asked, deadline).await,
+    }
 }
 
 /// Answers every message of a stream with one, in their order; what is wrong with one of them is said in its answer. A stream
@@ -303,7 +320,7 @@ async fn model_stream_infer(State(app): State<Arc<App>>, request: Request<Body>)
         let one = move |asked: Result<InferRequest, Status>| {
             let app = Arc::clone(&app);
             async move {
-                Ok(match infer(&app, asked?, Instant::now() + PATIENCE).await {
+                Ok(match infer_somewhere(app, asked?, Instant::now() + PATIENCE).await {
                     Ok(response) => {
                         StreamResponse { error_message: String::new(), infer_response: Some(response) }
                     }
