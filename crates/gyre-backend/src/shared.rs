@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gyre_core::record::{Kind, Signature};
-use gyre_runtime::{Column, Table};
+use gyre_runtime::{Column, Name, Table};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Notify, watch};
@@ -62,7 +62,7 @@ pub(crate) struct Details {
 
 pub(crate) struct Shared {
     pub(crate) signature: Arc<Signature>,
-    names: Vec<Arc<str>>,
+    names: Vec<Name>,
     promise: Promise,
     limits: Limits,
     pub(crate) lane: Arc<Lane>,
@@ -295,7 +295,7 @@ impl Shared {
         if table.columns().iter().map(|(name, _)| name).eq(&self.names) {
             return Ok(table);
         }
-        let column = |name: &Arc<str>| Some((Arc::clone(name), table.column(name)?.clone()));
+        let column = |name: &Name| Some((name.clone(), table.column(name)?.clone()));
         Table::new(self.names.iter().filter_map(column))
             .map_err(|error| BackendError::Input(error.to_string()))
     }
@@ -307,7 +307,7 @@ impl Shared {
             Kind::Text => Column::Text(vec![Some("".into())]),
         };
         let columns = self.names.iter().zip(&self.signature.inputs);
-        let columns = columns.map(|(name, field)| (Arc::clone(name), column(field.kind)));
+        let columns = columns.map(|(name, field)| (name.clone(), column(field.kind)));
         // A signature that names a feature twice was refused before.
         Table::new(columns).unwrap_or_default()
     }

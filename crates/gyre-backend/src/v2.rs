@@ -7,10 +7,9 @@ mod binary;
 mod whole;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use gyre_core::record::{Field, Kind};
-use gyre_runtime::{Column, Table};
+use gyre_runtime::{Column, Name, Table};
 use gyre_wire::{Datatype, Elements, HEADER_LENGTH};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -303,7 +302,7 @@ enum Cell<'a> {
 /// Where a value stands, for messages.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    column: &'a Arc<str>,
+    column: &'a Name,
     row: usize,
 }
 
@@ -314,7 +313,7 @@ fn cells<'a>(
     mut each: impl FnMut(Cell<'a>, Place<'a>) -> Result<(), BackendError>,
 ) -> Result<(), BackendError> {
     for table in tables {
-        let columns: Vec<&(Arc<str>, Column)> =
+        let columns: Vec<&(Name, Column)> =
             columns.iter().filter_map(|&column| table.columns().get(column)).collect();
         for row in 0..table.rows() {
             for (name, column) in &columns {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gyre_runtime::{Column, Model, Scorer, Scores};
+use gyre_runtime::{Column, Model, Name, Scorer, Scores};
 
 use crate::bins::Binned;
 use crate::boost::{Ensemble, Loss, boost};
@@ -162,7 +162,7 @@ fn labels(target: &Target) -> Vec<Arc<str>> {
     }
 }
 
-fn importances(ensemble: &Ensemble, owner: &[usize], columns: &[(Arc<str>, Column)]) -> Vec<(String, f64)> {
+fn importances(ensemble: &Ensemble, owner: &[usize], columns: &[(Name, Column)]) -> Vec<(String, f64)> {
     let total: f64 = ensemble.gains.iter().sum();
     let mut shares = vec![0.0; columns.len()];
     for (&column, gain) in owner.iter().zip(&ensemble.gains) {

@@ -132,7 +132,7 @@ impl Looked {
 
 /// Some rows of a table.
 pub(crate) fn part(table: &Table, rows: &[usize]) -> Table {
-    let columns = table.columns().iter().map(|(name, column)| (Arc::clone(name), gather(column, rows)));
+    let columns = table.columns().iter().map(|(name, column)| (name.clone(), gather(column, rows)));
     // They were distinct before.
     Table::of_distinct(columns).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ use gyre_core::ids::nearest;
 use gyre_core::record::{Route, Signature};
 use gyre_core::time::Period;
 use gyre_core::{Digest, ModelName, Version};
-use gyre_runtime::Explanation;
+use gyre_runtime::{Explanation, Name};
 use gyre_store::Store;
 
 use crate::cache::CachePolicy;
@@ -62,7 +62,7 @@ pub struct Ports {
     /// Its signature.
     pub signature: Arc<Signature>,
     /// The names of its features, in the signature's order, as inputs of a request bear them: shared, not copied for each.
-    pub features: Arc<[Arc<str>]>,
+    pub features: Arc<[Name]>,
 }
 
 /// How long a model may take, when nobody says otherwise.
@@ -443,12 +443,14 @@ impl Gateway {
 
     /// What a loaded version takes and gives.
     pub fn signature(&self, model: &str, version: Version) -> Option<Arc<Signature>> {
-        Some(Arc::clone(&self.deployment(model)?.versions.get(&version)?.signature))
+        Some(Arc::clone(&self.table.load().get(model)?.versions.get(&version)?.signature))
     }
 
     /// What the version `pinned`, otherwise the one in charge, takes; none when it is not loaded.
     pub fn ports(&self, model: &str, pinned: Option<Version>) -> Option<Ports> {
-        let deployment = self.deployment(model)?;
+        // A look at the table as it stands: counting who holds the deployment would keep threads waiting for each other.
+        let table = self.table.load();
+        let deployment = table.get(model)?;
         let version = pinned.or(deployment.traffic.as_ref().map(|traffic| traffic.champion))?;
         let Loaded { signature, names, .. } = &**deployment.versions.get(&version)?;
         Some(Ports { signature: Arc::clone(signature), features: Arc::clone(names) })

@@ -63,7 +63,7 @@ pub use engine::Remote;
 pub use error::{InferError, LoadError, LogError, Refusal, Rejected, Status, TrafficError};
 pub use evidence::Evidence;
 pub use gateway::{Gateway, Ports, Traffic};
-pub use gyre_runtime::Column;
+pub use gyre_runtime::{Column, Name};
 pub use log::{
     Brought, Found, InferenceLog, Intake, LogOptions, LogPosition, LogView, Policy, Recovery, Row, Scan, Tail,
 };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use gyre_core::ids::nearest;
 use gyre_core::record::{Kind, Route, Signature, Value};
 use gyre_core::{Timestamp, Version};
-use gyre_runtime::{Column, Scores};
+use gyre_runtime::{Column, Name, Scores};
 
 use crate::contextual::Headers;
 use crate::error::Refusal;
@@ -37,7 +37,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// The feature's name.
-    pub name: Arc<str>,
+    pub name: Name,
     /// One value a row. In a numeric column NaN stands for "nothing was given" in the rows of `nulls`, and is refused
     /// elsewhere; in a text column `None` does.
     pub values: Column,
@@ -47,12 +47,12 @@ pub struct Input {
 
 impl Input {
     /// Numbers, all of them given.
-    pub fn numbers(name: impl Into<Arc<str>>, values: Vec<f64>) -> Self {
+    pub fn numbers(name: impl Into<Name>, values: Vec<f64>) -> Self {
         Self { name: name.into(), values: Column::Numeric(values), nulls: Vec::new() }
     }
 
     /// Numbers, some of them not given.
-    pub fn optional_numbers(name: impl Into<Arc<str>>, values: &[Option<f64>]) -> Self {
+    pub fn optional_numbers(name: impl Into<Name>, values: &[Option<f64>]) -> Self {
         let nulls =
             values.iter().enumerate().filter(|(_, value)| value.is_none()).map(|(row, _)| row).collect();
         let values = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
@@ -60,7 +60,7 @@ impl Input {
     }
 
     /// Categories; `None` where nothing was given.
-    pub fn texts(name: impl Into<Arc<str>>, values: Vec<Option<Arc<str>>>) -> Self {
+    pub fn texts(name: impl Into<Name>, values: Vec<Option<Arc<str>>>) -> Self {
         Self { name: name.into(), values: Column::Text(values), nulls: Vec::new() }
     }
 }

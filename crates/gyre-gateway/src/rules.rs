@@ -71,8 +71,8 @@ pub struct Oddity {
 /// What the rules found in the rows of a request that is not refused.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// The rules, which may be others by the time that the request is answered.
-    by: Arc<FeatureRules>,
+    /// The rules, where something is odd; they may be others by the time that the request is answered.
+    by: Option<Arc<FeatureRules>>,
     pub(crate) odd: Vec<Oddity>,
     /// Whether some value is to be replaced.
     pub(crate) imputes: bool,
@@ -81,8 +81,9 @@ pub(crate) struct Checked {
 impl Checked {
     /// Counts what was found.
     pub(crate) fn count(&self) {
+        let Some(by) = &self.by else { return };
         for odd in &self.odd {
-            if let Some(rule) = self.by.rules.iter().find(|rule| rule.feature == odd.feature) {
+            if let Some(rule) = by.rules.iter().find(|rule| rule.feature == odd.feature) {
                 rule.count(odd.odd, odd.rows);
             }
         }
@@ -90,8 +91,8 @@ impl Checked {
 
     /// Puts substitutes into columns that are in the signature's order, where there is something to replace.
     pub(crate) fn impute(&self, columns: &mut [Column]) {
-        if self.imputes {
-            self.by.impute(columns);
+        if let Some(by) = self.by.as_ref().filter(|_| self.imputes) {
+            by.impute(columns);
         }
     }
 }
@@ -195,7 +196,7 @@ impl FeatureRules {
         rows: Option<&[usize]>,
         counting: Counting,
     ) -> Result<Checked, Refusal> {
-        let mut checked = Checked { by: Arc::clone(self), odd: Vec::new(), imputes: false };
+        let mut checked = Checked { by: None, odd: Vec::new(), imputes: false };
         let mut refused = None;
         for rule in &self.rules {
             let Some(column) = column(rule.at) else { continue };
@@ -217,7 +218,10 @@ impl FeatureRules {
         }
         match refused {
             Some((refusal, values)) => Err(refusal(values - 1)),
-            None => Ok(checked),
+            None => {
+                checked.by = (!checked.odd.is_empty()).then(|| Arc::clone(self));
+                Ok(checked)
+            }
         }
     }
 

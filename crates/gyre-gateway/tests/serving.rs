@@ -373,7 +373,7 @@ fn models_of_every_native_format_are_served_as_they_are() {
             inputs: inputs.iter().map(input).collect(),
             headers: Default::default(),
         };
-        let columns = row.inputs.iter().map(|input| (Arc::clone(&input.name), input.values.clone()));
+        let columns = row.inputs.iter().map(|input| (input.name.clone(), input.values.clone()));
         let scores = scorer.score(&Table::new(columns).unwrap()).unwrap();
         let answer = &gateway.infer(model, None, row).unwrap()[0];
         let expected = match &scores {

@@ -57,5 +57,5 @@ pub use model::{Batch, Model, Output};
 pub use native::Scale;
 pub use ops::supported_operators;
 pub use scorer::Scorer;
-pub use table::{Column, Table, TableError};
+pub use table::{Column, Name, Table, TableError};
 pub use tensor::{DType, Data, MAX_RANK, Shape, Tensor};

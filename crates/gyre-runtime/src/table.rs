@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 /// The values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
@@ -34,11 +36,15 @@ impl Column {
     }
 }
 
+/// The name of a column. Short ones are held in place: threads that have tables of the same columns at a time would otherwise
+/// count references to the same names, and wait for each other to.
+pub type Name = SmolStr;
+
 /// Columns of equal length, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     rows: usize,
-    columns: Vec<(Arc<str>, Column)>,
+    columns: Vec<(Name, Column)>,
 }
 
 /// Why a column cannot join a table.
@@ -64,9 +70,7 @@ impl Table {
     ///
     /// # Errors
     /// When lengths differ or a name repeats.
-    pub fn new<N: Into<Arc<str>>>(
-        columns: impl IntoIterator<Item = (N, Column)>,
-    ) -> Result<Table, TableError> {
+    pub fn new<N: Into<Name>>(columns: impl IntoIterator<Item = (N, Column)>) -> Result<Table, TableError> {
         let mut table = Table::default();
         for (name, column) in columns {
             let name = name.into();
@@ -92,8 +96,8 @@ impl Table {
     ///
     /// # Errors
     /// When lengths differ.
-    pub fn of_distinct(columns: impl IntoIterator<Item = (Arc<str>, Column)>) -> Result<Table, TableError> {
-        let columns: Vec<(Arc<str>, Column)> = columns.into_iter().collect();
+    pub fn of_distinct(columns: impl IntoIterator<Item = (Name, Column)>) -> Result<Table, TableError> {
+        let columns: Vec<(Name, Column)> = columns.into_iter().collect();
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         match columns.iter().find(|(_, column)| column.len() != rows) {
             Some((name, column)) => {
@@ -109,12 +113,12 @@ impl Table {
     }
 
     /// Columns in order.
-    pub fn columns(&self) -> &[(Arc<str>, Column)] {
+    pub fn columns(&self) -> &[(Name, Column)] {
         &self.columns
     }
 
     /// Columns in order, whose values may be taken out of them; whoever does is done with the table.
-    pub fn columns_mut(&mut self) -> &mut [(Arc<str>, Column)] {
+    pub fn columns_mut(&mut self) -> &mut [(Name, Column)] {
         &mut self.columns
     }
 

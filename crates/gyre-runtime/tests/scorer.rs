@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use gyre_runtime::proto::{
     DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, StringStringEntryProto,
     TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto, data_type,
@@ -78,7 +76,7 @@ fn wrong_columns_are_told_apart() {
     let with = |name: &str, column: Column| {
         let columns =
             shop_table().columns().iter().filter(|(n, _)| &**n != name).cloned().collect::<Vec<_>>();
-        Table::new(columns.into_iter().chain([(Arc::from(name), column)])).unwrap()
+        Table::new(columns.into_iter().chain([(name.into(), column)])).unwrap()
     };
     let error = |table: &Table| scorer.score(table).unwrap_err().to_string();
     let empty = Table::new([("shop", Column::Text(vec![]))]).unwrap();

@@ -37,9 +37,9 @@ pub(super) fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gyre_runtime::Name;
     use gyre_wire::{Elements, read};
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     proptest! {
         #[test]
@@ -50,7 +50,7 @@ mod tests {
         #[test]
         fn integers_survive(value: i32) {
             let mut out = Vec::new();
-            let column = Arc::from("x");
+            let column = Name::from("x");
             let place = Place { column: &column, row: 0 };
             write(&mut out, Datatype::Int32, Cell::Number(value.into()), place).unwrap();
             prop_assert_eq!(read(Datatype::Int32, &out).unwrap(), Elements::Integers(vec![value.into()]));

@@ -9,7 +9,7 @@ use gyre_core::record::{Kind, Route, Signature};
 use gyre_core::{Digest, ModelName, Timestamp, Version};
 use gyre_onnxruntime::{AskError, LocalModel};
 use gyre_runtime::{
-    Column, ExplainError, Explanation, FeatureKind, Hints, RunError, ScoreError, Scores, Table, Task,
+    Column, ExplainError, Explanation, FeatureKind, Hints, Name, RunError, ScoreError, Scores, Table, Task,
 };
 
 use crate::cache::{self, Cache, CachePolicy};
@@ -29,7 +29,7 @@ pub(crate) struct Loaded<L = Arc<ModelLog>> {
     pub(crate) model: ModelName,
     pub(crate) version: Version,
     pub(super) signature: Arc<Signature>,
-    pub(super) names: Arc<[Arc<str>]>,
+    pub(super) names: Arc<[Name]>,
     artifact: Digest,
     engine: Engine,
     pub(super) counters: ArcSwap<Counters>,
@@ -123,7 +123,7 @@ impl Loaded<()> {
             Kind::Text => Column::Text(vec![Some("".into())]),
         };
         let columns = self.names.iter().zip(&self.signature.inputs);
-        let columns = columns.map(|(name, field)| (Arc::clone(name), column(field.kind)));
+        let columns = columns.map(|(name, field)| (name.clone(), column(field.kind)));
         let Ok(table) = Table::new(columns) else { return Ok(()) };
         match local.score_within(&table, PATIENCE) {
             Err(AskError::Score(
@@ -181,7 +181,7 @@ impl Loaded {
         counting: Counting,
     ) -> Result<Checked, Refusal> {
         let column = |at: usize| Some(&request.inputs.get(*places.get(at)?)?.values);
-        self.rules.load_full().check(self.version, column, rows, counting)
+        self.rules.load().check(self.version, column, rows, counting)
     }
 
     /// Predicts all rows of a request whose inputs were bound to `places`, and checked.
@@ -228,7 +228,7 @@ impl Loaded {
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
         let table = |columns: Vec<Column>| {
-            Table::of_distinct(self.names.iter().map(Arc::clone).zip(columns))
+            Table::of_distinct(self.names.iter().cloned().zip(columns))
                 .map_err(|error| refused(Refusal::Twice(error.to_string())))
         };
         // The log keeps what the caller sent, for that is what drift is measured on.
@@ -331,7 +331,7 @@ impl Loaded {
         odd.impute(&mut columns);
         let refused =
             |refusal| InferError::Refused { model: self.model.clone(), version: self.version, refusal };
-        let table = Table::new(self.names.iter().map(Arc::clone).zip(columns))
+        let table = Table::new(self.names.iter().cloned().zip(columns))
             .map_err(|error| refused(Refusal::Twice(error.to_string())))?;
         local.explain(&table).map_err(|error| match error {
             ExplainError::Unavailable(reason) => unexplained(reason),

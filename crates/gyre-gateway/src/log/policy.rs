@@ -4,9 +4,7 @@
 //! or not together, on every replica and after every restart. A feature that is left out is kept as missing: its column stays,
 //! its values never reach the disk.
 
-use std::sync::Arc;
-
-use gyre_runtime::{Column, Scores, Table};
+use gyre_runtime::{Column, Name, Scores, Table};
 use twox_hash::XxHash3_64;
 
 use super::Batch;
@@ -56,14 +54,14 @@ impl Policy {
             return (None, left);
         }
         let all = left == 0;
-        let column = |(name, values): &(Arc<str>, Column)| {
+        let column = |(name, values): &(Name, Column)| {
             let values = match (self.keeps_feature(name), values) {
                 (true, values) if all => values.clone(),
                 (true, values) => gather(values, &rows),
                 (false, Column::Numeric(_)) => Column::Numeric(vec![f64::NAN; rows.len()]),
                 (false, Column::Text(_)) => Column::Text(vec![None; rows.len()]),
             };
-            (Arc::clone(name), values)
+            (name.clone(), values)
         };
         // Columns of one table, of one length.
         let Ok(table) = Table::of_distinct(batch.table.columns().iter().map(column)) else {
@@ -107,14 +105,16 @@ fn of_rows(scores: &Scores, rows: &[usize]) -> Scores {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use gyre_core::Timestamp;
     use gyre_core::record::{Route, Signature};
 
     fn batch(rows: usize) -> Batch {
         let columns = [
-            (Arc::from("km"), Column::Numeric((0..rows).map(|row| row as f64).collect())),
-            (Arc::from("name"), Column::Text((0..rows).map(|row| Some(row.to_string().into())).collect())),
+            (Name::from("km"), Column::Numeric((0..rows).map(|row| row as f64).collect())),
+            (Name::from("name"), Column::Text((0..rows).map(|row| Some(row.to_string().into())).collect())),
         ];
         Batch {
             ids: (0..rows).map(|row| format!("id-{row}").into()).collect(),

@@ -227,7 +227,7 @@ mod tests {
         let field = |name: &str| Field { name: name.to_owned(), kind: Kind::Number };
         let inputs = vec![field("x"), field("y")];
         let signature = Arc::new(Signature { inputs, output: "z".into(), classes: vec![] });
-        Some(Ports { signature, features: ["x", "y"].map(Arc::from).into() })
+        Some(Ports { signature, features: ["x", "y"].map(gyre_gateway::Name::from).into() })
     }
 
     fn prepare_with(json: &str, raw: &[u8]) -> Result<Asked, String> {

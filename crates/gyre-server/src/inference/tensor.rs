@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use gyre_core::record::{Field, Kind};
-use gyre_gateway::{Column, Input, Ports};
+use gyre_gateway::{Column, Input, Name, Ports};
 
 use gyre_wire::{Datatype, Elements, UnknownDatatype};
 
@@ -123,7 +123,7 @@ impl<'a> Tensor<'a> {
         if self.is_matrix() {
             return Err(TensorError::MatrixBeside { name: self.name.into_owned() });
         }
-        let name: Arc<str> = self.name.into();
+        let name: Name = self.name.into();
         Ok(match self.values {
             Values::Texts(texts) => Input::texts(name, texts),
             Values::Numbers(numbers, nulls) => Input { name, values: Column::Numeric(numbers), nulls },
@@ -148,8 +148,8 @@ impl<'a> Tensor<'a> {
                     true => vec![numbers[at]],
                     false => numbers.iter().skip(at).step_by(width).copied().collect(),
                 };
-                let column = |(at, feature): (usize, &Arc<str>)| Input {
-                    name: Arc::clone(feature),
+                let column = |(at, feature): (usize, &Name)| Input {
+                    name: feature.clone(),
                     values: Column::Numeric(values(at)),
                     nulls: nulls
                         .iter()
@@ -160,8 +160,8 @@ impl<'a> Tensor<'a> {
                 Ok(features.iter().enumerate().map(column).collect())
             }
             Values::Texts(texts) => {
-                let column = |(at, feature): (usize, &Arc<str>)| {
-                    Input::texts(Arc::clone(feature), texts.iter().skip(at).step_by(width).cloned().collect())
+                let column = |(at, feature): (usize, &Name)| {
+                    Input::texts(feature.clone(), texts.iter().skip(at).step_by(width).cloned().collect())
                 };
                 Ok(features.iter().enumerate().map(column).collect())
             }
