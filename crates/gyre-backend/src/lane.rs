@@ -6,7 +6,8 @@
 //! and nobody waits for company.
 //!
 //! A request that has no chance, since the line is full or the estimate says that its deadline passes before its turn, is
-//! turned away at once, while turning away is still cheap.
+//! turned away at once, while turning away is still cheap. One that has lost its chance while it waited is turned away when
+//! its turn comes: a call whose answer comes too late would take the time of one that does not.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ use crate::error::BackendError;
 use crate::pace::Pace;
 use crate::spec::Limits;
 
+/// Why nobody is asked for an answer that would not be waited for.
+const TOO_LATE: &str = "the answer would come after the deadline";
 /// When nothing is known: how long until it is worth trying again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Nobody is told to come back sooner.
@@ -185,7 +188,7 @@ impl Lane {
             return Err(full("too much waits already"));
         }
         if is_ready && wait.is_some_and(|wait| Instant::now() + wait > job.deadline) {
-            return Err(full("the answer would come after the deadline"));
+            return Err(full(TOO_LATE));
         }
         line.rows += rows;
         line.waiting.push_back(Waiting::Rows(job));
@@ -226,7 +229,7 @@ impl Lane {
         let calls = u32::try_from(self.limits.calls.max(1)).unwrap_or(u32::MAX);
         let whole = u32::try_from(line.rows / batch).unwrap_or(u32::MAX);
         // It goes in the last batch, with what is left of the others.
-        let own = line.pace.expect(rows.saturating_add(line.rows % batch).min(batch.max(rows)))?;
+        let own = line.pace.expect_at_most(rows.saturating_add(line.rows % batch).min(batch.max(rows)))?;
         let before = line.pace.expect(batch)?.saturating_mul(whole) / calls;
         // Calls under way are half done, on average.
         let current = if line.calls >= self.limits.calls { line.pace.expect(1)? / 2 } else { Duration::ZERO };
@@ -323,9 +326,13 @@ impl Lane {
             }
             match line.waiting.pop_front() {
                 Some(Waiting::Turn(turn)) if !turn.is_closed() => return Some(Next::Turn(turn)),
-                Some(Waiting::Rows(job)) => {
+                Some(Waiting::Rows(mut job)) => {
                     line.rows = line.rows.saturating_sub(job.table.rows());
-                    if job.is_wanted() {
+                    let own = line.pace.expect_at_most(job.table.rows());
+                    if job.is_wanted() && own.is_some_and(|own| now + own > job.deadline) {
+                        let retry_after = self.wait(line, job.table.rows()).unwrap_or(RETRY).max(SOONEST);
+                        job.answer(Err(BackendError::Overloaded { why: TOO_LATE, retry_after }));
+                    } else if job.is_wanted() {
                         rows += job.table.rows();
                         until = Some(until.map_or(job.deadline, |until| until.min(job.deadline)));
                         jobs.push(job);

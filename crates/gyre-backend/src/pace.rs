@@ -19,21 +19,38 @@ pub(crate) struct Pace {
     time: f64,
     rows_rows: f64,
     rows_time: f64,
+    time_time: f64,
 }
 
 impl Pace {
     /// Takes note of a call.
     pub(crate) fn note(&mut self, rows: usize, took: Duration) {
         let (rows, time) = (rows as f64, took.as_secs_f64());
-        let sums =
-            [&mut self.weight, &mut self.rows, &mut self.time, &mut self.rows_rows, &mut self.rows_time];
-        for (sum, value) in sums.into_iter().zip([1.0, rows, time, rows * rows, rows * time]) {
+        let added = [
+            (&mut self.weight, 1.0),
+            (&mut self.rows, rows),
+            (&mut self.time, time),
+            (&mut self.rows_rows, rows * rows),
+            (&mut self.rows_time, rows * time),
+            (&mut self.time_time, time * time),
+        ];
+        for (sum, value) in added {
             *sum = *sum * FADE + value;
         }
     }
 
     /// How long a call with so many rows takes; none before enough calls were seen.
     pub(crate) fn expect(&self, rows: usize) -> Option<Duration> {
+        self.fit(rows).map(|(time, _)| seconds(time))
+    }
+
+    /// The same with two standard deviations more: what few calls exceed.
+    pub(crate) fn expect_at_most(&self, rows: usize) -> Option<Duration> {
+        self.fit(rows).map(|(time, deviation)| seconds(time + 2.0 * deviation))
+    }
+
+    /// Time of a call with so many rows, and how much calls deviate from the fit.
+    fn fit(&self, rows: usize) -> Option<(f64, f64)> {
         if self.weight < ENOUGH {
             return None;
         }
@@ -45,8 +62,14 @@ impl Pace {
         let slope = if spread > 1e-9 * mean_rows * mean_rows { (together / spread).max(0.0) } else { 0.0 };
         let slope = slope.min(mean_time / mean_rows.max(1.0));
         let time = mean_time + slope * (rows as f64 - mean_rows);
-        Some(Duration::try_from_secs_f64(time.max(0.0)).unwrap_or(Duration::MAX))
+        let variance = self.time_time / self.weight - mean_time * mean_time;
+        let left = variance - 2.0 * slope * together + slope * slope * spread;
+        Some((time.max(0.0), left.max(0.0).sqrt()))
     }
+}
+
+fn seconds(time: f64) -> Duration {
+    Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -75,6 +98,19 @@ mod tests {
         }
         pace.note(1, Duration::from_millis(10));
         assert_eq!((millis(&pace, 1), millis(&pace, 100)), (10, 10));
+    }
+
+    #[test]
+    fn what_few_calls_exceed_is_beyond_the_noise() {
+        let mut pace = Pace::default();
+        for at in 0..40 {
+            pace.note(1 + at % 7, Duration::from_millis(if at % 2 == 0 { 8 } else { 12 }));
+        }
+        let most = pace.expect_at_most(1).unwrap().as_millis();
+        assert!((13..=15).contains(&most), "{most}");
+        let mut even = Pace::default();
+        (1..20).for_each(|rows| even.note(rows, Duration::from_millis(5 + rows as u64)));
+        assert_eq!(even.expect_at_most(4).unwrap().as_micros().div_ceil(100), 90);
     }
 
     #[test]

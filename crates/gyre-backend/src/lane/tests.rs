@@ -106,6 +106,23 @@ async fn who_has_no_chance_is_turned_away_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_lost_the_chance_in_line_takes_no_time_of_others() {
+    let (lane, started) = lane(Limits { batch_rows: 1, ..Limits::default() });
+    (0..5).for_each(|_| lane.note(1, Duration::from_millis(100)));
+    let (first, _answer) = enter(&lane, 1, 1_000);
+    let (waits, lost) = enter(&lane, 1, 160);
+    let (_, stays) = enter(&lane, 1, 1_000);
+    assert!(matches!(waits, Ok(Entry::Later)));
+    // The call before takes longer than calls do.
+    tokio::time::advance(Duration::from_millis(80)).await;
+    drop(first);
+    let told = lost.await.unwrap().unwrap_err();
+    assert!(matches!(told, BackendError::Overloaded { why: TOO_LATE, .. }), "{told}");
+    assert_eq!((batches(&started), lane.load().rows), (vec![vec![1]], 0));
+    drop(stays);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_cut_where_its_first_deadline_would_pass() {
     let (lane, started) = lane(Limits::default());
     for rows in [1, 2, 3, 4, 5] {
