@@ -18,6 +18,7 @@ import random
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -184,6 +185,26 @@ def measure(name, command, url, body, folder, seconds, prepare=None, env=None):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def duel(bare, folder, body, seconds, start, rounds=7):
+    """gyre and the bare handler, taking turns: what a shared machine does to one in a minute it does to the other too."""
+    process, url = start()
+    try:
+        for connections in (1, 16):
+            pairs = []
+            for _ in range(rounds):
+                pairs.append([wrk(where, body, connections, seconds, folder) for where in (bare, url)])
+            ratio = lambda key: sorted(ours[key] / theirs[key] for theirs, ours in pairs)
+            rates, times = ratio("requests_per_second"), ratio("p50_ms")
+            print(
+                f"{connections:2} connections, {rounds} rounds in turn: requests/s {statistics.median(rates):.2f} of the bare handler's "
+                f"({rates[0]:.2f} to {rates[-1]:.2f}), p50 {statistics.median(times):.2f} x ({times[0]:.2f} to {times[-1]:.2f})",
+                flush=True,
+            )
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", default=str(ROOT / "target/test-venv/bin/python"))
@@ -208,7 +229,7 @@ def main():
             command = [str(word).replace("{port}", str(port)) for word in command]
             return measure(name, command, f"http://127.0.0.1:{port}{path}", body, folder, asked.seconds, **more)
 
-        def gyre(process):
+        def gyre(process, deployed=False):
             announced = folder / "gyre" / ".gyre" / "server.json"
             while True:
                 try:
@@ -217,8 +238,9 @@ def main():
                     break
                 except (OSError, ValueError):
                     time.sleep(0.002)
-            subprocess.run([GYRE, "deploy", "m", "--file", folder / "model.onnx", "-C", folder / "gyre",
-                 "--inputs", ",".join(f"f{at}:number" for at in range(FEATURES)), "--classes", "0,1"], check=True, stdout=subprocess.DEVNULL)
+            if not deployed:
+                subprocess.run([GYRE, "deploy", "m", "--file", folder / "model.onnx", "-C", folder / "gyre",
+                     "--inputs", ",".join(f"f{at}:number" for at in range(FEATURES)), "--classes", "0,1"], check=True, stdout=subprocess.DEVNULL)
             return f"{url}/v2/models/m/infer"
 
         (folder / "gyre").mkdir()
@@ -259,6 +281,17 @@ def main():
         for one in found:
             if one is not ours and one is not bare:
                 print(f"  {rate(ours) / rate(one):6.1f} x {one['name']}")
+        port = free_port()
+        handler = subprocess.Popen([BARE, f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
+        try:
+            def again():
+                (folder / "gyre" / ".gyre" / "server.json").unlink(missing_ok=True)
+                process = subprocess.Popen([GYRE, "up", "-C", folder / "gyre", "--listen", "127.0.0.1:0"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                return process, gyre(process, deployed=True)
+
+            duel(f"http://127.0.0.1:{port}/infer", folder, v2, asked.seconds, again)
+        finally:
+            handler.terminate()
         if asked.json:
             print(json.dumps(found))
 
