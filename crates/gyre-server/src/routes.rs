@@ -119,7 +119,7 @@ pub(crate) fn router(app: Arc<App>) -> Router<()> {
     table().router.fallback(nowhere).method_not_allowed_fallback(other_method).with_state(app)
 }
 
-/// A handler, and what it asks of its caller. A layer would do the same, with a dozen more allocations for each request.
+/// A handler, and what it asks of its caller. A layer would do the same, with several more allocations for each request.
 #[derive(Clone)]
 struct Guarded<H> {
     need: Need,
