@@ -130,6 +130,9 @@ pub struct Stream {
     bytes: u64,
     /// None once it has been judged.
     watch: Option<Watch>,
+    /// Told at the next turn: a server that hears of a failure throws away what it has not sent yet, and the caller would
+    /// not even see the head of an answer that broke off as soon as it began.
+    failure: Option<BackendError>,
 }
 
 /// Who is to hear of the end.
@@ -195,7 +198,8 @@ impl Gateway {
         match outcome {
             Ok(response) => {
                 let watch = watch(judged(response.status()));
-                let response = response.map(|body| Stream { body, bytes: 0, watch: Some(watch) });
+                let response =
+                    response.map(|body| Stream { body, bytes: 0, watch: Some(watch), failure: None });
                 Ok(Passed { version, route, response })
             }
             Err(error) => {
@@ -269,10 +273,13 @@ impl http_body::Body for Stream {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BackendError>>> {
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
+        match polled {
             Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(ref frame))) => {
                 self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // Whoever knows that it was the last frame asks for no more.
                 if self.body.is_end_stream() {
@@ -280,8 +287,10 @@ impl http_body::Body for Stream {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
-                let outcome = blamed(error);
-                self.ended(Some(outcome));
+                self.ended(Some(blamed(&error)));
+                self.failure = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Poll::Ready(None) => self.ended(None),
         }
@@ -289,7 +298,7 @@ impl http_body::Body for Stream {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.failure.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -36,6 +36,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400, {"error": "this model generates"})
         if breaks == "first":
             return self.answer(500, {"error": "no more"})
+        if breaks == "middle":
+            # All in one piece, so that the break is there when the head is.
+            self.connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n")
+            self.close_connection = True
+            return self.connection.close()
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("set-cookie", "session=stolen")
@@ -44,9 +49,6 @@ class Handler(BaseHTTPRequestHandler):
         try:
             for word in asked["text_input"].split():
                 self.chunk(b"data: %s\n\n" % json.dumps({"text_output": word, "token": self.headers.get("authorization")}).encode())
-                if breaks == "middle":
-                    self.close_connection = True
-                    return self.connection.close()
             while asked.get("endless"):
                 self.chunk(b": still here\n\n" * 512)
             self.wfile.write(b"0\r\n\r\n")
