@@ -5,15 +5,15 @@
 //! all as bytes; answers come as bytes.
 
 mod messages;
+mod unary;
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::Response;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
@@ -34,7 +34,6 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::connection::QUICK;
 use crate::handover::hand_over;
-use crate::payload;
 use crate::routes::{Need, Routes};
 use crate::trail;
 use messages::{
@@ -43,9 +42,7 @@ use messages::{
     ModelStatistics, Parameter, Ready, ServerMetadata, Stat, StatisticsResponse, StreamResponse,
     TensorMetadata,
 };
-
-/// Bytes in front of a message, with its length.
-const PREFIX: usize = 5;
+use unary::unary;
 
 /// How long a stream may last at most.
 const STREAM: Duration = Duration::from_secs(24 * 3_600);
@@ -84,11 +81,7 @@ pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
         status => code_of(status),
     };
-    let mut response = Response::new(Body::empty());
-    // A message that no header can bear is still a refusal.
-    let _ = Status::new(code, message).add_header(response.headers_mut());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
+    unary::failed(&Status::new(code, message))
 }
 
 impl From<Refused> for Status {
@@ -113,31 +106,6 @@ fn code_of(status: StatusCode) -> Code {
 
 fn invalid(error: impl ToString) -> Status {
     Status::invalid_argument(error.to_string())
-}
-
-/// Answers one message with one. The message is read as every other body is: within a limit of bytes and of time.
-async fn unary<M, N, F>(request: Request<Body>, answer: impl FnOnce(M) -> F) -> Response
-where
-    M: prost::Message + Default + 'static,
-    N: prost::Message + Default + 'static,
-    F: Future<Output = Result<N, Status>>,
-{
-    let (head, body) = request.into_parts();
-    let body = match payload::whole(Request::new(body), super::LIMIT + PREFIX).await {
-        Ok(body) => body,
-        Err(error) => return refuse(error.status(), &error.to_string()),
-    };
-    let request = Request::from_parts(head, Body::from(body));
-    let mut answer = Some(answer);
-    let service = tower::service_fn(move |request: tonic::Request<M>| {
-        let answer = answer.take();
-        async move {
-            let answer = answer.ok_or_else(|| Status::internal("asked twice"))?;
-            answer(request.into_inner()).await.map(tonic::Response::new)
-        }
-    });
-    let mut grpc = Grpc::new(ProstCodec::<N, M>::default()).max_decoding_message_size(super::LIMIT);
-    grpc.unary(service, request).await.map(Body::new)
 }
 
 async fn server_live(request: Request<Body>) -> Response {
