@@ -7,7 +7,10 @@
 //!
 //! A request that has no chance, since the line is full or the estimate says that its deadline passes before its turn, is
 //! turned away at once, while turning away is still cheap. One that has lost its chance while it waited is turned away when
-//! its turn comes: a call whose answer comes too late would take the time of one that does not.
+//! its turn comes: a call whose answer comes too late would take the time of one that does not. Under lasting overload
+//! ([`press`]) the newest go first, and nobody waits for long.
+
+mod press;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +23,12 @@ use tokio::time::Instant;
 use crate::error::BackendError;
 use crate::pace::Pace;
 use crate::spec::Limits;
+use press::Press;
 
 /// Why nobody is asked for an answer that would not be waited for.
 const TOO_LATE: &str = "the answer would come after the deadline";
+/// Why nobody waits for long while more comes than can be answered.
+const TOO_MANY: &str = "more is asked than it can answer";
 /// When nothing is known: how long until it is worth trying again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Nobody is told to come back sooner.
@@ -54,10 +60,41 @@ impl Job {
 
 /// What a place in line is for.
 #[derive(Debug)]
-enum Waiting {
+struct Waiting {
+    since: Instant,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
     Rows(Job),
     /// A call that the caller makes itself.
-    Turn(oneshot::Sender<Slot>),
+    Turn(oneshot::Sender<Result<Slot, BackendError>>),
+}
+
+impl Waiting {
+    fn rows(&self) -> usize {
+        match &self.what {
+            What::Rows(job) => job.table.rows(),
+            What::Turn(_) => 0,
+        }
+    }
+
+    /// Whether somebody still waits for it.
+    fn is_wanted(&self) -> bool {
+        match &self.what {
+            What::Rows(job) => job.is_wanted(),
+            What::Turn(turn) => !turn.is_closed(),
+        }
+    }
+
+    fn refuse(self, error: BackendError) {
+        match self.what {
+            What::Rows(mut job) => job.answer(Err(error)),
+            // Who has gone needs no answer.
+            What::Turn(turn) => drop(turn.send(Err(error))),
+        }
+    }
 }
 
 /// What is to be done with a slot that became free.
@@ -79,6 +116,7 @@ struct Line {
     rows: usize,
     calls: usize,
     pace: Pace,
+    press: Press,
     /// Calls whose answer is with the caller: nothing is expected of the server for them.
     away: usize,
     closed: bool,
@@ -90,15 +128,36 @@ struct Line {
 impl Line {
     /// Frees the places of callers that have given up.
     fn forget_the_gone(&mut self) {
-        self.waiting.retain(|waiting| match waiting {
-            Waiting::Rows(job) => job.is_wanted(),
-            Waiting::Turn(turn) => !turn.is_closed(),
-        });
-        let rows = |waiting: &Waiting| match waiting {
-            Waiting::Rows(job) => job.table.rows(),
-            Waiting::Turn(_) => 0,
-        };
-        self.rows = self.waiting.iter().map(rows).sum();
+        self.waiting.retain(Waiting::is_wanted);
+        self.rows = self.waiting.iter().map(Waiting::rows).sum();
+    }
+
+    fn push(&mut self, what: What) {
+        let waiting = Waiting { since: Instant::now(), what };
+        self.rows += waiting.rows();
+        self.waiting.push_back(waiting);
+    }
+
+    /// Turns away who has waited too long; while there is no overload, nobody has.
+    fn relieve(&mut self) {
+        let Some(most) = self.pace.typical().and_then(|call| self.press.most(call)) else { return };
+        let now = Instant::now();
+        let waits = |waiting: &mut Waiting| now.saturating_duration_since(waiting.since) > most;
+        while let Some(oldest) = self.waiting.pop_front_if(waits) {
+            self.rows = self.rows.saturating_sub(oldest.rows());
+            oldest.refuse(BackendError::Overloaded { why: TOO_MANY, retry_after: most.max(SOONEST) });
+        }
+    }
+
+    /// Who is next.
+    fn first(&self) -> Option<&Waiting> {
+        if self.press.is_on() { self.waiting.back() } else { self.waiting.front() }
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let popped = if self.press.is_on() { self.waiting.pop_back() } else { self.waiting.pop_front() }?;
+        self.rows = self.rows.saturating_sub(popped.rows());
+        Some(popped)
     }
 }
 
@@ -153,6 +212,7 @@ impl Lane {
             rows: 0,
             calls: 0,
             pace: Pace::default(),
+            press: Press::default(),
             away: 0,
             closed: false,
             last_used: now,
@@ -168,8 +228,14 @@ impl Lane {
         if line.closed {
             return Err(BackendError::Stopped);
         }
+        // While it is not known how long calls take, nobody can say what is too much.
+        if let Some(call) = line.pace.typical().filter(|_| is_ready) {
+            line.press.came(Instant::now(), call);
+            line.relieve();
+        }
         if line.waiting.is_empty() && line.calls < self.limits.calls {
             line.calls += 1;
+            line.press.answered(1);
             drop(line);
             return Ok(Entry::Now(Slot { lane: Arc::clone(self) }, job));
         }
@@ -190,8 +256,7 @@ impl Lane {
         if is_ready && wait.is_some_and(|wait| Instant::now() + wait > job.deadline) {
             return Err(full(TOO_LATE));
         }
-        line.rows += rows;
-        line.waiting.push_back(Waiting::Rows(job));
+        line.push(What::Rows(job));
         Ok(Entry::Later)
     }
 
@@ -214,11 +279,11 @@ impl Lane {
                 return Err(BackendError::Overloaded { why: "too much waits already", retry_after });
             }
             let (sender, turn) = oneshot::channel();
-            line.waiting.push_back(Waiting::Turn(sender));
+            line.push(What::Turn(sender));
             turn
         };
         match tokio::time::timeout_at(deadline, turn).await {
-            Ok(slot) => slot.map_err(|_| BackendError::Stopped),
+            Ok(slot) => slot.map_err(|_| BackendError::Stopped)?,
             Err(_) => Err(BackendError::Deadline { while_: "while others were being answered" }),
         }
     }
@@ -227,9 +292,11 @@ impl Lane {
     fn wait(&self, line: &Line, rows: usize) -> Option<Duration> {
         let batch = self.limits.batch_rows.max(1);
         let calls = u32::try_from(self.limits.calls.max(1)).unwrap_or(u32::MAX);
-        let whole = u32::try_from(line.rows / batch).unwrap_or(u32::MAX);
+        // Where the newest go first, nobody is in front of it.
+        let in_front = if line.press.is_on() { 0 } else { line.rows };
+        let whole = u32::try_from(in_front / batch).unwrap_or(u32::MAX);
         // It goes in the last batch, with what is left of the others.
-        let own = line.pace.expect_at_most(rows.saturating_add(line.rows % batch).min(batch.max(rows)))?;
+        let own = line.pace.expect_at_most(rows.saturating_add(in_front % batch).min(batch.max(rows)))?;
         let before = line.pace.expect(batch)?.saturating_mul(whole) / calls;
         // Calls under way are half done, on average.
         let current = if line.calls >= self.limits.calls { line.pace.expect(1)? / 2 } else { Duration::ZERO };
@@ -284,11 +351,7 @@ impl Lane {
             line.rows = 0;
             std::mem::take(&mut line.waiting)
         };
-        for waiting in waiting {
-            if let Waiting::Rows(mut job) = waiting {
-                job.answer(Err(BackendError::Stopped));
-            }
-        }
+        waiting.into_iter().for_each(|waiting| waiting.refuse(BackendError::Stopped));
     }
 
     /// Waits until no call is under way and nobody in line.
@@ -309,25 +372,35 @@ impl Lane {
 
     /// The next calls, for a slot that became free: a batch, or a turn for somebody who calls himself.
     fn next(&self, line: &mut Line) -> Option<Next> {
+        line.relieve();
+        let next = self.gather(line);
+        if let Some(Next::Batch(jobs)) = &next {
+            line.press.answered(jobs.len());
+        }
+        next
+    }
+
+    fn gather(&self, line: &mut Line) -> Option<Next> {
         let mut jobs: Vec<Job> = Vec::new();
         let mut rows = 0;
         let mut until: Option<Instant> = None;
         let now = Instant::now();
-        while let Some(first) = line.waiting.front() {
-            if let Waiting::Rows(job) = first {
-                let more = rows + job.table.rows();
-                let until_all = until.map_or(job.deadline, |until| until.min(job.deadline));
-                let late = line.pace.expect(more).is_some_and(|time| now + time > until_all);
-                if !jobs.is_empty() && job.is_wanted() && (more > self.limits.batch_rows || late) {
-                    break;
+        while let Some(first) = line.first() {
+            match &first.what {
+                What::Rows(job) => {
+                    let more = rows + job.table.rows();
+                    let until_all = until.map_or(job.deadline, |until| until.min(job.deadline));
+                    let late = line.pace.expect(more).is_some_and(|time| now + time > until_all);
+                    if !jobs.is_empty() && job.is_wanted() && (more > self.limits.batch_rows || late) {
+                        break;
+                    }
                 }
-            } else if !jobs.is_empty() {
-                break;
+                What::Turn(_) if !jobs.is_empty() => break,
+                What::Turn(_) => {}
             }
-            match line.waiting.pop_front() {
-                Some(Waiting::Turn(turn)) if !turn.is_closed() => return Some(Next::Turn(turn)),
-                Some(Waiting::Rows(mut job)) => {
-                    line.rows = line.rows.saturating_sub(job.table.rows());
+            match line.pop()?.what {
+                What::Turn(turn) if !turn.is_closed() => return Some(Next::Turn(turn)),
+                What::Rows(mut job) => {
                     let own = line.pace.expect_at_most(job.table.rows());
                     if job.is_wanted() && own.is_some_and(|own| now + own > job.deadline) {
                         let retry_after = self.wait(line, job.table.rows()).unwrap_or(RETRY).max(SOONEST);
@@ -338,7 +411,7 @@ impl Lane {
                         jobs.push(job);
                     }
                 }
-                Some(Waiting::Turn(_)) | None => {}
+                What::Turn(_) => {}
             }
         }
         (!jobs.is_empty()).then_some(Next::Batch(jobs))
@@ -351,7 +424,7 @@ impl Lane {
 
 enum Next {
     Batch(Vec<Job>),
-    Turn(oneshot::Sender<Slot>),
+    Turn(oneshot::Sender<Result<Slot, BackendError>>),
 }
 
 impl Drop for Slot {
@@ -373,7 +446,7 @@ impl Drop for Slot {
         match next {
             Some(Next::Batch(jobs)) => (lane.start)(slot(), jobs),
             // Somebody who has gone away meanwhile drops it, and so passes it on.
-            Some(Next::Turn(turn)) => drop(turn.send(slot())),
+            Some(Next::Turn(turn)) => drop(turn.send(Ok(slot()))),
             None => {}
         }
     }

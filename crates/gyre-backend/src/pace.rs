@@ -44,7 +44,12 @@ impl Pace {
         self.fit(rows).map(|(time, _)| seconds(time))
     }
 
-    /// The same with two standard deviations more: what few calls exceed.
+    /// How long a call of the size that calls have takes; none before enough calls were seen.
+    pub(crate) fn typical(&self) -> Option<Duration> {
+        (self.weight >= ENOUGH).then(|| seconds(self.time / self.weight))
+    }
+
+    /// What [`expect`](Self::expect) says and two standard deviations more: what few calls exceed.
     pub(crate) fn expect_at_most(&self, rows: usize) -> Option<Duration> {
         self.fit(rows).map(|(time, deviation)| seconds(time + 2.0 * deviation))
     }

@@ -197,3 +197,69 @@ async fn a_caller_that_reads_nothing_is_no_silence_of_the_server() {
     tokio::time::advance(hour).await;
     assert_eq!(lane.silent(), hour, "from the moment on that the caller came back");
 }
+
+/// Comes every `every` ms for `millis` ms to a model that answers one in 10 ms; the ages of those that were answered, by when.
+async fn come(
+    lane: &Arc<Lane>,
+    started: &Started,
+    every: u64,
+    millis: u64,
+    patience: u64,
+) -> Vec<(u64, u64)> {
+    (0..5).for_each(|_| lane.note(1, Duration::from_millis(10)));
+    let mut answered = Vec::new();
+    let mut open = vec![];
+    let mut first = None;
+    for at in 0..millis {
+        if at % 10 == 0 {
+            first = None;
+            let ended: Vec<(Slot, Vec<Job>)> = std::mem::take(&mut *started.lock().unwrap());
+            for (slot, jobs) in ended {
+                for mut job in jobs {
+                    let age = job.deadline - Duration::from_millis(patience);
+                    answered.push((at, age.elapsed().as_millis() as u64));
+                    job.answer(Err(BackendError::Stopped));
+                }
+                drop(slot);
+            }
+        }
+        if at % every == 0 {
+            let (entry, answer) = enter(lane, 1, patience);
+            match entry {
+                Ok(Entry::Now(slot, job)) => first = Some((slot, job)),
+                Ok(Entry::Later) => open.push(answer),
+                Err(_) => {}
+            }
+        }
+        open.retain_mut(|answer: &mut Answer| {
+            matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        });
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    drop(first);
+    answered
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_lasting_overload_the_newest_go_first_and_nobody_waits_for_long() {
+    let (lane, started) = lane(Limits { batch_rows: 1, ..Limits::default() });
+    let answered = come(&lane, &started, 2, 2_000, 60_000).await;
+    let settled: Vec<u64> = answered.iter().filter_map(|(at, age)| (*at >= 500).then_some(*age)).collect();
+    assert_eq!(settled.len(), 150, "it answers as many as it can");
+    assert!(settled.iter().all(|age| *age <= 30), "{settled:?}");
+    assert!(lane.load().requests <= 11, "{:?}", lane.load());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_and_what_can_be_answered_keep_their_order() {
+    let (lane, started) = lane(Limits { batch_rows: 1, ..Limits::default() });
+    let (first, _answer) = enter(&lane, 1, 60_000);
+    let burst: Vec<Answer> = (0..100).map(|_| enter(&lane, 1, 60_000).1).collect();
+    drop(first);
+    let answered = come(&lane, &started, 10, 3_000, 60_000).await;
+    let ages: Vec<u64> = answered.iter().map(|(_, age)| *age).collect();
+    assert_eq!(ages.len(), 300);
+    // As long as the line is, one after another.
+    assert!(ages[120..].iter().all(|age| (900..=1_100).contains(age)), "{ages:?}");
+    assert!(burst.into_iter().all(|mut answer| matches!(answer.try_recv(), Ok(Err(BackendError::Stopped)))));
+}
