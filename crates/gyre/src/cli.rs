@@ -71,6 +71,8 @@ enum Command {
     Store(commands::store::StoreCommand),
     /// Remove for good what was deleted: runs, experiments, logged models, and their artifacts.
     Gc(commands::gc::GcArgs),
+    /// Say what has changed between two tables, and whether it matters.
+    Drift(commands::drift::DriftArgs),
     /// Examine how predictions treat groups of people.
     Bias(commands::bias::BiasArgs),
     /// Say who may do what: users, API tokens, roles.
@@ -155,6 +157,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Lineage(args) => commands::lineage::run(&args),
         Command::Store(command) => commands::store::run(&command),
         Command::Gc(args) => commands::gc::run(&args),
+        Command::Drift(args) => commands::drift::run(&args),
         Command::Bias(args) => commands::bias::run(&args),
         Command::Access(command) => commands::access::run(&command),
         Command::Baseline(command) => commands::baseline::run(&command),

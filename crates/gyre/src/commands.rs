@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod cluster;
 pub(crate) mod completions;
 pub(crate) mod deploy;
+pub(crate) mod drift;
 pub(crate) mod export;
 mod front;
 pub(crate) mod gc;

@@ -1,0 +1,127 @@
+//! Names: by their counts.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts};
+
+use super::{Bin, Distance, Kind, Measured, Side, Test, share};
+use crate::sample::Names;
+
+/// Names that are shown one by one.
+const SHOWN: usize = 12;
+
+/// Compares two columns of names, of each the missing rows and the counts.
+pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
+    let ((missing_before, before), (missing_after, after)) = (before, after);
+    let all: BTreeSet<&str> = before.iter().chain(after.iter()).map(|(name, _)| name).collect();
+    let of = |names: &Names| all.iter().map(|name| names.count(name)).collect::<Vec<u64>>();
+    let (old, new) = (of(before), of(after));
+    let enough = before.rows().min(after.rows()) >= MINIMUM_ROWS;
+    let test = chi_square(&old, &new).map(|test| (test.statistic, test.p_value));
+    // What is one name on both sides has not changed, although there is nothing to test.
+    let test = test.or((all.len() == 1).then_some((0.0, 1.0))).filter(|_| enough);
+    let distances = [
+        ("l_infinity", counts::l_infinity(&old, &new), true),
+        ("total_variation", counts::total_variation(&old, &new), false),
+        ("jensen_shannon", counts::jensen_shannon_debiased(&old, &new).map(distance), false),
+        ("psi", counts::psi(&old, &new), false),
+    ];
+    let distances = distances.into_iter().filter_map(|(name, value, decides)| {
+        Some(Distance { name, value: value?, decides }).filter(|_| enough)
+    });
+    let unseen: u64 = after.iter().filter(|(name, _)| before.count(name) == 0).map(|(_, rows)| rows).sum();
+    Measured {
+        kind: Kind::Categories,
+        reference: side(missing_before, before),
+        current: side(missing_after, after),
+        tests: test
+            .map(|(statistic, p_value)| Test { name: "chi_square", statistic, p_value, decides: true })
+            .into_iter()
+            .collect(),
+        distances: distances.collect(),
+        shares: vec![
+            share(
+                "missing",
+                (missing_before, missing_before + before.rows()),
+                (missing_after, missing_after + after.rows()),
+            ),
+            share("unseen", (unseen_by_luck(before), before.rows()), (unseen, after.rows())),
+        ],
+        bins: drawn(&all, &old, &new),
+    }
+}
+
+/// The rows of the reference that a second sample of its size would probably not have had a name for: those whose name
+/// occurs once (I. J. Good, "The population frequencies of species", 1953, after Turing).
+fn unseen_by_luck(names: &Names) -> u64 {
+    names.iter().filter(|(_, rows)| *rows == 1).count() as u64
+}
+
+fn distance(nats: f64) -> f64 {
+    (nats / std::f64::consts::LN_2).sqrt()
+}
+
+fn side(missing: u64, names: &Names) -> Side {
+    Side { rows: missing + names.rows(), missing, distinct: Some(names.distinct() as u64), ..Side::default() }
+}
+
+/// The names that hold most of both, then all others together.
+fn drawn(all: &BTreeSet<&str>, old: &[u64], new: &[u64]) -> Vec<Bin> {
+    let (before, after) = (old.iter().sum::<u64>().max(1) as f64, new.iter().sum::<u64>().max(1) as f64);
+    let bin = |(name, (reference, current)): (&&str, (&u64, &u64))| Bin {
+        name: (*name).to_owned(),
+        reference: *reference,
+        current: *current,
+    };
+    let mut bins: Vec<Bin> = all.iter().zip(old.iter().zip(new)).map(bin).collect();
+    let weight = |bin: &Bin| ((bin.reference as f64 / before + bin.current as f64 / after) * 1e9) as u64;
+    bins.sort_by_cached_key(|bin| Reverse(weight(bin)));
+    if bins.len() > SHOWN {
+        let rest = bins.split_off(SHOWN - 1);
+        bins.push(Bin {
+            name: format!("{} others", rest.len()),
+            reference: rest.iter().map(|bin| bin.reference).sum(),
+            current: rest.iter().map(|bin| bin.current).sum(),
+        });
+    }
+    bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(counts: &[(&str, u64)]) -> Names {
+        let mut names = Names::default();
+        counts.iter().for_each(|(name, rows)| names.add(name, *rows));
+        names
+    }
+
+    #[test]
+    fn a_name_that_is_new_and_one_that_grows_are_found() {
+        let before = names(&[("a", 500), ("b", 300), ("c", 200)]);
+        let after = names(&[("a", 440), ("b", 300), ("c", 200), ("d", 60)]);
+        let found = measure((0, &before), (10, &after));
+        assert!(
+            found.tests[0].p_value < 1e-9 && (found.distances[0].value - 0.06).abs() < 1e-12,
+            "{found:?}"
+        );
+        let unseen = found.shares[1];
+        assert_eq!((unseen.change.reference, unseen.change.current), (Some(0.0), Some(0.06)));
+        assert!(unseen.change.p_value.unwrap() < 1e-9 && found.shares[0].change.p_value.unwrap() < 0.01);
+        assert_eq!(found.bins.iter().map(|bin| &*bin.name).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn rare_names_that_come_and_go_are_no_news() {
+        let before: Vec<(String, u64)> = (0..400).map(|at| (format!("n{at}"), 1 + at % 3)).collect();
+        let after: Vec<(String, u64)> = (200..600).map(|at| (format!("n{at}"), 1 + at % 3)).collect();
+        let of = |counts: &[(String, u64)]| {
+            names(&counts.iter().map(|(name, rows)| (name.as_str(), *rows)).collect::<Vec<_>>())
+        };
+        let found = measure((0, &of(&before)), (0, &of(&after)));
+        assert_eq!(found.bins.len(), SHOWN);
+        assert_eq!(found.bins.iter().map(|bin| bin.current).sum::<u64>(), of(&after).rows());
+    }
+}

@@ -1,0 +1,241 @@
+//! Columns out of files.
+//!
+//! A Parquet file is read a column at a time, so that no more of it is in memory than the columns under comparison; names
+//! are counted by their codes, as the file has them. A CSV file has no columns that could be read alone: it is read once,
+//! and what is kept of it are numbers and counts.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_cast::cast;
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use gyre_core::spec::ColumnType;
+use gyre_data::table::{Table, TableError};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+
+use crate::sample::{Names, Sample, Values};
+
+/// Rows that are taken from a file at a time.
+const BATCH_ROWS: usize = 65_536;
+
+/// A table whose columns can be taken.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    columns: Vec<(String, ColumnType)>,
+    /// Columns that hold what cannot be compared: lists, structures, bytes.
+    passed_over: Vec<String>,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    /// Where it is read from when it is asked for.
+    Parquet(ArrowReaderMetadata),
+    /// What was read already.
+    Read(HashMap<String, Sample>),
+}
+
+impl Source {
+    /// Opens a Parquet file, or reads a CSV file with a header line.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no table.
+    pub fn open(path: &Path) -> Result<Self, TableError> {
+        let table = Table::open(path)?;
+        let known = table.columns();
+        let passed_over =
+            known.iter().filter(|column| column.kind.is_none()).map(|column| column.name.clone());
+        let passed_over = passed_over.collect();
+        let columns: Vec<(String, ColumnType)> =
+            known.into_iter().filter_map(|column| Some((column.name, column.kind?))).collect();
+        let kept = match parquet_metadata(path)? {
+            Some(metadata) => Kept::Parquet(metadata),
+            None => Kept::Read(read_whole(table, &columns)?),
+        };
+        Ok(Self { path: path.to_owned(), columns, passed_over, kept })
+    }
+
+    /// The columns that can be compared, in the order of the file.
+    #[must_use]
+    pub fn columns(&self) -> &[(String, ColumnType)] {
+        &self.columns
+    }
+
+    /// The columns that hold what is not compared.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A column's rows; none when there is no such column.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more, or is broken.
+    pub fn column(&self, name: &str) -> Result<Option<Sample>, TableError> {
+        let Some((_, kind)) = self.columns.iter().find(|(column, _)| column == name) else { return Ok(None) };
+        match &self.kept {
+            Kept::Read(samples) => Ok(samples.get(name).cloned()),
+            Kept::Parquet(metadata) => self.read_column(metadata, name, *kind).map(Some),
+        }
+    }
+
+    fn read_column(
+        &self,
+        metadata: &ArrowReaderMetadata,
+        name: &str,
+        kind: ColumnType,
+    ) -> Result<Sample, TableError> {
+        let broken = |message: String| not_a_table(&self.path, message);
+        let file = File::open(&self.path).map_err(|error| broken(error.to_string()))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+        let at = builder.schema().index_of(name).map_err(|error| broken(error.to_string()))?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [at]);
+        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+        let reader = reader.map_err(|error| broken(error.to_string()))?;
+        let mut building = Building::new(kind);
+        for record in reader {
+            let record = record.map_err(|error| broken(error.to_string()))?;
+            building.add(record.column(0)).map_err(broken)?;
+        }
+        Ok(building.finish())
+    }
+}
+
+fn not_a_table(path: &Path, message: String) -> TableError {
+    TableError::NotATable { file: path.display().to_string(), format: "table", message }
+}
+
+/// What a Parquet file says of itself, with texts as codes; none when it is no Parquet file.
+fn parquet_metadata(path: &Path) -> Result<Option<ArrowReaderMetadata>, TableError> {
+    let broken = |message: String| not_a_table(path, message);
+    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
+    let mut magic = [0; 4];
+    // A file of fewer bytes is no Parquet file.
+    if std::io::Read::read_exact(&mut &file, &mut magic).is_err() || &magic != b"PAR1" {
+        return Ok(None);
+    }
+    let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let plain = plain.map_err(|error| broken(error.to_string()))?;
+    let coded = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let codes = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            Arc::new(field.as_ref().clone().with_data_type(codes))
+        }
+        _ => Arc::clone(field),
+    };
+    let schema = Schema::new(plain.schema().fields().iter().map(coded).collect::<Vec<_>>());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options);
+    metadata.map(Some).map_err(|error| broken(error.to_string()))
+}
+
+fn read_whole(table: Table, columns: &[(String, ColumnType)]) -> Result<HashMap<String, Sample>, TableError> {
+    let path = PathBuf::from(table.file());
+    let mut building: Vec<Building> = columns.iter().map(|(_, kind)| Building::new(*kind)).collect();
+    for batch in table {
+        let batch = batch?;
+        for ((name, _), building) in columns.iter().zip(&mut building) {
+            if let Some(array) = batch.record().column_by_name(name) {
+                building.add(array).map_err(|message| not_a_table(&path, message))?;
+            }
+        }
+    }
+    let samples = building.into_iter().map(Building::finish);
+    Ok(columns.iter().map(|(name, _)| name.clone()).zip(samples).collect())
+}
+
+/// A sample that grows by batches.
+struct Building {
+    sample: Sample,
+}
+
+impl Building {
+    fn new(kind: ColumnType) -> Self {
+        let values = match kind {
+            ColumnType::Int | ColumnType::Float | ColumnType::Time => Values::Numbers(Vec::new()),
+            ColumnType::Text | ColumnType::Bool => Values::Names(Names::default()),
+        };
+        Self { sample: Sample { kind, missing: 0, values } }
+    }
+
+    fn add(&mut self, array: &ArrayRef) -> Result<(), String> {
+        let Sample { kind, missing, values } = &mut self.sample;
+        match values {
+            Values::Numbers(numbers) if *kind == ColumnType::Time => add_times(array, numbers, missing),
+            Values::Numbers(numbers) => add_numbers(array, numbers, missing),
+            Values::Names(names) => add_names(array, names, missing),
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    fn finish(self) -> Sample {
+        self.sample
+    }
+}
+
+type Outcome = Result<(), arrow_schema::ArrowError>;
+
+fn add_numbers(array: &ArrayRef, numbers: &mut Vec<f64>, missing: &mut u64) -> Outcome {
+    let floats = match array.data_type() {
+        DataType::Float64 => Arc::clone(array),
+        _ => cast(array, &DataType::Float64)?,
+    };
+    let floats = floats.as_primitive::<Float64Type>();
+    let before = numbers.len();
+    if floats.null_count() == 0 {
+        numbers.extend(floats.values().iter().copied().filter(|value| !value.is_nan()));
+    } else {
+        numbers.extend(floats.iter().flatten().filter(|value| !value.is_nan()));
+    }
+    *missing += (floats.len() - (numbers.len() - before)) as u64;
+    Ok(())
+}
+
+fn add_times(array: &ArrayRef, numbers: &mut Vec<f64>, missing: &mut u64) -> Outcome {
+    let millis = match array.data_type() {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+        _ => DataType::Date64,
+    };
+    let millis = cast(&cast(array, &millis)?, &DataType::Int64)?;
+    let millis = millis.as_primitive::<Int64Type>();
+    *missing += millis.null_count() as u64;
+    numbers.extend(millis.iter().flatten().map(|millis| millis as f64 / 1e3));
+    Ok(())
+}
+
+fn add_names(array: &ArrayRef, names: &mut Names, missing: &mut u64) -> Outcome {
+    let codes = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let coded = match array.data_type() {
+        DataType::Boolean => cast(&cast(array, &DataType::Utf8)?, &codes)?,
+        kind if *kind == codes => Arc::clone(array),
+        _ => cast(array, &codes)?,
+    };
+    let coded = coded.as_dictionary::<Int32Type>();
+    let texts = coded.values().as_string::<i32>();
+    let mut counts = vec![0_u64; texts.len()];
+    for code in coded.keys().iter() {
+        match code.and_then(|code| usize::try_from(code).ok()) {
+            Some(code) if texts.is_valid(code) => counts[code] += 1,
+            _ => *missing += 1,
+        }
+    }
+    for (code, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+        names.add(texts.value(code), count);
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Whole files against each other.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, LargeStringArray, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray, types::Int32Type,
+};
+use gyre_drift::{Comparison, DriftError, Settings, Verdict, Why, compare};
+use parquet::arrow::ArrowWriter;
+
+const ROWS: usize = 4_000;
+
+/// A number in (0, 1) for each row, evenly spread and in no order.
+fn even(row: usize, seed: usize) -> f64 {
+    ((row + 7_919 * seed) as f64 * 0.618_033_988_749_895).fract()
+}
+
+fn write(path: PathBuf, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    path
+}
+
+fn table(path: PathBuf, seed: usize, shift: f64, missing: usize) -> PathBuf {
+    let rows = || 0..ROWS;
+    let name = |row: usize| ["oak", "elm", "日本"][(even(row, seed + 1) * 3.0) as usize];
+    let price = rows().map(|row| (row % 100 >= missing).then(|| even(row, seed) + shift));
+    // An hour apart, through the days of the week.
+    let when = rows().map(|row| 3_600_000_000 * (row + 4_032 * seed) as i64);
+    write(
+        path,
+        vec![
+            ("price", Arc::new(price.collect::<Float64Array>())),
+            (
+                "few",
+                Arc::new(rows().map(|row| Some((even(row, seed + 2) * 4.0) as i32)).collect::<Int32Array>()),
+            ),
+            ("tree", Arc::new(rows().map(|row| Some(name(row))).collect::<StringArray>())),
+            ("text", Arc::new(rows().map(|row| Some(format!("{row} {seed}"))).collect::<LargeStringArray>())),
+            ("paid", Arc::new(rows().map(|row| Some(even(row, seed + 3) < 0.4)).collect::<BooleanArray>())),
+            ("when", Arc::new(when.map(Some).collect::<TimestampMicrosecondArray>())),
+        ],
+    )
+}
+
+fn found(reference: &Path, current: &Path) -> Result<Comparison, DriftError> {
+    compare(reference, current, None, &Settings::default(), &|_, _| {})
+}
+
+fn drifting(comparison: &Comparison) -> Vec<&str> {
+    let drifts = comparison.columns.iter().filter(|column| column.judged.verdict == Verdict::Drift);
+    drifts.map(|column| column.name.as_str()).collect()
+}
+
+#[test]
+fn what_was_changed_is_found_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let reference = table(at("a.parquet"), 1, 0.0, 5);
+    let same = found(&reference, &table(at("b.parquet"), 2, 0.0, 5)).unwrap();
+    assert_eq!((drifting(&same), same.columns.len(), same.has_drift()), (vec![], 6, false));
+    let moved = found(&reference, &table(at("c.parquet"), 3, 0.1, 5)).unwrap();
+    assert_eq!(drifting(&moved), ["price"]);
+    assert_eq!(moved.columns[0].judged.reasons[0].what, "wasserstein_over_iqr");
+    let gone = found(&reference, &table(at("d.parquet"), 4, 0.0, 12)).unwrap();
+    assert_eq!(drifting(&gone), ["price"]);
+    assert_eq!(gone.columns[0].judged.reasons[0].what, "missing");
+    assert!((gone.columns[0].judged.reasons[0].by - 0.07).abs() < 1e-9);
+    let kinds = serde_json::to_value(&gone).unwrap();
+    let kinds: Vec<_> =
+        kinds["columns"].as_array().unwrap().iter().map(|column| column["kind"].clone()).collect();
+    assert_eq!(kinds, ["numbers", "numbers", "categories", "texts", "categories", "times"]);
+}
+
+#[test]
+fn a_csv_file_compares_as_a_parquet_file_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |name: &str, shift: f64| {
+        let rows = (0..ROWS).map(|row| format!("{},{}\n", even(row, 1) + shift, ["x", "y"][row % 2]));
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("price,side\n{}", rows.collect::<String>())).unwrap();
+        path
+    };
+    let parquet = write(
+        dir.path().join("a.parquet"),
+        vec![
+            ("price", Arc::new((0..ROWS).map(|row| Some(even(row, 1))).collect::<Float64Array>())),
+            ("side", Arc::new((0..ROWS).map(|row| Some(["x", "y"][row % 2])).collect::<StringArray>())),
+        ],
+    );
+    let (plain, moved) = (text("a.csv", 0.0), text("b.csv", 0.5));
+    let (one, other) = (found(&plain, &moved).unwrap(), found(&parquet, &moved).unwrap());
+    assert_eq!(one.columns, other.columns);
+    assert_eq!(drifting(&one), ["price"]);
+}
+
+#[test]
+fn columns_that_come_go_or_change_their_type_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let numbers = || Arc::new((0..50).map(|row| Some(f64::from(row))).collect::<Float64Array>()) as ArrayRef;
+    let names = || Arc::new((0..50).map(|row| Some(row.to_string())).collect::<StringArray>()) as ArrayRef;
+    let lists = || {
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..50).map(|row| Some([Some(row)]))))
+            as ArrayRef
+    };
+    let before = vec![("same", numbers()), ("gone", numbers()), ("typed", numbers()), ("list", lists())];
+    let after = vec![("same", numbers()), ("new", numbers()), ("typed", names()), ("list", lists())];
+    let before = write(dir.path().join("a.parquet"), before);
+    let comparison = found(&before, &write(dir.path().join("b.parquet"), after)).unwrap();
+    let told: Vec<(&str, Why)> =
+        comparison.unmatched.iter().map(|column| (column.name.as_str(), column.why)).collect();
+    assert_eq!(
+        told,
+        [
+            ("gone", Why::Vanished),
+            ("typed", Why::Retyped),
+            ("new", Why::Appeared),
+            ("list", Why::NotComparable)
+        ]
+    );
+    assert!(comparison.has_drift() && drifting(&comparison).is_empty());
+    let asked = compare(&before, &before, Some(&["smae".to_owned()]), &Settings::default(), &|_, _| {});
+    assert!(asked.unwrap_err().to_string().contains("no column `smae`"));
+    let other = write(dir.path().join("c.parquet"), vec![("else", lists())]);
+    let only_lists = write(dir.path().join("d.parquet"), vec![("list", lists())]);
+    assert!(found(&only_lists, &other).unwrap_err().to_string().contains("no column in common"));
+    std::fs::write(dir.path().join("e.parquet"), b"PAR1 is not enough").unwrap();
+    assert!(matches!(found(&before, &dir.path().join("e.parquet")), Err(DriftError::Table(_))));
+    let empty =
+        write(dir.path().join("f.parquet"), vec![("same", Arc::new(Float64Array::from(Vec::<f64>::new())))]);
+    let against_nothing = found(&before, &empty).unwrap();
+    assert_eq!(against_nothing.columns[0].judged.verdict, Verdict::Insufficient);
+}

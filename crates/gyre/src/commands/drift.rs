@@ -1,0 +1,122 @@
+//! `gyre drift`: what has changed between two tables.
+
+mod html;
+mod text;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+use gyre_core::Diagnostic;
+use gyre_drift::{DriftError, Settings, compare};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::OutputArgs;
+use crate::failure::Failure;
+use crate::show;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gyre drift january.parquet february.parquet
+  gyre drift train.csv today.csv --columns age,income --html drift.html
+  gyre drift train.parquet today.parquet --fail     # exit code 1 when something drifts: for pipelines
+
+A column drifts when its change is significant (all columns taken together, at the false discovery rate) and at least as
+large as its floor. docs/monitoring.md explains every figure.")]
+pub(crate) struct DriftArgs {
+    /// What is normal: Parquet or CSV.
+    reference: PathBuf,
+    /// What is compared with it: Parquet or CSV.
+    current: PathBuf,
+    /// Compare only these columns, separated by commas.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// The share of columns found that may be found by luck.
+    #[arg(long, value_name = "RATE", default_value_t = Settings::default().false_discovery_rate, value_parser = share)]
+    fdr: f64,
+    /// Numbers: how far their mass must have moved to matter, in ranges of the reference's middle half.
+    #[arg(long, value_name = "RANGES", default_value_t = Settings::default().shift, value_parser = floor)]
+    min_shift: f64,
+    /// Names, hours, weekdays: how much the share of one must have changed to matter.
+    #[arg(long, value_name = "SHARE", default_value_t = Settings::default().share, value_parser = floor)]
+    min_share: f64,
+    /// How much the share of missing or infinite values must have changed to matter.
+    #[arg(long, value_name = "SHARE", default_value_t = Settings::default().missing, value_parser = floor)]
+    min_missing: f64,
+    /// How much the share of rows with a name that is not in the reference must have changed to matter.
+    #[arg(long, value_name = "SHARE", default_value_t = Settings::default().unseen, value_parser = floor)]
+    min_unseen: f64,
+    /// Show stable columns too.
+    #[arg(long)]
+    all: bool,
+    /// End with exit code 1 when a column drifts, vanished, or changed its type.
+    #[arg(long)]
+    fail: bool,
+    /// Also write the report as one self-contained HTML file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text).and_then(|x| {
+        if x > 0.0 && x < 1.0 { Ok(x) } else { Err("expected a share between 0 and 1".to_owned()) }
+    })
+}
+
+fn floor(text: &str) -> Result<f64, String> {
+    number(text).and_then(|x| if x >= 0.0 { Ok(x) } else { Err("expected 0 or more".to_owned()) })
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if number.is_finite() { Ok(number) } else { Err("expected a finite number".to_owned()) }
+}
+
+pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
+    let settings = Settings {
+        false_discovery_rate: args.fdr,
+        shift: args.min_shift,
+        share: args.min_share,
+        missing: args.min_missing,
+        unseen: args.min_unseen,
+    };
+    let bar = bar(args.output.json);
+    let tell = |done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    };
+    let found = compare(&args.reference, &args.current, args.columns.as_deref(), &settings, &tell);
+    bar.finish_and_clear();
+    let found = found.map_err(|error| match error {
+        DriftError::Table(error) => Failure::because(error),
+        wrong => Failure::Input(vec![Diagnostic::new(args.current.display().to_string(), wrong.to_string())]),
+    })?;
+    if let Some(path) = &args.html {
+        let page = gyre_report::drift_report::html(&html::document(&found));
+        gyre_data::files::write(path, page.as_bytes())?;
+    }
+    if args.output.json {
+        show::json(&found)?;
+    } else {
+        show::say(text::table(&found, args.all))?;
+        if let Some(path) = &args.html {
+            show::say(format!("\nreport: {}", path.display()))?;
+        }
+    }
+    if args.fail && found.has_drift() {
+        return Err(Failure::because(format!("{} has drifted from {}", found.current, found.reference)));
+    }
+    Ok(())
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn bar(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar:.cyan/blue} {pos} of {len} columns");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,74 @@
+//! `gyre drift`: what changed between two files, for people, pages, programs and pipelines.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+
+use support::gyre;
+
+/// Ages and trades; of the second table the ages are `older`, and a trade is new.
+fn tables(dir: &Path, older: u32, new: bool) {
+    let table = |name: &str, older: u32, new: bool| {
+        let mut text = "age,trade\n".to_owned();
+        for row in 0..2_000_u32 {
+            let trade =
+                if new && row % 20 == 0 { "pilot" } else { ["baker", "smith", "nurse"][row as usize % 3] };
+            text += &format!("{},{trade}\n", 20 + row * 37 % 50 + older);
+        }
+        std::fs::write(dir.join(name), text).unwrap();
+    };
+    table("before.csv", 0, false);
+    table("after.csv", older, new);
+}
+
+#[test]
+fn people_programs_and_pipelines_hear_what_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    tables(dir.path(), 10, true);
+    let said = gyre(dir.path(), "drift before.csv after.csv --html out/drift.html").done().out;
+    for words in [
+        "age",
+        "moved by",
+        "trade",
+        "names not in the reference +5.0 points",
+        "2 of 2 columns drift",
+        "report: out/",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let page = std::fs::read_to_string(dir.path().join("out/drift.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("pilot") && !page.contains("src=\"http"));
+    let found = gyre(dir.path(), "drift before.csv after.csv --json").done().json();
+    assert_eq!(
+        (&found["columns"][0]["name"], &found["columns"][0]["verdict"]),
+        (&"age".into(), &"drift".into())
+    );
+    assert_eq!(gyre(dir.path(), "drift before.csv after.csv --fail").code, 1);
+    // What is too small for them is theirs to say.
+    let lax = "drift before.csv after.csv --fail --min-shift 1 --min-unseen 0.1 --min-share 0.1";
+    assert!(
+        gyre(dir.path(), lax).done().out.contains("0 of 2 columns drift; 2 changed by too little to matter")
+    );
+    tables(dir.path(), 0, false);
+    let said = gyre(dir.path(), "drift before.csv after.csv --fail").done().out;
+    assert_eq!(
+        said.trim(),
+        "0 of 2 columns drift; 0 changed by too little to matter, 2 stable, 0 with too few rows"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    tables(dir.path(), 0, false);
+    let wrong = gyre(dir.path(), "drift before.csv after.csv --columns aeg");
+    assert!(
+        wrong.code == 2 && wrong.err.contains("no column `aeg`") && wrong.err.contains("age, trade"),
+        "{}",
+        wrong.err
+    );
+    let missing = gyre(dir.path(), "drift before.csv gone.csv");
+    assert!(missing.code != 0 && missing.err.contains("gone.csv"), "{}", missing.err);
+    assert_eq!(gyre(dir.path(), "drift before.csv after.csv --fdr 2").code, 2);
+}
