@@ -478,14 +478,20 @@ pub struct Realised {
 pub struct Drift {
     /// The feature's name, or `(prediction)`.
     pub column: String,
-    /// The statistic's name, such as `jensen_shannon`.
+    /// The statistic's name, such as `wasserstein_over_iqr`.
     pub statistic: String,
-    /// Its value, an effect size: 0 is none, 1 is large (an interquartile range; nothing in common). Distances of
-    /// numbers in interquartile ranges can exceed 1.
+    /// Its value, an effect size: of numbers how many interquartile ranges they moved, of names and of missing values a
+    /// change of share, in 0..=1.
     pub effect: f64,
+    /// From which value on it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
     /// The p-value, corrected for the number of columns.
     pub p: f64,
-    /// Whether it is significant and material.
+    /// What windows of the reference itself hardly exceed; none where it was too short to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<f64>,
+    /// Whether it is significant, material, and more than usual.
     pub drifted: bool,
 }
 

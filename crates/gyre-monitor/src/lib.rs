@@ -10,6 +10,8 @@
 //! | [`columns`] | values by column, as every function here takes them |
 //! | [`loss`] | the loss of a row, and the metric over rows with its error clustered by day |
 //! | [`profile`] | the reference profile |
+//! | [`persistence`] | from windows that drifted to an alarm |
+//! | [`variation`] | how much a column varies by itself from window to window |
 //! | [`windows`] | which windows are due |
 //! | [`summary`] | a window's rows in, a window's fact out |
 //! | [`comparison`] | several versions on the same rows |
@@ -17,16 +19,19 @@
 //! Invariants
 //! - Pure: no I/O, no clock, no thread; whoever has the rows passes them in.
 //! - What was not measured is absent, never 0 and never NaN: a column with too few rows is not listed as "no drift".
-//! - A drift alarm needs significance *and* size, from the same test. With many rows everything is significant; with few
-//!   rows everything is large.
+//! - A drift alarm needs significance *and* size *and* more than the usual variation, by the same statistic. With many rows
+//!   everything is significant; with few rows everything is large; and ordinary weeks differ.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod change;
 pub mod columns;
 pub mod comparison;
 pub mod loss;
+pub mod persistence;
 pub mod profile;
 pub mod summary;
+pub mod variation;
 pub mod windows;
 
 pub use columns::{MonitorError, Predictions, Values};

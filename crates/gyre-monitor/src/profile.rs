@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::{MonitorError, Values};
 use crate::loss::MeasuredLoss;
+use crate::summary::PREDICTION;
+use crate::variation::{Variation, of_column, windows as cut};
 
 /// The format's version.
 const FORMAT: u32 = 1;
@@ -26,6 +28,10 @@ pub struct ReferenceProfile {
     /// How wrong it was on those rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<Holdout>,
+    /// How much each column (the prediction by its name, [`PREDICTION`]) varies from window to window, by statistic; absent
+    /// where the rows were too few to say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variation: BTreeMap<String, BTreeMap<String, Variation>>,
 }
 
 /// How wrong a version was on rows withheld from training.
@@ -49,7 +55,47 @@ impl ReferenceProfile {
         holdout: Option<Holdout>,
     ) -> Self {
         let columns = training.into_iter().map(|(name, values)| (name.to_owned(), values.reference()));
-        Self { format: FORMAT, columns: columns.collect(), prediction: prediction.reference(), holdout }
+        Self {
+            format: FORMAT,
+            columns: columns.collect(),
+            prediction: prediction.reference(),
+            holdout,
+            variation: BTreeMap::new(),
+        }
+    }
+
+    /// Learns how much the columns of `training`, and the `prediction`, vary between windows of `rows` rows. `training_order`
+    /// and `prediction_order` are the orders of their rows in time.
+    ///
+    /// # Errors
+    /// [`MonitorError::Kind`] when a column is not what the profile was made of.
+    pub fn learn_variation<'a>(
+        &mut self,
+        rows: usize,
+        (training, training_order): (impl IntoIterator<Item = (&'a str, Values<'a>)>, &[usize]),
+        (prediction, prediction_order): (Values<'_>, &[usize]),
+    ) -> Result<(), MonitorError> {
+        let mut variation = BTreeMap::new();
+        let mut learn = |name: &str, values: &Values<'_>, reference: &ColumnReference, order: &[usize]| {
+            let windows = cut(order.len(), rows);
+            let found = of_column(values, reference, order, &windows).map_err(|_| MonitorError::Kind {
+                column: name.to_owned(),
+                found: values.kind(),
+                expected: "what the profile was made of",
+            })?;
+            if !found.is_empty() {
+                variation.insert(name.to_owned(), found);
+            }
+            Ok(())
+        };
+        for (name, values) in training {
+            if let Some(reference) = self.columns.get(name) {
+                learn(name, &values, reference, training_order)?;
+            }
+        }
+        learn(PREDICTION, &prediction, &self.prediction, prediction_order)?;
+        self.variation = variation;
+        Ok(())
     }
 
     /// The bytes to keep.

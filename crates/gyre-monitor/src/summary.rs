@@ -1,8 +1,9 @@
 //! A closed window in one small fact.
 //!
-//! Drift is said of a column when its difference from the reference is both beyond luck (Benjamini–Hochberg over all
-//! columns of the window, at q = 0.01) and large enough to matter (the configured effect). A column can change in several
-//! ways, and each has its own test and its own yardstick; the one reported is the largest among those beyond luck.
+//! Drift is said of a column when its difference from the reference is beyond luck (Benjamini–Hochberg over all columns of
+//! the window, at q = 0.01), large enough to matter (the configured effect), and larger than windows of the reference
+//! itself are from the rest of it ([`variation`](crate::variation)). A column can change in several ways, and each has its
+//! own test and its own yardstick; the one reported is the largest among those that count.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,14 @@ use gyre_core::spec::Metric;
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_stats::adjust::benjamini_hochberg;
-use gyre_stats::drift::{self, ColumnDrift, Effect, Evidence, Method, ShareChange};
+use gyre_stats::drift::{self, ColumnDrift};
 use gyre_stats::profile::ColumnReference;
 
+use crate::change::{Bar, Change, changes, telling};
 use crate::columns::{MonitorError, Predictions, Values, expect_rows};
 use crate::loss::{losses, measure};
 use crate::profile::ReferenceProfile;
+use crate::variation::Variation;
 
 /// The name under which the prediction stands among the columns.
 pub const PREDICTION: &str = "(prediction)";
@@ -59,8 +62,10 @@ pub struct WindowInput<'a> {
 pub struct Settings {
     /// What is measured.
     pub metric: Metric,
-    /// The effect from which a significant drift is material (`monitor.drift_effect`).
+    /// How far numbers must have moved to matter (`monitor.drift_effect`).
     pub drift_effect: f64,
+    /// How much a share must have changed to matter (`monitor.drift_share`).
+    pub drift_share: f64,
     /// The share of false discoveries among the drifts that is put up with.
     pub false_discovery_rate: f64,
 }
@@ -68,7 +73,8 @@ pub struct Settings {
 impl Settings {
     /// Settings for a model of `gyre.yaml`.
     pub fn of(model: &gyre_core::spec::Model) -> Self {
-        Self { metric: model.metric, drift_effect: model.monitor.drift_effect, false_discovery_rate: 0.01 }
+        let (drift_effect, drift_share) = (model.monitor.drift_effect, model.monitor.drift_share);
+        Self { metric: model.metric, drift_effect, drift_share, false_discovery_rate: 0.01 }
     }
 }
 
@@ -148,15 +154,24 @@ fn drifts(
         columns.iter().filter_map(|(name, drift)| Some((*name, drift.p_value()?, changes(drift)))).collect();
     let p_values: Vec<f64> = tested.iter().map(|(_, p, _)| *p).collect();
     let q_values = benjamini_hochberg(&p_values);
+    let nothing = BTreeMap::new();
     let drifts = tested.into_iter().zip(q_values).filter_map(|((name, _, changes), p)| {
-        let change = telling(&changes, settings.false_discovery_rate)?;
-        let significant = p <= settings.false_discovery_rate && change.significant;
+        let usual = reference.variation.get(name).unwrap_or(&nothing);
+        let bar = Bar {
+            level: settings.false_discovery_rate,
+            shift: settings.drift_effect,
+            share: settings.drift_share,
+            usual,
+        };
+        let (change, counts) = telling(&changes, &bar)?;
         Some(Drift {
             column: name.to_owned(),
             statistic: change.statistic.to_owned(),
             effect: change.effect,
+            floor: Some(bar.floor(change.statistic)),
             p,
-            drifted: significant && change.effect >= settings.drift_effect,
+            usual: usual.get(change.statistic).map(Variation::bound),
+            drifted: p <= settings.false_discovery_rate && counts,
         })
     });
     Ok(worst(drifts.collect()))
@@ -176,57 +191,6 @@ fn column<'a>(
     let drift =
         drift.map_err(|_| MonitorError::Kind { column: name.to_owned(), found: values.kind(), expected })?;
     Ok((name, drift))
-}
-
-/// One way in which a column changed.
-#[derive(Debug, Clone, Copy)]
-struct Change {
-    statistic: &'static str,
-    effect: f64,
-    p: f64,
-    significant: bool,
-}
-
-/// All ways in which a column was tested. A share's effect is the difference of the shares.
-fn changes(drift: &ColumnDrift) -> Vec<Change> {
-    let share = |statistic, change: &ShareChange| {
-        let effect = (change.current? - change.reference?).abs();
-        Some(Change { statistic, effect, p: change.p_value?, significant: false })
-    };
-    let shape = match drift.evidence {
-        Evidence::Tested { method, statistic, p_value } => {
-            let (name, effect) = match (drift.effect, method) {
-                (Some(Effect::WassersteinOverScale(distance)), _) => ("wasserstein_over_iqr", distance),
-                (Some(Effect::JensenShannonDistance(distance)), _) => ("jensen_shannon", distance),
-                // A constant reference has no yardstick; the distance of the distribution functions needs none.
-                (None, Method::KolmogorovSmirnov) => ("kolmogorov_smirnov", statistic),
-                (None, Method::ChiSquare) => ("chi_square", 0.0),
-            };
-            Some(Change { statistic: name, effect, p: p_value, significant: false })
-        }
-        Evidence::Insufficient => None,
-    };
-    let all = [
-        shape,
-        share("missing_share", &drift.missing),
-        drift.infinite.as_ref().and_then(|change| share("infinite_share", change)),
-        drift.new_categories.as_ref().and_then(|change| share("unseen_share", change)),
-    ];
-    all.into_iter().flatten().filter(|change| change.effect.is_finite() && change.p.is_finite()).collect()
-}
-
-/// The change to report: the largest of those beyond luck (Bonferroni within the column), else the least lucky one.
-fn telling(changes: &[Change], level: f64) -> Option<Change> {
-    let tests = changes.len() as f64;
-    let marked = changes.iter().map(|change| Change { significant: change.p * tests <= level, ..*change });
-    marked.reduce(|best, next| {
-        let better = match (best.significant, next.significant) {
-            (true, true) => next.effect > best.effect,
-            (false, false) => next.p < best.p,
-            (_, next) => next,
-        };
-        if better { next } else { best }
-    })
 }
 
 /// The worst columns first, as many as the fact may list; the prediction is always among them.

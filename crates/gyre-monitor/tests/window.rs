@@ -11,7 +11,8 @@ use gyre_core::time::Period;
 use gyre_core::{Entry, Fact, ModelName, Span, Timestamp, Version};
 use gyre_monitor::{Predictions, ReferenceProfile, Settings, Values, WindowInput, summarise};
 
-const SETTINGS: Settings = Settings { metric: Metric::Mae, drift_effect: 0.1, false_discovery_rate: 0.01 };
+const SETTINGS: Settings =
+    Settings { metric: Metric::Mae, drift_effect: 0.1, drift_share: 0.03, false_discovery_rate: 0.01 };
 
 /// A small deterministic generator (SplitMix64), so that the tests need no seed from outside.
 struct Random(u64);

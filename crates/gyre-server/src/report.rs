@@ -230,9 +230,13 @@ fn drift(closed: &[&WindowSummary], limit: f64) -> page::Drift {
     let effect = |window: &&WindowSummary, name: &str| {
         window.drift.iter().find(|drift| drift.column == name).map(|drift| drift.effect)
     };
+    let floor = |name: &str| {
+        let floors = closed.iter().flat_map(|window| &window.drift).filter(|drift| drift.column == name);
+        floors.filter_map(|drift| drift.floor).last()
+    };
     let column = |name: &&str| page::DriftColumn {
         name: (*name).to_owned(),
-        limit,
+        limit: floor(name).unwrap_or(limit),
         values: closed.iter().map(|window| effect(window, name)).collect(),
     };
     let statistic =

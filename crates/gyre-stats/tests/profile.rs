@@ -217,7 +217,7 @@ fn new_categories_are_seen() {
     let new = found.new_categories.unwrap();
     assert_eq!((new.reference, new.current), (Some(0.0), Some(0.04)));
     assert!(new.p_value.unwrap() < 1e-6 && found.p_value().unwrap() < 1e-6);
-    assert!(matches!(found.effect, Some(Effect::JensenShannonDistance(distance)) if distance > 0.05));
+    assert!(matches!(found.effect, Some(Effect::ShareChange(change)) if (change - 0.04).abs() < 1e-12));
 }
 
 #[test]

@@ -424,15 +424,18 @@ impl Default for Log {
 pub struct Monitor {
     /// How long a window is.
     pub window: Span,
-    /// The effect (0 to 1) from which a significant drift is material.
+    /// How far numbers must have moved to matter, in interquartile ranges of the reference.
     pub drift_effect: f64,
+    /// How much the share of a name, of missing or of infinite values must have changed to matter; a fifth of it is enough of
+    /// rows with names that the reference does not have, for no model has learned anything of them.
+    pub drift_share: f64,
     /// How much worse than its reference, as a share of it, the loss must be to matter.
     pub tolerance: f64,
 }
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { window: Span::days(7), drift_effect: 0.1, tolerance: 0.1 }
+        Self { window: Span::days(7), drift_effect: 0.1, drift_share: 0.03, tolerance: 0.1 }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything happens in the run's own folder. The facts come all at once, at the end: data versions, the run, the model
 //! version. What fails on the way is a fact too, with the end of the log, and the champion never notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
 use gyre_core::runtime::Runtime;
 use gyre_core::spec::{Dataset, Model, Project, Window};
-use gyre_core::{Digest, ModelName, Timestamp};
+use gyre_core::{Digest, ModelName, Span, Timestamp};
 use gyre_data::cut::{Cut, CutSpec, Part, cut};
 use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
 use gyre_data::{checks, git, hash};
@@ -186,8 +186,19 @@ impl Training<'_> {
         let numbers = measured.as_ref().map(Holdout::numbers).unwrap_or_default();
         let rows = Frame::read(&data.train.path, &signature.inputs, target, time, |_| true)?;
         let columns =
-            rows.features.columns().iter().map(|(name, column)| (name.as_ref(), frame::values(column)));
-        let profile = ReferenceProfile::build(columns, frame::values(&predicted.outputs), measured);
+            || rows.features.columns().iter().map(|(name, column)| (name.as_ref(), frame::values(column)));
+        let outputs = frame::values(&predicted.outputs);
+        let mut profile = ReferenceProfile::build(columns(), outputs, measured);
+        if time.is_some() {
+            let a_window = self.rows_in_a_window(&[&rows.times, &holdout.times]);
+            profile
+                .learn_variation(
+                    a_window,
+                    (columns(), &in_time(&rows.times)),
+                    (outputs, &in_time(&holdout.times)),
+                )
+                .map_err(|error| Failure::because(error.to_string()))?;
+        }
 
         let blobs = self.workshop.store.blobs();
         let reference = format!("refs/gyre/runs/{}", self.run);
@@ -221,6 +232,15 @@ impl Training<'_> {
             trained_on: data.train.period,
         };
         Ok(vec![Fact::RunFinished(run), Fact::VersionRegistered(registered)])
+    }
+
+    /// How many rows a window of the time that is watched has, on average over the days with rows.
+    fn rows_in_a_window(&self, parts: &[&Vec<Timestamp>]) -> usize {
+        let days: BTreeSet<i64> =
+            parts.iter().flat_map(|times| times.iter().map(|time| time.day())).collect();
+        let rows: usize = parts.iter().map(|times| times.len()).sum();
+        let window = self.model.monitor.window.as_millis() as f64 / Span::days(1).as_millis() as f64;
+        (rows as f64 / days.len().max(1) as f64 * window).ceil() as usize
     }
 
     /// `pointers` is the commit that holds the run's `.dvc` files and `dvc.lock`.
@@ -269,6 +289,13 @@ impl Training<'_> {
         };
         Failure { reason: reason.to_owned(), facts: failure.facts }.with(fact)
     }
+}
+
+/// The order of rows in time.
+fn in_time(times: &[Timestamp]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by_key(|row| times.get(*row).copied());
+    order
 }
 
 /// Puts a part into the DVC cache, with a pointer beside it.

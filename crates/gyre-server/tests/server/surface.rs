@@ -195,9 +195,11 @@ fn eventful() -> Scene {
             realised: vec![Realised { version: 1, rows: 900, loss, days: 7, standard_error: Some(0.1) }],
             drift: vec![Drift {
                 column: HOSTILE.to_owned(),
-                statistic: "jensen_shannon".to_owned(),
+                statistic: "share_of_a_name".to_owned(),
                 effect: 0.05 * week as f64,
                 p: 0.01,
+                floor: None,
+                usual: None,
                 drifted: week > 2,
             }],
             errors: 0,

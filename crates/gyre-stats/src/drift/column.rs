@@ -32,8 +32,8 @@ pub enum Method {
 pub enum Effect {
     /// Wasserstein-1 distance in interquartile ranges of the reference (standard deviations where that range is 0).
     WassersteinOverScale(f64),
-    /// Jensen–Shannon distance, √(debiased divergence / ln 2), in 0..=1.
-    JensenShannonDistance(f64),
+    /// The change of the share of the name (or of all rare ones together) that changed most, in 0..=1.
+    ShareChange(f64),
 }
 
 impl Effect {
@@ -41,7 +41,7 @@ impl Effect {
     #[must_use]
     pub fn value(self) -> f64 {
         match self {
-            Self::WassersteinOverScale(value) | Self::JensenShannonDistance(value) => value,
+            Self::WassersteinOverScale(value) | Self::ShareChange(value) => value,
         }
     }
 }
@@ -181,14 +181,13 @@ fn categorical(
     let pooled = pool(past.counts(), current.counts(), (past.other(), current.other())).filter(|_| enough);
     let (before, after) = pooled.unwrap_or_default();
     let test = chi_square_of_pooled(&before, &after);
-    let divergence = counts::jensen_shannon_debiased(&before, &after);
     Ok(ColumnDrift {
         evidence: test.map_or(Evidence::Insufficient, |test| Evidence::Tested {
             method: Method::ChiSquare,
             statistic: test.statistic,
             p_value: test.p_value,
         }),
-        effect: divergence.map(|nats| Effect::JensenShannonDistance((nats / std::f64::consts::LN_2).sqrt())),
+        effect: counts::l_infinity(&before, &after).map(Effect::ShareChange),
         psi: counts::psi(&before, &after),
         n_reference: past.present(),
         n_current: current.present(),

@@ -63,6 +63,17 @@ impl CategoricalReference {
         Self { histogram, novelty }
     }
 
+    /// The same names and the same novelty with the counts of `window`.
+    ///
+    /// # Errors
+    /// [`Incompatible::Bins`] when the window was made from another reference.
+    pub fn with_counts(&self, window: CategoricalWindow) -> Result<Self, Incompatible> {
+        if !self.histogram.same_bins(&window) {
+            return Err(Incompatible::Bins);
+        }
+        Ok(Self { histogram: window, novelty: self.novelty })
+    }
+
     /// The reference's own counts.
     #[must_use]
     pub fn histogram(&self) -> &CategoricalWindow {

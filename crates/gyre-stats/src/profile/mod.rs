@@ -40,6 +40,22 @@ impl ColumnReference {
             Self::Categorical(reference) => ColumnWindow::Categorical(CategoricalWindow::new(reference)),
         }
     }
+
+    /// The same bins with the counts of `window`: what a part of the reference's rows looks like in them.
+    ///
+    /// # Errors
+    /// [`Incompatible`] when the window was made from another reference.
+    pub fn with_counts(&self, window: ColumnWindow) -> Result<Self, Incompatible> {
+        match (self, window) {
+            (Self::Numeric(reference), ColumnWindow::Numeric(window)) => {
+                reference.with_counts(window).map(Self::Numeric)
+            }
+            (Self::Categorical(reference), ColumnWindow::Categorical(window)) => {
+                reference.with_counts(window).map(Self::Categorical)
+            }
+            _ => Err(Incompatible::Kind),
+        }
+    }
 }
 
 /// Window of one column of either kind.

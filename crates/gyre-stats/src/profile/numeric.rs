@@ -71,6 +71,17 @@ impl NumericReference {
         Self { histogram, quartiles: quartiles(&finite) }
     }
 
+    /// The same bins and the same yardstick with the counts of `window`.
+    ///
+    /// # Errors
+    /// [`Incompatible::Bins`] when the window was made from another reference.
+    pub fn with_counts(&self, window: NumericWindow) -> Result<Self, Incompatible> {
+        if !self.histogram.same_bins(&window) {
+            return Err(Incompatible::Bins);
+        }
+        Ok(Self { histogram: window, quartiles: self.quartiles })
+    }
+
     /// The reference's own counts.
     #[must_use]
     pub fn histogram(&self) -> &NumericWindow {
