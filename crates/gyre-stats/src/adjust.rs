@@ -9,11 +9,34 @@
 /// independent or positively dependent tests (Benjamini & Hochberg 1995). NaN counts as 1: no evidence.
 #[must_use]
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
+    stepped_up(p_values, p_values.len() as f64)
+}
+
+/// Benjamini–Yekutieli adjusted p-values, in the order of the input.
+///
+/// As [`benjamini_hochberg`], but whatever the dependence of the tests, at the price of a factor of 1 + ½ + … + 1/count
+/// (Benjamini & Yekutieli 2001). NaN counts as 1: no evidence.
+#[must_use]
+pub fn benjamini_yekutieli(p_values: &[f64]) -> Vec<f64> {
+    let harmonic: f64 = (1..=p_values.len()).map(|i| 1.0 / i as f64).sum();
+    stepped_up(p_values, p_values.len() as f64 * harmonic)
+}
+
+/// Bonferroni adjusted p-values, in the order of the input: each times their number.
+///
+/// Keeps the promise of [`holm`], which never gives more and mostly less. NaN counts as 1: no evidence.
+#[must_use]
+pub fn bonferroni(p_values: &[f64]) -> Vec<f64> {
     let count = p_values.len() as f64;
+    p_values.iter().map(|p| (probability(*p) * count).min(1.0)).collect()
+}
+
+/// The smallest p·factor/rank of this and all higher ranks, at most 1.
+fn stepped_up(p_values: &[f64], factor: f64) -> Vec<f64> {
     let mut adjusted = vec![1.0; p_values.len()];
     let mut smallest = 1.0_f64;
     for (rank, index) in ascending(p_values).into_iter().enumerate().rev() {
-        smallest = smallest.min(probability(p_values[index]) * count / (rank + 1) as f64);
+        smallest = smallest.min(probability(p_values[index]) * factor / (rank + 1) as f64);
         adjusted[index] = smallest;
     }
     adjusted
@@ -53,13 +76,15 @@ mod tests {
     #[test]
     fn nothing_to_adjust_is_nothing() {
         assert!(benjamini_hochberg(&[]).is_empty());
-        assert!(holm(&[]).is_empty());
+        assert!(holm(&[]).is_empty() && bonferroni(&[]).is_empty() && benjamini_yekutieli(&[]).is_empty());
     }
 
     #[test]
     fn nan_is_no_evidence() {
         assert_eq!(benjamini_hochberg(&[f64::NAN, 0.01]), [1.0, 0.02]);
         assert_eq!(holm(&[f64::NAN, 0.01]), [1.0, 0.02]);
+        assert_eq!(bonferroni(&[f64::NAN, 0.01]), [1.0, 0.02]);
+        assert_eq!(benjamini_yekutieli(&[f64::NAN, 0.01]), [1.0, 0.03]);
     }
 
     #[test]
