@@ -7,6 +7,13 @@
 //! Definitions of these distances differ between tools that use the same name; each function states its own.
 //! The reference is treated as a sample, like the window: taking it for the exact truth makes false alarms when it is not
 //! much larger than the window.
+//!
+//! | module | compares |
+//! | --- | --- |
+//! | [`column`](fn@column) | a stored reference with a window of live traffic: what gyre decides by |
+//! | [`samples`] | two raw samples of one column: Kolmogorov–Smirnov, Cramér–von Mises, Anderson–Darling, ranks, means, spreads |
+//! | [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
+//! | [`chi_square`] | two rows of category counts |
 
 use serde::{Deserialize, Serialize};
 
