@@ -3,9 +3,51 @@
 //! Arguments are counts, reference first. Every function is `None` when the lengths differ or when either side is empty.
 
 use super::KolmogorovSmirnov;
+use crate::{proportion::Interval, special::normal_critical};
 
 /// Half-count added to each bin by [`psi`], so that an empty bin is unlikely rather than impossible (Jeffreys' prior).
 const PSI_PRIOR: f64 = 0.5;
+
+/// The least share of a bin that other tools commonly assume ([`Empty::Floor`]).
+pub const USUAL_FLOOR: f64 = 1e-4;
+
+/// What a bin without rows counts as where a logarithm cannot take 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Empty {
+    /// Half a row more in each bin that either side uses (Jeffreys' prior): an empty bin weighs less in small samples.
+    HalfRowIfUsed,
+    /// Half a row more in each bin, used or not.
+    HalfRow,
+    /// No share is taken for less than this, and nothing is scaled back to 1; usually [`USUAL_FLOOR`].
+    Floor(f64),
+}
+
+impl Empty {
+    /// The positive share of each bin on both sides.
+    fn fill(self, shares: &Shares) -> Vec<(f64, f64)> {
+        let bins = match self {
+            Self::Floor(floor) => {
+                let floor = floor.max(f64::MIN_POSITIVE);
+                return shares.pairs.iter().map(|(p, q)| (p.max(floor), q.max(floor))).collect();
+            }
+            Self::HalfRow => shares.pairs.len() as f64,
+            Self::HalfRowIfUsed => shares.used(),
+        };
+        let smooth = |share: f64, total: f64| (share * total + PSI_PRIOR) / (total + PSI_PRIOR * bins);
+        let all = self == Self::HalfRow;
+        let counted = shares.pairs.iter().filter(|(p, q)| all || p + q > 0.0);
+        counted.map(|(p, q)| (smooth(*p, shares.n), smooth(*q, shares.m))).collect()
+    }
+}
+
+/// Unit of a divergence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Base e.
+    Nats,
+    /// Base 2.
+    Bits,
+}
 
 /// Pairs of shares per bin, and the two totals.
 struct Shares {
@@ -79,19 +121,62 @@ fn divergence(shares: &Shares) -> f64 {
         .clamp(0.0, std::f64::consts::LN_2)
 }
 
+/// Jensen–Shannon *distance*, the root of the divergence: in 0..=1 in bits, 0..=√ln 2 ≈ 0.833 in nats (Endres & Schindelin
+/// 2003). This is what most tools print under the name; the two units differ by a factor of √ln 2.
+#[must_use]
+pub fn jensen_shannon_distance(reference: &[u64], current: &[u64], unit: Unit) -> Option<f64> {
+    let nats = jensen_shannon(reference, current)?;
+    Some(match unit {
+        Unit::Nats => nats.sqrt(),
+        Unit::Bits => (nats / std::f64::consts::LN_2).sqrt(),
+    })
+}
+
+/// Interval at `level` for the Jensen–Shannon *divergence* in nats of the two distributions behind the counts; take the root
+/// of both ends for one of the distance.
+///
+/// About the debiased divergence ([`jensen_shannon_debiased`] before its cut at 0), by the delta method: the derivative is
+/// ½·ln(p/m) for a share p of the reference, ½·ln(q/m) for one of the current side, with m their mean. It vanishes without
+/// drift, so that the variance of the second order is added, (k − 1)/32·(1/n + 1/m)², that of the χ² in the approximation.
+/// Wants few sparse bins, like the approximation.
+#[must_use]
+pub fn jensen_shannon_interval(reference: &[u64], current: &[u64], level: f64) -> Option<Interval> {
+    let shares = Shares::of(reference, current)?;
+    let influence = |x: f64, middle: f64| if x > 0.0 { 0.5 * (x / middle).ln() } else { 0.0 };
+    let variance = |of: &dyn Fn(f64, f64) -> (f64, f64)| {
+        let mean = shares.sum(|p, q| of(p, q).0 * of(p, q).1);
+        shares.sum(|p, q| of(p, q).0 * (of(p, q).1 - mean).powi(2))
+    };
+    let rows = 1.0 / shares.n + 1.0 / shares.m;
+    let first = variance(&|p, q| (p, influence(p, 0.5 * (p + q)))) / shares.n
+        + variance(&|p, q| (q, influence(q, 0.5 * (p + q)))) / shares.m;
+    let second = (shares.used() - 1.0) / 32.0 * rows * rows;
+    let centre = divergence(&shares) - (shares.used() - 1.0) / 8.0 * rows;
+    let half = normal_critical(level) * (first + second).sqrt();
+    let within = |nats: f64| nats.clamp(0.0, std::f64::consts::LN_2);
+    Some(Interval { lower: within(centre - half), upper: within(centre + half), level })
+}
+
+/// Kullback–Leibler divergence of the reference from the current side in nats, Σ p·ln(p/q) (Kullback & Leibler 1951).
+///
+/// Infinite where a bin of the reference is empty now, so `empty` decides much of it.
+#[must_use]
+pub fn kullback_leibler(reference: &[u64], current: &[u64], empty: Empty) -> Option<f64> {
+    let filled = empty.fill(&Shares::of(reference, current)?);
+    Some(filled.iter().map(|(p, q)| p * (p / q).ln()).sum())
+}
+
 /// Population stability index, Σ(q − p)·ln(q/p), over used bins with half a row added to each.
 #[must_use]
 pub fn psi(reference: &[u64], current: &[u64]) -> Option<f64> {
-    let shares = Shares::of(reference, current)?;
-    let prior = PSI_PRIOR * shares.used();
-    let smooth = |share: f64, total: f64| (share * total + PSI_PRIOR) / (total + prior);
-    Some(shares.sum(|p, q| {
-        if p + q == 0.0 {
-            return 0.0;
-        }
-        let (p, q) = (smooth(p, shares.n), smooth(q, shares.m));
-        (q - p) * (q / p).ln()
-    }))
+    psi_with(reference, current, Empty::HalfRowIfUsed)
+}
+
+/// Population stability index with another convention for empty bins, to compare with other tools.
+#[must_use]
+pub fn psi_with(reference: &[u64], current: &[u64], empty: Empty) -> Option<f64> {
+    let filled = empty.fill(&Shares::of(reference, current)?);
+    Some(filled.iter().map(|(p, q)| (q - p) * (q / p).ln()).sum())
 }
 
 /// The PSI that two samples of one distribution show by luck, (k − 1)·(1/n + 1/m) for `k` used bins.

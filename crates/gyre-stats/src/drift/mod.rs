@@ -12,11 +12,12 @@
 //! | --- | --- |
 //! | [`column`](fn@column) | a stored reference with a window of live traffic: what gyre decides by |
 //! | [`samples`] | two raw samples of one column: Kolmogorov–Smirnov, Cramér–von Mises, Anderson–Darling, ranks, means, spreads |
-//! | [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
+//! | [`bins`], [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
 //! | [`chi_square`] | two rows of category counts |
 
 use serde::{Deserialize, Serialize};
 
+pub mod bins;
 mod column;
 mod contingency;
 pub mod counts;
