@@ -13,7 +13,7 @@
 //! | [`column`](fn@column) | a stored reference with a window of live traffic: what gyre decides by |
 //! | [`samples`] | two raw samples of one column: Kolmogorov–Smirnov, Cramér–von Mises, Anderson–Darling, ranks, means, spreads |
 //! | [`bins`], [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
-//! | [`chi_square`] | two rows of category counts |
+//! | [`homogeneity`](fn@homogeneity), [`chi_square`] | two rows of category counts: χ², G, Cramér's V |
 
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +21,13 @@ pub mod bins;
 mod column;
 mod contingency;
 pub mod counts;
+mod homogeneity;
 pub mod samples;
 mod transport;
 
 pub use column::{ColumnDrift, Effect, Evidence, MINIMUM_ROWS, Method, ShareChange, column};
 pub use contingency::{ChiSquare, chi_square, pool};
+pub use homogeneity::{Homogeneity, NormalTest, homogeneity, two_proportion_z};
 pub use transport::wasserstein_binned;
 
 /// A Kolmogorov–Smirnov two-sample test.
