@@ -16,7 +16,7 @@
 //! | [`proportion`], [`moments`] | the binomial and moment arithmetic below all of them |
 //!
 //! Invariants
-//! - No I/O, no clock, no threads, no randomness: the same numbers in give the same numbers out.
+//! - No I/O, no clock, no threads, no randomness but from a given seed: the same numbers in give the same numbers out.
 //! - What is undefined (0/0, an empty window) is `None` or a reason, never `0` and never NaN.
 //! - No input panics: NaN counts as a missing value, infinities are counted apart.
 //! - Everything that accumulates has fixed memory, merges, and serialises.

@@ -14,6 +14,7 @@
 //! | [`samples`] | two raw samples of one column: Kolmogorov–Smirnov, Cramér–von Mises, Anderson–Darling, ranks, means, spreads |
 //! | [`bins`], [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
 //! | [`homogeneity`](fn@homogeneity), [`chi_square`] | two rows of category counts: χ², G, Cramér's V |
+//! | [`rows`] | whole rows of several columns: MMD, energy, what principal components miss |
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ mod column;
 mod contingency;
 pub mod counts;
 mod homogeneity;
+pub mod rows;
 pub mod samples;
 mod transport;
 
