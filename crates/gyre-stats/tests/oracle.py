@@ -38,20 +38,110 @@ def samples():
     yield "signed zeros", np.array([0.0, -0.0, 1.0, -1.0]), np.array([-0.0, -0.0, 0.0, 2.0])
 
 
-def sample_cases():
-    for name, a, b in samples():
-        x, y = a[~np.isnan(a)], b[~np.isnan(b)]
-        d = stats.ks_2samp(x, y, method="asymp").statistic
-        n, m = len(x), len(y)
-        finite = np.isfinite(x).all() and np.isfinite(y).all()
+def few_samples():
+    """Sizes and magnitudes at which formulas change."""
+    normal = rng.normal
+    yield "three against four", normal(0, 1, 3), normal(0, 1, 4)
+    yield "seven against nine, ties", np.round(normal(0, 1, 7)), np.round(normal(0.5, 1, 9))
+    yield "twenty a side", normal(0, 1, 20), normal(1, 1, 20)
+    yield "twelve against eighteen", normal(0, 1, 12), normal(0, 2, 18)
+    yield "tiny magnitudes", 1e-300 * normal(0, 1, 30), 1e-300 * normal(0.5, 1, 40)
+    yield "very unequal", normal(0, 1, 10), normal(0, 1, 400).round(3)
+    yield "many equal rows", rng.binomial(1, 0.3, 300), rng.binomial(1, 0.45, 340)
+    yield "near", normal(0, 1, 300).round(4), normal(0.02, 1, 320).round(4)
+    yield "integers", rng.integers(1, 5, 40), rng.integers(1, 6, 50)
+    yield "constant reference", np.zeros(30), normal(0, 1, 40)
+
+
+def sample_case(name, a, b):
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    x, y = a[~np.isnan(a)], b[~np.isnan(b)]
+    n, m = len(x), len(y)
+    ks = stats.ks_2samp(x, y, method="asymp")
+    case = {
+        "name": name,
+        "reference": [repr(float(v)) for v in a],
+        "current": [repr(float(v)) for v in b],
+        "ks": ks.statistic,
+        "ks_p": special.kolmogorov(np.sqrt(n * m / (n + m)) * ks.statistic),
+        "ks_location": repr(float(ks.statistic_location)),
+        "ks_sign": int(ks.statistic_sign),
+        # No row is left by rounding 1·1/(1 + 1): nothing is known, so p is 1.
+        "ks_p_asymptotic": ks.pvalue if np.isfinite(ks.pvalue) else 1.0,
+        "ks_p_exact": stats.ks_2samp(x, y, method="exact").pvalue,
+    }
+    finite = np.isfinite(x).all() and np.isfinite(y).all()
+    case["wasserstein"] = stats.wasserstein_distance(x, y) if finite else None
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    rank = stats.mannwhitneyu(x, y, alternative="two-sided", method="asymptotic")
+    case |= {
+        "finite_wasserstein": stats.wasserstein_distance(x, y),
+        "energy": stats.energy_distance(x, y),
+        "mann_whitney": [rank.statistic, rank.pvalue],
+        "interquartile_range": np.subtract(*np.quantile(x, [0.75, 0.25])),
+    }
+    if min(len(x), len(y)) > 1:
+        cvm = stats.cramervonmises_2samp(x, y, method="asymptotic")
+        small = max(len(x), len(y)) <= 20
+        # scipy ends its series at terms of 1e-7, so its small p-values are noise.
+        case["cramer_von_mises"] = [cvm.statistic, cvm.pvalue if cvm.pvalue > 1e-4 else None]
+        case["cramer_von_mises_exact"] = stats.cramervonmises_2samp(x, y, method="exact").pvalue if small else None
+        if len(np.unique(np.concatenate([x, y]))) > 1:
+            for ties in ("midrank", "right"):
+                ad = stats.anderson_ksamp([x, y], variant=ties)
+                case["anderson_darling_" + ties] = [ad.statistic, ad.pvalue]
+        # Neither loses a digit here: a power of two against squares that vanish, an offset against means that round.
+        unit = 2.0**1000 if max(np.abs(x).max(), np.abs(y).max()) < 1e-200 else 1.0
+        offset = x[0] if np.abs(x).min() > 1e6 else 0.0
+        t = stats.ttest_ind((x - offset) * unit, (y - offset) * unit, equal_var=False)
+        levene = stats.levene(x * unit, y * unit, center="median")
+        case["welch"] = [t.statistic, t.df, t.pvalue] if np.isfinite(t.statistic) else None
+        case["brown_forsythe"] = [levene.statistic, levene.pvalue] if np.isfinite(levene.statistic) else None
+    return case
+
+
+def histograms(x, y):
+    """Edges by numpy's own rules, and distances over their counts."""
+    if len(np.unique(x)) < 2:
+        return
+    unit = 2.0**1000 if np.abs(x).max() < 1e-200 else 1.0
+    x, y = x * unit, y * unit
+    rules = {
+        "deciles": np.unique(np.quantile(x, np.linspace(0, 1, 11))),
+        "equal width": np.linspace(x.min(), x.max(), 11),
+        "doane": np.histogram_bin_edges(x, bins="doane"),
+        "sturges": np.histogram_bin_edges(np.concatenate([x, y]), bins="sturges"),
+    }
+    for rule, edges in rules.items():
+        outside = int((y < edges[0]).sum() + (y > edges[-1]).sum())
+        open_edges = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
+        a, b = np.histogram(x, open_edges)[0], np.histogram(y, open_edges)[0]
+        p, q = a / a.sum(), b / b.sum()
+        floor = lambda share: np.maximum(share, 1e-4)
+        half = lambda count: (count + 0.5) / (count.sum() + 0.5 * len(count))
+        index = lambda p, q: ((q - p) * np.log(q / p)).sum()
         yield {
-            "name": name,
-            "reference": [repr(float(v)) for v in a],
-            "current": [repr(float(v)) for v in b],
-            "ks": d,
-            "ks_p": special.kolmogorov(np.sqrt(n * m / (n + m)) * d),
-            "wasserstein": stats.wasserstein_distance(x, y) if finite else None,
+            "name": rule,
+            "edges": (edges / unit).tolist(),
+            "reference": a.tolist(),
+            "current": b.tolist(),
+            "outside": outside,
+            "psi_floor": index(floor(p), floor(q)),
+            "psi_half_row": index(half(a), half(b)),
+            "kullback_leibler": (floor(p) * np.log(floor(p) / floor(q))).sum(),
+            "jensen_shannon_bits": jensenshannon(p, q, base=2),
+            "jensen_shannon_nats": jensenshannon(p, q),
         }
+
+
+def sample_cases():
+    return (sample_case(*drawn) for drawn in samples())
+
+
+def few_sample_cases():
+    for name, a, b in few_samples():
+        finite = [np.asarray(sample, float) for sample in (a, b)]
+        yield sample_case(name, a, b) | {"bins": list(histograms(*finite))}
 
 
 def pooled(a, b):
@@ -107,7 +197,28 @@ def count_cases():
             "chi2": chi.statistic,
             "chi2_df": int(chi.dof),
             "chi2_p": chi.pvalue,
+            "table": table(a[used], b[used]),
         }
+
+
+def table(a, b):
+    """The table without pooling."""
+    counts, n, k = np.array([a, b]), (a + b).sum(), len(a)
+    pearson = stats.chi2_contingency(counts, correction=False)
+    ratio = stats.chi2_contingency(counts, correction=False, lambda_="log-likelihood")
+    yates = stats.chi2_contingency(counts, correction=True) if k == 2 else None
+    z, z_p = proportions_ztest([a[0], b[0]], [a.sum(), b.sum()])
+    sides = min((k - 1) - (k - 1) ** 2 / (n - 1), 1 - 1 / (n - 1))
+    return {
+        "pearson": [pearson.statistic, pearson.pvalue],
+        "likelihood_ratio": [ratio.statistic, ratio.pvalue],
+        "yates": [yates.statistic, yates.pvalue] if yates else [None, None],
+        "smallest_expected": pearson.expected_freq.min(),
+        "sparse": int((pearson.expected_freq < 5).sum()),
+        "cramers_v": stats.contingency.association(counts, method="cramer"),
+        "cramers_v_corrected": np.sqrt(max(0, pearson.statistic / n - (k - 1) / (n - 1)) / sides),
+        "z_of_first": [z, z_p],
+    }
 
 
 def proportion_cases():
@@ -133,7 +244,13 @@ def adjust_cases():
     for p in ([0.01, 0.02, 0.03, 0.04], [0.5], rng.uniform(0, 1, 20) ** 3, [0.001, 0.001, 1.0, 0.0]):
         p = np.asarray(p, float)
         bh = multipletests(p, method="fdr_bh")[1]
-        yield {"p": p.tolist(), "benjamini_hochberg": bh.tolist(), "holm": multipletests(p, method="holm")[1].tolist()}
+        yield {
+            "p": p.tolist(),
+            "benjamini_hochberg": bh.tolist(),
+            "benjamini_yekutieli": multipletests(p, method="fdr_by")[1].tolist(),
+            "bonferroni": multipletests(p, method="bonferroni")[1].tolist(),
+            "holm": multipletests(p, method="holm")[1].tolist(),
+        }
 
 
 def regression_cases():
@@ -271,6 +388,39 @@ def group_error_cases():
     }
 
 
+def row_cases():
+    """Whole rows: the same columns, moved, and turned against each other."""
+    for name, shift, together in (("equal", 0, 0.8), ("moved", 0.7, 0.8), ("turned", 0, -0.8)):
+        covariance = lambda r: [[1, r, 0], [r, 1, 0], [0, 0, 4]]
+        x = rng.multivariate_normal([0, 0, 0], covariance(0.8), 40).round(3)
+        y = rng.multivariate_normal([shift, 0, 0], covariance(together), 30).round(3)
+        squared = lambda a, b: ((a[:, None] - b[None]) ** 2).sum(-1)
+        xx, yy, xy = squared(x, x), squared(y, y), squared(x, y)
+        n, m, gamma = len(x), len(y), 0.3
+        k = [np.exp(-gamma * part) for part in (xx, yy, xy)]
+        both = np.vstack([x, y])
+        scaled = lambda rows: (rows - x.mean(0)) / x.std(0)
+        value, vector = np.linalg.eigh(np.cov(scaled(x), rowvar=False))
+        value, vector = value[::-1], vector[:, ::-1]
+        kept = int(np.searchsorted(np.cumsum(value) / value.sum(), 0.65) + 1)
+        plane = vector[:, :kept] @ vector[:, :kept].T
+        error = lambda rows: np.linalg.norm(scaled(rows) - scaled(rows) @ plane, axis=1).mean()
+        yield {
+            "name": name,
+            "columns": 3,
+            "reference": x.ravel().tolist(),
+            "current": y.ravel().tolist(),
+            "gamma": gamma,
+            "unbiased": (k[0].sum() - n) / (n * (n - 1)) + (k[1].sum() - m) / (m * (m - 1)) - 2 * k[2].mean(),
+            "biased": k[0].mean() + k[1].mean() - 2 * k[2].mean(),
+            "energy": 2 * np.sqrt(xy).mean() - np.sqrt(xx).mean() - np.sqrt(yy).mean(),
+            "median": np.median(squared(both, both)[np.triu_indices(n + m, 1)]),
+            "explained": (value / value.sum()).tolist(),
+            "kept": kept,
+            "error": [error(x), error(y)],
+        }
+
+
 cases = {
     "samples": sample_cases,
     "counts": count_cases,
@@ -282,6 +432,8 @@ cases = {
     "clustered": clustered_cases,
     "fairness": fairness_cases,
     "group_errors": group_error_cases,
+    "few_samples": few_sample_cases,
+    "rows": row_cases,
 }
 # One case a line, so that a change shows as one.
 out = []
