@@ -12,6 +12,7 @@
 //! | [`performance`] | how wrong is the model, and is model A better than model B on the same rows? |
 //! | [`sequential`] | may this rollout be stopped *now*, although we looked after every request? |
 //! | [`bandit`] | which of several versions is best, and which share should each have while that is not known? |
+//! | [`stream`] | has it changed *now*, value by value, and how often is such an alarm wrong? |
 //! | [`fairness`] | do groups of people get different outcomes or different errors? |
 //! | [`proportion`], [`moments`] | the binomial and moment arithmetic below all of them |
 //!
@@ -33,6 +34,7 @@ pub mod profile;
 pub mod proportion;
 pub mod sequential;
 mod special;
+pub mod stream;
 
 /// Property tests try the same cases on every run.
 #[cfg(test)]
