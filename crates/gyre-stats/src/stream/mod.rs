@@ -1,8 +1,19 @@
 //! Detectors of change on streams: a value at a time, in fixed memory.
 //!
-//! Windows answer once an hour; a stream of errors can be watched label by label, and a bad release found after dozens of labels.
+//! Windows answer once an hour; a stream of errors can be watched label by label, and a bad release found after dozens
+//! of labels. There are two kinds here, and they promise different things.
 //!
-//! [`Adwin`], [`PageHinkley`], [`Cusum`], [`Ddm`], [`Eddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Kswin`]:
+//! *Anytime-valid.* The user sets a probability, and the detector alarms falsely with at most that probability over its
+//! whole life, however long and however often it is looked at. Choose these for alarms that act:
+//!
+//! - [`LossDrift`] watches the losses of a model from the first label on and copes with errors that come in runs. The
+//!   default.
+//! - [`RateChange`] watches an error rate against reference labels. Exact.
+//! - [`ValueChange`] watches the distribution of any number. Exact for exchangeable values.
+//!
+//! The latter two can bound the mean run length instead ([`Guarantee::RunLength`]).
+//!
+//! *Classical.* [`Adwin`], [`PageHinkley`], [`Cusum`], [`Ddm`], [`Eddm`], [`HddmA`], [`HddmW`], [`Fhddm`], [`Kswin`]:
 //! what the literature compares with. All but CUSUM and KSWIN change their minds at exactly the same values as River
 //! 0.26 does. Their parameters are confidences of single comparisons or thresholds in the values' unit, from which no
 //! rate of false alarms follows; and all assume independent values. Measured on 60 unchanged streams of 10,000 labels
@@ -14,15 +25,21 @@
 //! nothing had happened.
 
 mod adwin;
+mod conformal;
 mod cusum;
 mod ddm;
+mod dependence;
 mod eddm;
+mod evidence;
 mod fhddm;
 mod hddm_a;
 mod hddm_w;
 mod kswin;
+mod loss_drift;
 mod mean;
 mod page_hinkley;
+mod rate_change;
+mod value_change;
 
 use std::{error::Error, fmt};
 
@@ -32,11 +49,15 @@ pub use adwin::{Adwin, AdwinSettings};
 pub use cusum::{Cusum, CusumSettings};
 pub use ddm::{Ddm, DdmSettings};
 pub use eddm::{Eddm, EddmSettings};
+pub use evidence::Guarantee;
 pub use fhddm::{Fhddm, FhddmSettings};
 pub use hddm_a::{HddmA, HddmASettings};
 pub use hddm_w::{HddmW, HddmWSettings};
 pub use kswin::{Kswin, KswinSettings};
+pub use loss_drift::{LossDrift, LossDriftSettings};
 pub use page_hinkley::{PageHinkley, PageHinkleySettings};
+pub use rate_change::RateChange;
+pub use value_change::ValueChange;
 
 /// Largest magnitude whose squares can still be added up by the billion.
 const LARGEST: f64 = 1e150;
