@@ -69,9 +69,9 @@ enum Phase {
 /// | --- | --- |
 /// | independent errors, 20 % | 0.50 % |
 /// | independent, exponential | 0.20 % |
-/// | an error while a normal autoregression, φ = 0.9, is below its 20 % quantile | 0.75 % |
-/// | errors, 20 %, whose log-odds follow such an autoregression, deviation 1.5 | 0.95 % |
-/// | a normal autoregression, φ = 0.1 (too faint to be seen always), 0.5, 0.9 | 1.50, 1.00, 0.45 % |
+/// | an error while a normal autoregression, φ = 0.9, is below its 20 % quantile | 0.80 % |
+/// | errors, 20 %, whose log-odds follow such an autoregression, deviation 1.5 | 0.80 % |
+/// | a normal autoregression, φ = 0.1 (too faint to be seen always), 0.5, 0.9 | 1.20, 0.75, 0.40 % |
 ///
 /// And the median delay, over 1,001 streams, of a change after 5,000 labels was
 ///
@@ -79,9 +79,9 @@ enum Phase {
 /// | --- | --- | --- |
 /// | independent errors | 20 % to 30 % (after 2,000 labels: 432) | 416 |
 /// | independent errors | 20 % to 40 % | 119 |
-/// | errors below the quantile | 20 % to 30 %, to 40 % | 5,964, 1,440 |
-/// | errors with autoregressive log-odds | 20 % to 30 %, to 40 % | 2,112, 672 |
-/// | autoregression, φ = 0.9 | up by one deviation | 641 |
+/// | errors below the quantile | 20 % to 30 %, to 40 % | 5,625, 1,376 |
+/// | errors with autoregressive log-odds | 20 % to 30 %, to 40 % | 2,080, 662 |
+/// | autoregression, φ = 0.9 | up by one deviation | 623 |
 ///
 /// (`tests/stream_simulation.rs` prints them.) Where labels say little, delays are long because little was known, not
 /// for want of haste: what came before a change bounds how well any detector can tell it from luck, and as losses after
@@ -206,8 +206,8 @@ impl LossDrift {
     }
 }
 
-/// Watches means of blocks of so many values; the first quarter of the reference says where classes lie, the rest is
-/// what later blocks are ranked among.
+/// Watches means of blocks of so many values. Mean and spread of the reference say where classes lie, its blocks are what
+/// later ones are ranked among.
 fn blocks(
     values: &[f64],
     length: usize,
@@ -216,14 +216,13 @@ fn blocks(
     direction: Direction,
     seed: u64,
 ) -> Result<Phase, BadSetting> {
-    let (aiming, rest) = values.split_at(values.len() / 4);
-    let moments: Moments = aiming.iter().copied().collect();
+    let moments: Moments = values.iter().copied().collect();
     let deviation = moments.standard_deviation().unwrap_or(0.0) * (inflation / length as f64).sqrt();
     let middle = moments.mean().unwrap_or(0.0);
     let step = 2.0 * REACH / f64::from(EDGES - 1);
     let edges = (0..EDGES).map(|at| middle + deviation * (f64::from(at) * step - REACH)).collect();
     let mut change = ValueChange::with_edges(guarantee, direction, edges, HORIZON / length as f64, seed)?;
-    for block in rest.chunks_exact(length) {
+    for block in values.chunks_exact(length) {
         change.learn(block.iter().map(|value| value / length as f64).sum());
     }
     Ok(Phase::Blocks { length: length as u64, sum: 0.0, filled: 0, change })
