@@ -10,6 +10,7 @@
 //! | [`drift`] | is the difference real (p-value), and is it large (effect)? |
 //! | [`adjust`] | how many of these fifty alarms are luck? |
 //! | [`performance`] | how wrong is the model, and is model A better than model B on the same rows? |
+//! | [`estimate`] | how wrong is the model probably, while its labels have not arrived? |
 //! | [`sequential`] | may this rollout be stopped *now*, although we looked after every request? |
 //! | [`bandit`] | which of several versions is best, and which share should each have while that is not known? |
 //! | [`stream`] | has it changed *now*, value by value, and how often is such an alarm wrong? |
@@ -27,6 +28,7 @@ pub mod adjust;
 pub mod bandit;
 pub mod confusion;
 pub mod drift;
+pub mod estimate;
 pub mod fairness;
 pub mod moments;
 pub mod performance;
