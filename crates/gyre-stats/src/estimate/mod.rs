@@ -119,7 +119,7 @@ pub enum Undefined {
 impl fmt::Display for Undefined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRows => f.write_str("no row has probabilities in 0..=1"),
+            Self::NoRows => f.write_str("no row can be used"),
             Self::NoPositives => f.write_str("no positive label is expected"),
             Self::NoNegatives => f.write_str("no negative label is expected"),
             Self::NoPositiveDecisions => f.write_str("no positive decision was made"),
