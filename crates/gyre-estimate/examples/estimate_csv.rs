@@ -22,13 +22,14 @@ struct Rows {
     labels: Vec<f64>,
 }
 
-type Cells = Vec<(String, Vec<String>)>;
+/// A column's name and cells.
+type Cells = (String, Vec<String>);
 
-fn read(path: &str) -> Result<Cells, Box<dyn Error>> {
+fn read(path: &str) -> Result<Vec<Cells>, Box<dyn Error>> {
     let text = std::fs::read_to_string(path)?;
     let mut lines = text.lines();
     let header = lines.next().ok_or("empty file")?;
-    let mut columns: Cells = header.split(',').map(|name| (name.to_owned(), Vec::new())).collect();
+    let mut columns: Vec<Cells> = header.split(',').map(|name| (name.to_owned(), Vec::new())).collect();
     for line in lines {
         columns.iter_mut().zip(line.split(',')).for_each(|(column, cell)| column.1.push(cell.to_owned()));
     }
@@ -36,7 +37,7 @@ fn read(path: &str) -> Result<Cells, Box<dyn Error>> {
 }
 
 /// The kinds of the columns come from the reference, so that both are read alike.
-fn rows(cells: &Cells, like: &Cells) -> Result<Rows, Box<dyn Error>> {
+fn rows(cells: &[Cells], like: &[Cells]) -> Result<Rows, Box<dyn Error>> {
     let numbers =
         |cells: &[String]| cells.iter().map(|cell| cell.parse().unwrap_or(f64::NAN)).collect::<Vec<f64>>();
     let is_numeric =

@@ -27,8 +27,7 @@ impl TryFrom<String> for Learner {
     type Error = EstimateError;
 
     fn try_from(text: String) -> Result<Self, EstimateError> {
-        let stored = |error: String| EstimateError::Stored(error);
-        Self::of_bytes(STANDARD.decode(text).map_err(|error| stored(error.to_string()))?)
+        Self::of_bytes(STANDARD.decode(text).map_err(|error| EstimateError::Stored(error.to_string()))?)
     }
 }
 
@@ -59,9 +58,8 @@ impl Learner {
     }
 
     fn of_bytes(onnx: Vec<u8>) -> Result<Self, EstimateError> {
-        let stored = |error: String| EstimateError::Stored(error);
-        let model = Model::load(&onnx).map_err(|error| stored(error.to_string()))?;
-        let scorer = Scorer::new(model).map_err(|error| stored(error.to_string()))?;
+        let model = Model::load(&onnx).map_err(|error| EstimateError::Stored(error.to_string()))?;
+        let scorer = Scorer::new(model).map_err(|error| EstimateError::Stored(error.to_string()))?;
         Ok(Self { onnx, scorer: Arc::new(scorer) })
     }
 
