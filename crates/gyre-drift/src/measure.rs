@@ -95,6 +95,8 @@ pub struct Distance {
     pub name: &'static str,
     /// How far.
     pub value: f64,
+    /// Its interval at [`LEVEL`], where there is one.
+    pub interval: Option<Interval>,
     /// Whether what is material is judged by it.
     pub decides: bool,
 }

@@ -82,7 +82,7 @@ pub(crate) fn of_column(
         let mut rest = before.clone();
         after.get(windows.len() - 1 - at).map_or(Ok(()), |later| rest.merge(later))?;
         for change in changes(&column(&reference.with_counts(rest)?, window)?) {
-            distances.entry(change.statistic).or_insert_with(Moments::new).push(change.effect);
+            distances.entry(change.statistic).or_default().push(change.effect);
         }
         before.merge(window)?;
     }

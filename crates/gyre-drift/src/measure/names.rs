@@ -28,7 +28,7 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
         ("psi", counts::psi(&old, &new), false),
     ];
     let distances = distances.into_iter().filter_map(|(name, value, decides)| {
-        Some(Distance { name, value: value?, decides }).filter(|_| enough)
+        Some(Distance { name, value: value?, interval: None, decides }).filter(|_| enough)
     });
     let unseen: u64 = after.iter().filter(|(name, _)| before.count(name) == 0).map(|(_, rows)| rows).sum();
     Measured {

@@ -1,15 +1,16 @@
 //! Numbers: by rank, by size, and by bins. Both samples are sorted once; all else is looked up in them.
 
-use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts, samples};
+use gyre_stats::drift::bins::Edges;
+use gyre_stats::drift::counts::Unit;
+use gyre_stats::drift::samples::{Pooled, Sorted, Ties, shift};
+use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts};
 use gyre_stats::moments::Moments;
 use gyre_stats::profile::Quartiles;
 
-use super::{Bin, Distance, Kind, Measured, Side, Test, share};
+use super::{Bin, Distance, Kind, LEVEL, Measured, Side, Test, share};
 
 /// Numbers with no more different values than this are tested as names.
 const FEW_VALUES: usize = 10;
-/// Bins of the reference's quantiles, in which the distances that need bins are taken.
-const QUANTILES: usize = 10;
 /// Bins in which numbers are drawn.
 const DRAWN: usize = 24;
 /// What is drawn of the reference and of the current sample: all but the outermost 0.5 %, which would squeeze the rest.
@@ -17,81 +18,53 @@ const DRAWN_FROM: f64 = 0.005;
 
 /// Compares two columns of numbers, of each the missing rows and the values in any order.
 pub(super) fn measure(kind: Kind, before: (u64, Vec<f64>), after: (u64, Vec<f64>)) -> Measured {
-    let (before, after) = (Column::new(before.0, before.1), Column::new(after.0, after.1));
+    let (missing_before, missing_after) = (before.0, after.0);
+    let sorted = |values: Vec<f64>| Sorted::new(&values);
+    let (before, after) = (sorted(before.1), sorted(after.1));
     let (mut tests, mut distances) = (Vec::new(), Vec::new());
-    if (before.all.len().min(after.all.len()) as u64) >= MINIMUM_ROWS {
-        tests.extend(test(&before.all, &after.all));
-        distances.extend(apart(&before, &after));
+    if before.present().min(after.present()) >= MINIMUM_ROWS
+        && let Some(pooled) = Pooled::new(&before, &after)
+    {
+        tests = test(&before, &after, &pooled);
+        distances = apart(&before, &after, &pooled);
     }
-    let rows = |column: &Column| column.missing + column.all.len() as u64;
-    let infinite = |column: &Column| (column.all.len() - column.finite().len()) as u64;
-    let present = |column: &Column| column.all.len() as u64;
+    let both = |of: fn(&Sorted) -> u64| (of(&before), of(&after));
+    let (present, infinite) = (both(Sorted::present), both(Sorted::infinite));
+    let missing = ((missing_before, missing_before + present.0), (missing_after, missing_after + present.1));
     Measured {
         kind,
-        reference: before.side(),
-        current: after.side(),
+        reference: side(missing_before, &before),
+        current: side(missing_after, &after),
         tests,
         distances,
         shares: vec![
-            share("missing", (before.missing, rows(&before)), (after.missing, rows(&after))),
-            share("infinite", (infinite(&before), present(&before)), (infinite(&after), present(&after))),
+            share("missing", missing.0, missing.1),
+            share("infinite", (infinite.0, present.0), (infinite.1, present.1)),
         ],
-        bins: drawn(before.finite(), after.finite()),
+        bins: drawn(&before, &after),
     }
 }
 
-struct Column {
-    missing: u64,
-    /// Ascending; infinities stand at the ends.
-    all: Vec<f64>,
-}
-
-impl Column {
-    fn new(missing: u64, mut all: Vec<f64>) -> Self {
-        // −0 and 0 are one value, though not one bit pattern.
-        all.iter_mut().for_each(|value| *value += 0.0);
-        all.sort_unstable_by(f64::total_cmp);
-        Self { missing, all }
-    }
-
-    fn finite(&self) -> &[f64] {
-        let from = self.all.partition_point(|value| *value == f64::NEG_INFINITY);
-        let until = self.all.partition_point(|value| *value < f64::INFINITY);
-        self.all.get(from..until).unwrap_or_default()
-    }
-
-    fn side(&self) -> Side {
-        let finite = self.finite();
-        let mut moments = Moments::new();
-        finite.iter().for_each(|value| moments.push(*value));
-        let quartile = |share| quantile(finite, share);
-        let quartiles = quartile(0.25).zip(quartile(0.5)).zip(quartile(0.75));
-        Side {
-            rows: self.missing + self.all.len() as u64,
-            missing: self.missing,
-            mean: moments.mean(),
-            standard_deviation: moments.standard_deviation(),
-            least: finite.first().copied(),
-            greatest: finite.last().copied(),
-            quartiles: quartiles.map(|((lower, median), upper)| Quartiles { lower, median, upper }),
-            distinct: None,
-        }
-    }
-
-    /// The yardstick of distances: the range of the middle half or, where that is one value, the standard deviation.
-    fn scale(&self) -> Option<f64> {
-        let side = self.side();
-        let range = side.quartiles.map(|quartiles| quartiles.upper - quartiles.lower);
-        let usable = |scale: &f64| *scale > 0.0 && scale.is_finite();
-        range.filter(usable).or_else(|| side.standard_deviation.filter(usable))
+fn side(missing: u64, column: &Sorted) -> Side {
+    let mut moments = Moments::new();
+    column.finite().iter().for_each(|value| moments.push(*value));
+    let quartiles = column.quantile(0.25).zip(column.quantile(0.5)).zip(column.quantile(0.75));
+    Side {
+        rows: missing + column.present(),
+        missing,
+        mean: moments.mean(),
+        standard_deviation: moments.standard_deviation(),
+        least: column.finite().first().copied(),
+        greatest: column.finite().last().copied(),
+        quartiles: quartiles.map(|((lower, median), upper)| Quartiles { lower, median, upper }),
+        distinct: None,
     }
 }
 
-/// Linear interpolation ("type 7") in an ascending sample.
-fn quantile(ascending: &[f64], share: f64) -> Option<f64> {
-    let at = share * ascending.len().checked_sub(1)? as f64;
-    let (low, high) = (*ascending.get(at.floor() as usize)?, *ascending.get(at.ceil() as usize)?);
-    Some(low + (high - low) * at.fract())
+/// The yardstick of distances: the range of the middle half or, where that is one value, the standard deviation.
+fn scale(column: &Sorted) -> Option<f64> {
+    let usable = |scale: &f64| *scale > 0.0 && scale.is_finite();
+    column.interquartile_range().filter(usable).or_else(|| column.population_deviation().filter(usable))
 }
 
 /// Rows in (edge, next edge], the first and the last bin open.
@@ -124,50 +97,64 @@ fn few(before: &[f64], after: &[f64]) -> Option<Vec<f64>> {
     Some(values)
 }
 
-fn test(before: &[f64], after: &[f64]) -> Vec<Test> {
-    let rank = samples::kolmogorov_smirnov(before, after);
-    let rank = rank.map(|found| ("kolmogorov_smirnov", found.statistic, found.p_value));
-    let named = few(before, after).and_then(|values| {
-        let edges = values.split_last().map_or(&[][..], |(_, edges)| edges);
-        let found = chi_square(&counted(before, edges), &counted(after, edges))?;
-        Some(("chi_square", found.statistic, found.p_value))
-    });
-    let decided_by_names = named.is_some();
-    let all = named.map(|test| (test, true)).into_iter().chain(rank.map(|test| (test, !decided_by_names)));
+fn test(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Test> {
+    let named = few(before.finite(), after.finite())
+        .filter(|_| before.infinite() + after.infinite() == 0)
+        .and_then(|values| {
+            let edges = values.split_last().map_or(&[][..], |(_, edges)| edges);
+            let found = chi_square(&counted(before.finite(), edges), &counted(after.finite(), edges))?;
+            Some(("chi_square", found.statistic, found.p_value))
+        });
+    let rank = pooled.kolmogorov_smirnov();
+    let by_rank = named.is_none();
+    let beside = [
+        pooled.anderson_darling(Ties::Midrank).map(|test| ("anderson_darling", test.statistic, test.p_value)),
+        pooled.cramer_von_mises().map(|test| ("cramer_von_mises", test.statistic, test.p_value)),
+    ];
+    let all = [
+        named.map(|test| (test, true)),
+        Some((("kolmogorov_smirnov", rank.statistic, rank.p_asymptotic()), by_rank)),
+    ];
+    let all = all.into_iter().flatten().chain(beside.into_iter().flatten().map(|test| (test, false)));
     all.map(|((name, statistic, p_value), decides)| Test { name, statistic, p_value, decides }).collect()
 }
 
-fn apart(before: &Column, after: &Column) -> Vec<Distance> {
-    let moved = samples::wasserstein(before.finite(), after.finite());
-    let scaled = moved.zip(before.scale()).map(|(moved, scale)| moved / scale);
-    let mut edges: Vec<f64> =
-        (1..QUANTILES).filter_map(|at| quantile(before.finite(), at as f64 / QUANTILES as f64)).collect();
-    edges.dedup();
-    let (old, new) = (counted(&before.all, &edges), counted(&after.all, &edges));
-    let base_2 = |nats: f64| (nats / std::f64::consts::LN_2).sqrt();
-    [
-        ("wasserstein_over_iqr", scaled, true),
-        ("wasserstein", moved, false),
-        ("jensen_shannon", counts::jensen_shannon(&old, &new).map(base_2), false),
-        ("psi", counts::psi(&old, &new), false),
-    ]
-    .into_iter()
-    .filter_map(|(name, value, decides)| Some(Distance { name, value: value?, decides }))
-    .collect()
+fn apart(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Distance> {
+    let moved = scale(before).and_then(|scale| shift(before, after, scale, LEVEL));
+    let bins = Edges::deciles(before);
+    let binned = bins.map(|edges| (edges.counts(before), edges.counts(after)));
+    let of_bins =
+        |measure: fn(&[u64], &[u64]) -> Option<f64>| binned.as_ref().and_then(|(a, b)| measure(a, b));
+    let first = moved.map(|moved| Distance {
+        name: "wasserstein_over_iqr",
+        value: moved.distance,
+        interval: Some(moved.interval),
+        decides: true,
+    });
+    let beside = [
+        ("wasserstein", pooled.wasserstein()),
+        ("energy", pooled.energy_distance()),
+        ("jensen_shannon", of_bins(|a, b| counts::jensen_shannon_distance(a, b, Unit::Bits))),
+        ("psi", of_bins(counts::psi)),
+    ];
+    let beside = beside
+        .into_iter()
+        .filter_map(|(name, value)| Some(Distance { name, value: value?, interval: None, decides: false }));
+    first.into_iter().chain(beside).collect()
 }
 
 /// Both samples over bins of one width, or over their values where these are few.
-fn drawn(before: &[f64], after: &[f64]) -> Vec<Bin> {
+fn drawn(before: &Sorted, after: &Sorted) -> Vec<Bin> {
     let named = |names: Vec<String>, edges: &[f64]| {
-        let both = counted(before, edges).into_iter().zip(counted(after, edges));
+        let both = counted(before.finite(), edges).into_iter().zip(counted(after.finite(), edges));
         let bin = |(name, (reference, current))| Bin { name, reference, current };
         names.into_iter().zip(both).map(bin).collect()
     };
-    if let Some(values) = few(before, after) {
+    if let Some(values) = few(before.finite(), after.finite()) {
         let edges = values.split_last().map_or(&[][..], |(_, edges)| edges);
         return named(values.iter().map(f64::to_string).collect(), edges);
     }
-    let ends = |share| quantile(before, share).into_iter().chain(quantile(after, share));
+    let ends = |share| before.quantile(share).into_iter().chain(after.quantile(share));
     let (Some(from), Some(to)) = (ends(DRAWN_FROM).reduce(f64::min), ends(1.0 - DRAWN_FROM).reduce(f64::max))
     else {
         return Vec::new();
@@ -199,11 +186,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_and_bins_are_those_of_the_definitions() {
-        let ascending = [1.0, 2.0, 4.0, 8.0];
-        assert_eq!((quantile(&ascending, 0.5), quantile(&ascending, 0.25)), (Some(3.0), Some(1.75)));
-        assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(counted(&ascending, &[1.0, 4.0]), [1, 2, 1]);
+    fn bins_end_with_their_edge_and_numbers_are_said_in_four_digits() {
+        assert_eq!(counted(&[1.0, 2.0, 4.0, 8.0], &[1.0, 4.0]), [1, 2, 1]);
         assert_eq!(
             [0.0, 12.345_67, -0.001_234_5, 1.5e12].map(short),
             ["0", "12.35", "-0.001234", "1.500e12"]

@@ -26,7 +26,12 @@ pub(super) fn measure(before: (u64, &[f64]), after: (u64, &[f64])) -> Measured {
             decides: true,
         }));
         let value = counts::l_infinity(&old, &new).filter(|_| enough);
-        distances.extend(value.map(|value| Distance { name: distance, value, decides: true }));
+        distances.extend(value.map(|value| Distance {
+            name: distance,
+            value,
+            interval: None,
+            decides: true,
+        }));
     }
     let (old, new) = (folded(before, 7, 7.0 * DAY), folded(after, 7, 7.0 * DAY));
     let bin =
