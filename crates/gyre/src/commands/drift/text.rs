@@ -17,15 +17,15 @@ pub(super) fn table(found: &Comparison, all: bool) -> String {
     });
     let row = |column: &&Column| {
         let verdict = match column.judged.verdict {
-            Verdict::Drift => show::bad("drift"),
-            Verdict::Immaterial => "too small to matter".to_owned(),
-            Verdict::Stable => show::good("stable"),
-            Verdict::Insufficient => "too few rows".to_owned(),
+            Verdict::Drift => "drift",
+            Verdict::Immaterial => "too small to matter",
+            Verdict::Stable => "stable",
+            Verdict::Insufficient => "too few rows",
         };
         vec![
             column.name.clone(),
             kind(column.measured.kind).to_owned(),
-            verdict,
+            verdict.to_owned(),
             why(column),
             column.judged.adjusted_p_value.map_or_else(|| "–".to_owned(), p_value),
         ]
