@@ -1,8 +1,8 @@
 //! The loop: what gyre exists for.
 //!
-//! Facts come in, decisions go out. [`controller::step`] is a pure function `(policy, state, fact) -> (state, facts,
-//! actions)`: it opens nothing, waits for nothing, and reads no clock, for the time is in the fact. The [`Engine`] feeds
-//! it from the journal and commits, in one transaction, its new state, its facts, its actions and the cursor; so a crash
+//! Facts come in, decisions go out. What is decided lives in `gyre-control`, apart from everything that is done:
+//! [`controller::step`] is a pure function `(policy, state, fact) -> (state, facts, actions)`. The [`Engine`] feeds it
+//! from the journal and commits, in one transaction, its new state, its facts, its actions and the cursor; so a crash
 //! at any moment neither loses nor repeats a decision. [`Hands`] carry the actions out, and do so idempotently: an action
 //! is named by the entry that caused it, and whoever performs it a second time finds the first one's traces.
 //!
@@ -12,22 +12,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod action;
-pub mod controller;
 mod desk;
 mod driver;
 mod engine;
-mod explore;
-pub mod policy;
-pub mod state;
 mod workshop;
 
-pub use action::Action;
 pub use desk::{
     Desk, DeskError, NewVersion, Reload, TimeSource, open_store, project_in, read_project, rooms,
 };
 pub use driver::Driver;
 pub use engine::{Engine, Failure, Hands, LoopError, Pending, ROOM};
-pub use policy::{Policies, Policy};
-pub use state::State;
+pub use gyre_control::{Action, Policies, Policy, State, action, controller, policy, state};
 pub use workshop::{Abroad, STATE_DIR, Workshop};

@@ -97,7 +97,7 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
 }
 
 /// Whether `entry` is a person moving a model's traffic.
-pub(crate) fn moves_traffic_by_hand(entry: &Entry) -> bool {
+pub fn moves_traffic_by_hand(entry: &Entry) -> bool {
     entry.actor != ACTOR && matches!(entry.fact, Fact::Promoted { .. } | Fact::RolledBack { .. })
 }
 
