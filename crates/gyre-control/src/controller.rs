@@ -1,12 +1,17 @@
 //! The controller's one step: from a fact to what follows from it.
 //!
 //! The policy in a paragraph. When a window closes, the champion's realised loss is held against what the version
-//! promised on rows withheld from its training. The excess adds up, day by day, to *regret*, in days of the promised
-//! loss; it never falls below zero, and every repair sets it back to zero. As soon as the regret has cost as much as a
-//! training would, and the loss is worse than promised beyond luck, something is done: waiting longer would cost more than
-//! acting (the ski-rental argument: at most twice what hindsight would have paid). What is done is the cheapest thing
-//! that works: an older version, when it is proven better on the same recent rows and recovers at least half of the
-//! excess; else one training, whose result must pass its gates and then walk through the steps of a rollout.
+//! promised on rows withheld from its training. The excess adds up, day by day, to *regret*, in days of the loss
+//! that the first champion promised; it never falls below zero, and every repair sets it back to zero. The other versions that passed their gates are scored
+//! on the same rows: one that is proven better, and recovers at least half of the excess, is *recalled*, which costs nothing and
+//! waits for nothing. A training is *due* as soon as the regret has cost as much as it would, and the loss is worse than promised
+//! beyond luck: waiting longer would cost more than acting (the ski-rental argument: at most twice what hindsight would have
+//! paid); or when the champion's age has cost as much, by what the versions' ages have been shown to cost ([`crate::worth`]).
+//! What was trained must pass its gates and then walk through the steps of a rollout.
+//!
+//! Some losses no training mends: the days have become harder for every model. A training whose result is not proven better on the
+//! withheld rows says so, and after each of them in a row the next takes twice the regret. So whatever happens, trainings in vain
+//! cost little more than a logarithm of the regret; a training or a recall that proves itself sets the patience back.
 //!
 //! The controller's own facts come back to it through the journal and are passed over: what they say was put into the
 //! state when they were decided, in the same transaction.
@@ -66,9 +71,11 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
     let mut turn = Turn { name, policy, model, now: entry.at, seq: entry.seq, follows: &mut follows };
     match &entry.fact {
         Fact::WindowClosed(window) => turn.window_closed(window),
-        Fact::VersionsCompared { scores, .. } => turn.compared(scores),
+        Fact::VersionsCompared { scores, period, .. } => turn.compared(scores, *period),
         Fact::VersionRegistered(version) => turn.registered(version),
-        Fact::GatesJudged { version, passed, .. } => turn.judged(*version, *passed),
+        Fact::GatesJudged { version, passed, comparison, .. } => {
+            turn.judged(*version, *passed, comparison.as_ref());
+        }
         Fact::StepObserved { candidate, step, verdict, reason, .. } => {
             turn.observed(*candidate, *step, *verdict, reason);
         }
@@ -131,32 +138,34 @@ impl Turn<'_> {
             return self.keep(format!("too few labelled days to judge version {champion}"), Numbers::new());
         };
         let share = realised.loss / promised - 1.0;
-        self.model.regret = (self.model.regret + f64::from(realised.days) * share).max(0.0);
+        let excess = (realised.loss - promised) / self.reference(promised);
+        self.model.regret = (self.model.regret + f64::from(realised.days) * excess).max(0.0);
         let regret = self.model.regret;
+        let patience = self.model.patience(self.policy.patience);
         let numbers = numbers([
             ("loss", realised.loss),
             ("promised", promised),
             ("p", p),
             ("regret", regret),
-            ("patience", self.policy.patience),
+            ("patience", patience),
         ]);
         let told = format!(
             "version {champion}: {metric} {loss:.2}{unit}, promised {promised:.2} (p = {p:.3}); regret {regret:.1} of {patience}",
             metric = self.policy.metric,
             loss = realised.loss,
             unit = self.unit(),
-            patience = self.policy.patience,
         );
         let worse = p < self.policy.significance;
         self.watch_decay(worse && share > self.policy.tolerance, share, &told, &numbers);
-        let due = worse && regret >= self.policy.patience && self.policy.on_decay;
+        let due = worse && regret >= patience && self.policy.on_decay;
         let drifted = self.policy.on_drift && self.model.drifted_windows == DRIFTED_WINDOWS;
-        if !(due || drifted) {
+        if !(self.policy.on_decay || drifted) {
             return self.keep(told, numbers);
         }
         if let Some(obstacle) = self.obstacle() {
             return self.keep(format!("{told}; {obstacle}"), numbers);
         }
+        // To look for a version that is better costs nothing, so it does not wait for a training to pay.
         let others =
             self.model.versions.iter().any(|(version, known)| *version != champion && known.may_serve());
         if self.policy.recall && others {
@@ -168,8 +177,13 @@ impl Turn<'_> {
         } else if due {
             self.retrain(told, numbers);
         } else {
-            self.keep(format!("{told}; there is no other version to compare with"), numbers);
+            self.keep(told, numbers);
         }
+    }
+
+    /// The loss that costs are counted in: the first promise that was ever held against what came true.
+    fn reference(&mut self, promised: f64) -> f64 {
+        *self.model.reference.get_or_insert(promised)
     }
 
     /// Why no repair may begin now.
@@ -226,18 +240,20 @@ impl Turn<'_> {
         self.follows.facts.push(Fact::AlarmCleared { model: self.name.clone(), alarm, reason });
     }
 
-    fn compared(&mut self, scores: &[Score]) {
-        let Some(Repair::Comparing { excess, due }) = self.model.repair.take() else { return };
+    fn compared(&mut self, scores: &[Score], period: Period) {
+        let Some(Repair::Comparing { excess, due }) = self.model.repair else { return };
+        self.model.repair = None;
         let Some(champion) = self.model.champion else { return };
         let may_serve =
             |score: &&Score| self.model.versions.get(&score.version).is_some_and(Known::may_serve);
         let others: Vec<&Score> =
             scores.iter().filter(|score| score.version != champion).filter(may_serve).collect();
+        let ages = self.ages(champion, &others, period);
         let tried = others.len() as f64;
         let proven = |score: &&&Score| {
             // Bonferroni: the best of many looks good by luck alone.
             let p = score.p.map_or(1.0, |p| (p * tried).min(1.0));
-            p < self.policy.significance && score.gain >= 0.5 * excess
+            p < self.policy.significance && score.gain >= 0.5 * excess.max(0.0)
         };
         let best = others.iter().filter(proven).max_by(|a, b| a.gain.total_cmp(&b.gain));
         if let Some(best) = best {
@@ -251,6 +267,7 @@ impl Turn<'_> {
             );
             let numbers =
                 numbers([("gain", best.gain), ("p", p), ("rows", best.rows as f64), ("excess", excess)]);
+            self.model.futile = 0;
             self.decide(Decision::Recall { version: best.version }, reason.clone(), numbers);
             self.roll_out(best.version, reason);
         } else if due {
@@ -260,9 +277,29 @@ impl Turn<'_> {
                 self.unit()
             );
             self.retrain(reason, numbers([("excess", excess), ("regret", self.model.regret)]));
+        } else if self.policy.on_decay && ages >= self.model.patience(self.policy.patience) {
+            let reason =
+                format!("the age of version {champion} has cost {ages:.1} days of the reference loss");
+            self.retrain(reason, numbers([("age_cost", ages), ("excess", excess)]));
         } else {
-            self.keep("no older version is better for sure".to_owned(), Numbers::new());
+            self.keep("no other version is better for sure".to_owned(), numbers([("age_cost", ages)]));
         }
+    }
+
+    /// Learns from the newest of `others` what age costs, and says what the champion's has cost so far.
+    fn ages(&mut self, champion: Version, others: &[&Score], period: Period) -> f64 {
+        let since = |version| self.model.versions.get(&version).and_then(|known: &Known| known.since);
+        let reference = self.model.reference;
+        let newest = others.iter().filter_map(|score| Some((since(score.version)?, *score)));
+        let newest = newest.max_by_key(|(since, _)| *since);
+        if let (Some(own), Some(reference), Some((other, score))) = (since(champion), reference, newest) {
+            let apart = own.since(other).as_days();
+            let days = f64::from(score.days);
+            self.model.worth.learn(apart.abs(), -score.gain * apart.signum() / reference, days);
+            let middle = period.to.since(period.from).as_days() / 2.0;
+            self.model.worth.spend(period.from.since(own).as_days() + middle, days);
+        }
+        self.model.worth.spent()
     }
 
     fn retrain(&mut self, reason: String, numbers: Numbers) {
@@ -280,7 +317,8 @@ impl Turn<'_> {
     }
 
     fn asked_to_train(&mut self, window: gyre_core::spec::Window) {
-        if let Some(repair) = self.model.repair {
+        // A look at versions is no reason to make a person wait.
+        if let Some(repair) = self.model.repair.filter(|repair| !matches!(repair, Repair::Comparing { .. })) {
             let reason = format!("not trained, although asked to: a repair is under way ({repair:?})");
             return self.keep(reason, Numbers::new());
         }
@@ -302,12 +340,17 @@ impl Turn<'_> {
         let (version, holdout) = (registered.version, &registered.holdout);
         let promised = holdout.get(self.policy.metric).copied();
         let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
+        let since = Some(self.now);
         self.model
             .versions
-            .insert(version, Known { promised, promised_error, passed: None, withdrawn: false });
+            .insert(version, Known { promised, promised_error, since, passed: None, withdrawn: false });
         // What a person brings meanwhile is not what the training made.
         if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
             self.model.failures = 0;
+            if self.model.champion.is_some() {
+                // Until it is proven.
+                self.model.futile = self.model.futile.saturating_add(1);
+            }
             self.judge(version);
         }
     }
@@ -317,7 +360,7 @@ impl Turn<'_> {
         self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of: self.now });
     }
 
-    fn judged(&mut self, version: Version, passed: bool) {
+    fn judged(&mut self, version: Version, passed: bool, comparison: Option<&Score>) {
         if let Some(known) = self.model.versions.get_mut(&version) {
             known.passed = Some(passed);
         }
@@ -325,6 +368,10 @@ impl Turn<'_> {
             return;
         }
         self.model.regret = 0.0;
+        self.model.worth.renew();
+        if comparison.and_then(|score| score.p).is_some_and(|p| p < self.policy.significance) {
+            self.model.futile = 0;
+        }
         if passed {
             let reason = format!("version {version} passed its gates");
             self.decide(Decision::RollOut { version }, reason.clone(), Numbers::new());
@@ -441,6 +488,7 @@ impl Turn<'_> {
             return self.end_repair();
         }
         let previous = self.model.champion.replace(version);
+        self.model.worth.renew();
         self.model.champion_since = self.now;
         self.model.next_window = 0;
         self.model.regret = 0.0;
@@ -454,6 +502,8 @@ impl Turn<'_> {
         self.model.champion = Some(version);
         self.model.champion_since = self.now;
         self.model.regret = 0.0;
+        self.model.futile = 0;
+        self.model.worth.renew();
         if let Some(known) = self.model.versions.get_mut(&version) {
             known.withdrawn = false;
         }
@@ -472,6 +522,7 @@ impl Turn<'_> {
         if self.model.champion != Some(to) {
             self.model.champion = Some(to);
             self.model.champion_since = self.now;
+            self.model.worth.renew();
         }
         self.model.regret = 0.0;
         self.end_rollout();
@@ -551,3 +602,6 @@ fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Numbers {
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 //! | [`controller`] | the one step |
 //! | [`policy`] | `gyre.yaml` in the controller's terms |
 //! | [`state`] | what the controller remembers |
+//! | [`worth`] | what age has been shown to cost |
 //! | [`action`] | what it wants done |
 //!
 //! Invariants: no I/O, no clock, no thread, no randomness; a version that did not pass its gates never becomes champion; while
@@ -22,6 +23,7 @@ pub mod controller;
 mod explore;
 pub mod policy;
 pub mod state;
+pub mod worth;
 
 pub use action::Action;
 pub use policy::{Policies, Policy};

@@ -16,9 +16,9 @@ pub struct Policy {
     pub metric: &'static str,
     /// The metric's unit, for the words of decisions.
     pub unit: String,
-    /// Whether the realised loss sets repairs off.
+    /// Whether the realised loss, and what age has been shown to cost, set repairs off, and versions are compared at every close.
     pub on_decay: bool,
-    /// Whether drift makes the loop look closer.
+    /// Whether drift makes the loop look closer, where the loss does not.
     pub on_drift: bool,
     /// Whether older versions may be brought back.
     pub recall: bool,

@@ -7,6 +7,8 @@ use gyre_core::spec::Window;
 use gyre_core::{ModelName, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::worth::Worth;
+
 /// All models.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct State {
@@ -25,6 +27,15 @@ pub struct ModelState {
     pub champion_since: Timestamp,
     /// Excess loss since the last action, in days of the reference loss.
     pub regret: f64,
+    /// The reference loss: what the first champion promised. A currency keeps its value, so later promises do not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<f64>,
+    /// How many trainings in a row have not proven to be better than what served: each doubles the regret that the next takes.
+    #[serde(default)]
+    pub futile: u32,
+    /// What the versions' ages have been shown to cost.
+    #[serde(default)]
+    pub worth: Worth,
     /// What is wrong at present.
     pub alarms: BTreeSet<Alarm>,
     /// For how many of the last windows features have drifted.
@@ -49,6 +60,17 @@ pub struct ModelState {
     pub paused: bool,
 }
 
+/// After how many futile trainings in a row the regret that the next one takes grows no more.
+const MOST_DOUBLINGS: u32 = 10;
+
+impl ModelState {
+    /// The regret at which a training pays, when a first one pays at `patience`: twice as much after each training in a row that
+    /// proved nothing. So whatever the world is like, the trainings that are in vain cost no more than a logarithm of the regret.
+    pub fn patience(&self, patience: f64) -> f64 {
+        patience * f64::from(1_u32 << self.futile.min(MOST_DOUBLINGS))
+    }
+}
+
 /// What is known of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Known {
@@ -56,6 +78,9 @@ pub struct Known {
     pub promised: Option<f64>,
     /// The standard error of that.
     pub promised_error: f64,
+    /// When it was registered; none of a version from before this was kept.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     /// What the gates said; none before they did.
     pub passed: Option<bool>,
     /// Whether traffic was taken back from it; only a person gives it some again.
