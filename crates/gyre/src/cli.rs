@@ -73,6 +73,8 @@ enum Command {
     Gc(commands::gc::GcArgs),
     /// Say what has changed between two tables, and whether it matters.
     Drift(commands::drift::DriftArgs),
+    /// Replay history under the repair policy and under others: what each would have cost.
+    Backtest(Box<commands::backtest::BacktestArgs>),
     /// Examine how predictions treat groups of people.
     Bias(commands::bias::BiasArgs),
     /// Say who may do what: users, API tokens, roles.
@@ -158,6 +160,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Store(command) => commands::store::run(&command),
         Command::Gc(args) => commands::gc::run(&args),
         Command::Drift(args) => commands::drift::run(&args),
+        Command::Backtest(args) => commands::backtest::run(&args),
         Command::Bias(args) => commands::bias::run(&args),
         Command::Access(command) => commands::access::run(&command),
         Command::Baseline(command) => commands::baseline::run(&command),

@@ -1,6 +1,7 @@
 //! One command a module.
 
 pub(crate) mod access;
+pub(crate) mod backtest;
 pub(crate) mod baseline;
 pub(crate) mod bias;
 pub(crate) mod check;

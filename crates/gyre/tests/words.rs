@@ -53,6 +53,7 @@ fn every_command_explains_itself() {
         "journal show",
         "journal verify",
         "lineage",
+        "backtest",
         "bias",
         "baseline train",
         "completions",
