@@ -21,6 +21,7 @@ use gyre_core::fact::{
 };
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
+use gyre_monitor::persistence::{ENOUGH, REMEMBERED};
 use gyre_stats::performance::p_above_reference;
 
 use crate::action::{Action, ROUTE};
@@ -35,9 +36,6 @@ pub const GATEWAY: &str = "gateway";
 
 /// After how many failures in a row the loop stops trying.
 pub const MAX_FAILURES: u32 = 3;
-
-/// Of the last windows, how many must have drifted before it is an alarm.
-const DRIFTED_WINDOWS: u32 = 2;
 
 /// How many trainings are remembered for the limit.
 const REMEMBERED_TRAININGS: usize = 1000;
@@ -120,7 +118,7 @@ pub(crate) struct Turn<'a> {
 
 impl Turn<'_> {
     fn window_closed(&mut self, window: &WindowSummary) {
-        self.watch_drift(window);
+        let drifts = self.watch_drift(window);
         let Some(champion) = self.model.champion else { return };
         let realised = window.realised.iter().find(|realised| realised.version == champion);
         let known = self.model.versions.get(&champion).copied();
@@ -158,7 +156,7 @@ impl Turn<'_> {
         let worse = p < self.policy.significance;
         self.watch_decay(worse && share > self.policy.tolerance, share, &told, &numbers);
         let due = worse && regret >= patience && self.policy.on_decay;
-        let drifted = self.policy.on_drift && self.model.drifted_windows == DRIFTED_WINDOWS;
+        let drifted = self.policy.on_drift && drifts;
         if !(self.policy.on_decay || drifted) {
             return self.keep(told, numbers);
         }
@@ -212,21 +210,15 @@ impl Turn<'_> {
         }
     }
 
-    fn watch_drift(&mut self, window: &WindowSummary) {
-        let drifted: Vec<&str> =
-            window.drift.iter().filter(|drift| drift.drifted).map(|drift| drift.column.as_str()).collect();
-        if drifted.is_empty() {
-            self.model.drifted_windows = 0;
-            if self.model.alarms.remove(&Alarm::Drift) {
-                self.clear(Alarm::Drift, "no feature differs from the reference any more".to_owned());
-            }
-            return;
-        }
-        self.model.drifted_windows = self.model.drifted_windows.saturating_add(1);
-        if self.model.drifted_windows >= DRIFTED_WINDOWS && self.model.alarms.insert(Alarm::Drift) {
-            let reason = format!("{} drifted, for {DRIFTED_WINDOWS} windows in a row", drifted.join(", "));
-            let numbers =
-                window.drift.iter().filter(|d| d.drifted).map(|d| (d.column.clone(), d.effect)).collect();
+    /// Whether a column is in alarm with this window that was not before.
+    fn watch_drift(&mut self, window: &WindowSummary) -> bool {
+        let drifted = window.drift.iter().filter(|drift| drift.drifted);
+        let raised = self.model.drift.window(drifted.map(|drift| drift.column.as_str())).raised;
+        if !raised.is_empty() && self.model.alarms.insert(Alarm::Drift) {
+            let reason =
+                format!("{} drifted in {ENOUGH} of the last {REMEMBERED} windows", raised.join(", "));
+            let of_raised = window.drift.iter().filter(|drift| raised.contains(&drift.column));
+            let numbers = of_raised.map(|drift| (drift.column.clone(), drift.effect)).collect();
             self.follows.facts.push(Fact::AlarmRaised {
                 model: self.name.clone(),
                 alarm: Alarm::Drift,
@@ -234,6 +226,12 @@ impl Turn<'_> {
                 numbers,
             });
         }
+        if self.model.drift.in_alarm().next().is_none() && self.model.alarms.remove(&Alarm::Drift) {
+            let reason =
+                format!("no feature has differed from the reference in the last {REMEMBERED} windows");
+            self.clear(Alarm::Drift, reason);
+        }
+        !raised.is_empty()
     }
 
     fn clear(&mut self, alarm: Alarm, reason: String) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gyre_core::fact::{Alarm, RolloutPlan};
 use gyre_core::spec::Window;
 use gyre_core::{ModelName, Timestamp, Version};
+use gyre_monitor::persistence::Persistence;
 use serde::{Deserialize, Serialize};
 
 use crate::worth::Worth;
@@ -38,8 +39,9 @@ pub struct ModelState {
     pub worth: Worth,
     /// What is wrong at present.
     pub alarms: BTreeSet<Alarm>,
-    /// For how many of the last windows features have drifted.
-    pub drifted_windows: u32,
+    /// Which columns drifted of late.
+    #[serde(default)]
+    pub drift: Persistence,
     /// How the rollout under way was asked to be walked; otherwise it goes by the model's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<RolloutPlan>,
