@@ -31,8 +31,10 @@ pub struct Settings {
     pub cost: Cost,
     /// How much worse than promised, as a share of it, is a decay (`monitor.tolerance`).
     pub tolerance: f64,
-    /// The effect from which a significant drift is material (`monitor.drift_effect`).
+    /// How far numbers must have moved to matter (`monitor.drift_effect`).
     pub drift_effect: f64,
+    /// How much a share must have changed to matter (`monitor.drift_share`).
+    pub drift_share: f64,
     /// The gates (`gates`).
     pub gates: Vec<String>,
     /// The controller's own settings.
@@ -70,6 +72,7 @@ impl Settings {
             cost: retrain.cost,
             tolerance: monitor.tolerance,
             drift_effect: monitor.drift_effect,
+            drift_share: monitor.drift_share,
             gates: default_gates(metric),
             policy,
         }
@@ -98,6 +101,7 @@ impl Settings {
             cost: model.retrain.cost,
             tolerance: model.monitor.tolerance,
             drift_effect: model.monitor.drift_effect,
+            drift_share: model.monitor.drift_share,
             gates: model.gates.iter().map(|gate| gate.value.clone()).collect(),
             policy,
         }

@@ -124,7 +124,7 @@ impl Losses for World {
         let drifted = self.kind == Kind::Harmless;
         let effect = if drifted { 0.5 } else { 0.0 };
         let (column, statistic) = ("x".to_owned(), "wasserstein".to_owned());
-        vec![Drift { column, statistic, effect, p: 1.0 - effect, drifted }]
+        vec![Drift { column, statistic, effect, floor: None, p: 1.0 - effect, usual: None, drifted }]
     }
 }
 

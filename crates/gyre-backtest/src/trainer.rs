@@ -176,6 +176,7 @@ impl Trainer<'_> {
         let settings = gyre_monitor::Settings {
             metric: Metric::Mae,
             drift_effect: self.settings.drift_effect,
+            drift_share: self.settings.drift_share,
             false_discovery_rate: 0.01,
         };
         let summary = summarise(&input, profile, &settings);
