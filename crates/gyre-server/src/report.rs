@@ -231,8 +231,8 @@ fn drift(closed: &[&WindowSummary], limit: f64) -> page::Drift {
         window.drift.iter().find(|drift| drift.column == name).map(|drift| drift.effect)
     };
     let floor = |name: &str| {
-        let floors = closed.iter().flat_map(|window| &window.drift).filter(|drift| drift.column == name);
-        floors.filter_map(|drift| drift.floor).last()
+        let newest = closed.iter().rev().flat_map(|window| &window.drift);
+        newest.filter(|drift| drift.column == name).find_map(|drift| drift.floor)
     };
     let column = |name: &&str| page::DriftColumn {
         name: (*name).to_owned(),
