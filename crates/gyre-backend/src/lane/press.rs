@@ -34,7 +34,11 @@ impl Press {
     /// A request comes; a call takes `call`.
     pub(super) fn came(&mut self, now: Instant, call: Duration) {
         let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= SPAN.max(call.saturating_mul(CALLS)) {
+        let (span, lasted) = (SPAN.max(call.saturating_mul(CALLS)), now.saturating_duration_since(since));
+        if lasted >= span.saturating_mul(2) {
+            // For a whole span nothing came: whatever there was is over.
+            *self = Self { since: Some(now), ..Self::default() };
+        } else if lasted >= span {
             let more_by = |tenths: u64| self.came * 10 > self.answered * (10 + tenths) + 10 * FEW;
             let grows = more_by(2);
             let is_on = if self.is_on { more_by(0) } else { grows && self.grew };
@@ -56,5 +60,25 @@ impl Press {
     /// How long somebody may wait where a call takes `call`; as long as wanted while there is no overload.
     pub(super) fn most(&self, call: Duration) -> Option<Duration> {
         self.is_on.then(|| SHORT.max(call.saturating_mul(2)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overload_is_over_when_nothing_has_come_for_a_while() {
+        let call = Duration::from_millis(1);
+        let mut press = Press::default();
+        for _ in 0..350 {
+            press.came(Instant::now(), call);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!((press.is_on(), press.most(call)), (true, Some(SHORT)));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        // A burst after a pause is one, and no overload.
+        (0..100).for_each(|_| press.came(Instant::now(), call));
+        assert!(!press.is_on());
     }
 }
