@@ -69,6 +69,7 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
     let mut turn = Turn { name, policy, model, now: entry.at, seq: entry.seq, follows: &mut follows };
     match &entry.fact {
         Fact::WindowClosed(window) => turn.window_closed(window),
+        Fact::LossEstimated(estimate) => turn.loss_estimated(estimate),
         Fact::VersionsCompared { scores, period, .. } => turn.compared(scores, *period),
         Fact::VersionRegistered(version) => turn.registered(version),
         Fact::GatesJudged { version, passed, comparison, .. } => {
@@ -109,7 +110,7 @@ pub fn moves_traffic_by_hand(entry: &Entry) -> bool {
 /// One model's turn: the fact's surroundings, and where what follows is put.
 pub(crate) struct Turn<'a> {
     pub(crate) name: &'a ModelName,
-    policy: &'a Policy,
+    pub(crate) policy: &'a Policy,
     pub(crate) model: &'a mut ModelState,
     pub(crate) now: Timestamp,
     pub(crate) seq: u64,
@@ -121,6 +122,9 @@ impl Turn<'_> {
         let drifts = self.watch_drift(window);
         let Some(champion) = self.model.champion else { return };
         let realised = window.realised.iter().find(|realised| realised.version == champion);
+        if let (Some(estimated), Some(realised)) = (&window.estimated, realised) {
+            self.model.foresight.came_true(estimated, realised.loss);
+        }
         let known = self.model.versions.get(&champion).copied();
         let (Some(realised), Some(Known { promised: Some(promised), promised_error, .. })) =
             (realised, known)
@@ -185,7 +189,7 @@ impl Turn<'_> {
     }
 
     /// Why no repair may begin now.
-    fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         if self.model.paused {
             return Some("the loop is paused for this model".to_owned());
         }
@@ -234,7 +238,7 @@ impl Turn<'_> {
         !raised.is_empty()
     }
 
-    fn clear(&mut self, alarm: Alarm, reason: String) {
+    pub(crate) fn clear(&mut self, alarm: Alarm, reason: String) {
         self.follows.facts.push(Fact::AlarmCleared { model: self.name.clone(), alarm, reason });
     }
 
@@ -300,7 +304,7 @@ impl Turn<'_> {
         self.model.worth.spent()
     }
 
-    fn retrain(&mut self, reason: String, numbers: Numbers) {
+    pub(crate) fn retrain(&mut self, reason: String, numbers: Numbers) {
         let limit = self.policy.limit;
         // Both ways, for event time may jump back.
         let near = |begun: &&Timestamp| self.now.since(**begun).as_millis().abs() < limit.per.as_millis();
@@ -487,6 +491,7 @@ impl Turn<'_> {
         }
         let previous = self.model.champion.replace(version);
         self.model.worth.renew();
+        self.model.foresight.renew();
         self.model.champion_since = self.now;
         self.model.next_window = 0;
         self.model.regret = 0.0;
@@ -588,12 +593,12 @@ impl Turn<'_> {
         self.follows.facts.push(Fact::DecisionTaken { model: self.name.clone(), decision, reason, numbers });
     }
 
-    fn unit(&self) -> String {
+    pub(crate) fn unit(&self) -> String {
         if self.policy.unit.is_empty() { String::new() } else { format!(" {}", self.policy.unit) }
     }
 }
 
-fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Numbers {
+pub(crate) fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Numbers {
     pairs
         .into_iter()
         .filter(|(_, value)| value.is_finite())

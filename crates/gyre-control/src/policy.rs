@@ -20,6 +20,8 @@ pub struct Policy {
     pub on_decay: bool,
     /// Whether drift makes the loop look closer, where the loss does not.
     pub on_drift: bool,
+    /// Whether a loss that is expected to be worse than promised, before its labels have come, makes a training due.
+    pub on_estimate: bool,
     /// Whether older versions may be brought back.
     pub recall: bool,
     /// Windows to train on: the first, and after a refusal the next.
@@ -46,6 +48,7 @@ impl Policy {
             unit: String::new(),
             on_decay: false,
             on_drift: false,
+            on_estimate: false,
             recall: false,
             windows: Vec::new(),
             patience: f64::INFINITY,
@@ -65,6 +68,7 @@ pub fn policies(project: &Project) -> Policies {
         unit: model.unit.clone(),
         on_decay: model.retrain.when.contains(&Trigger::Decay),
         on_drift: model.retrain.when.contains(&Trigger::Drift),
+        on_estimate: model.retrain.when.contains(&Trigger::Estimate),
         recall: model.may_recall(),
         windows: model.windows().collect(),
         patience: model.retrain.cost.retrain / model.retrain.cost.error,

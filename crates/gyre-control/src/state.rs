@@ -8,6 +8,7 @@ use gyre_core::{ModelName, Timestamp, Version};
 use gyre_monitor::persistence::Persistence;
 use serde::{Deserialize, Serialize};
 
+use crate::foresight::Foresight;
 use crate::worth::Worth;
 
 /// All models.
@@ -37,6 +38,9 @@ pub struct ModelState {
     /// What the versions' ages have been shown to cost.
     #[serde(default)]
     pub worth: Worth,
+    /// What estimates of the loss have been worth, and what they said of late.
+    #[serde(default)]
+    pub foresight: Foresight,
     /// What is wrong at present.
     pub alarms: BTreeSet<Alarm>,
     /// Which columns drifted of late.

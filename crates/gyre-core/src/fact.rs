@@ -6,6 +6,7 @@
 
 mod access;
 mod bandit;
+mod estimate;
 mod registry;
 mod rollout;
 mod split;
@@ -24,6 +25,7 @@ use crate::{Digest, ModelName, Timestamp, Version};
 
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use bandit::{Arm, BanditPlan, MOST_ARMS};
+pub use estimate::{EstimateMethod, LossEstimate, LossForecast};
 pub use registry::{RegistryChange, Text};
 pub use rollout::RolloutPlan;
 pub use split::{LONGEST_RULE, MOST_RULES, SplitRule, SplitRules, Target};
@@ -114,6 +116,8 @@ pub enum Fact {
     },
     /// A monitoring window closed.
     WindowClosed(WindowSummary),
+    /// What the champion's loss in a window will be, said before the window's labels have come.
+    LossEstimated(LossEstimate),
     /// Something is wrong with a model that serves.
     AlarmRaised {
         /// The model.
@@ -406,6 +410,9 @@ pub struct ModelVersion {
     /// SHA-256 of the reference profile; none when there are no rows to make one of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Digest>,
+    /// SHA-256 of what estimates its loss before labels come; none when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimator: Option<Digest>,
     /// The metric on rows withheld from training, by name.
     pub holdout: Numbers,
     /// The window of event time it was trained on.
@@ -436,6 +443,9 @@ pub struct WindowSummary {
     pub labels: u64,
     /// The realised loss of each version that served, with its uncertainty.
     pub realised: Vec<Realised>,
+    /// What the champion's loss was estimated to be before the labels came; none when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated: Option<LossForecast>,
     /// Drift of each feature, and of the prediction, against the champion's reference profile.
     pub drift: Vec<Drift>,
     /// Requests that were refused or failed.
@@ -523,8 +533,21 @@ pub struct Score {
 pub enum Alarm {
     /// The realised loss is worse than the reference promised.
     Decay,
+    /// The loss is expected to be worse than the reference promised; its labels have not come yet.
+    DecayExpected,
     /// The inputs or predictions moved.
     Drift,
+}
+
+impl Alarm {
+    /// The name in the journal's JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decay => "decay",
+            Self::DecayExpected => "decay_expected",
+            Self::Drift => "drift",
+        }
+    }
 }
 
 /// What the controller can decide.
@@ -580,6 +603,7 @@ impl Fact {
             Self::RunFinished(run) => Some(&run.model),
             Self::VersionRegistered(version) => Some(&version.model),
             Self::WindowClosed(window) => Some(&window.model),
+            Self::LossEstimated(estimate) => Some(&estimate.model),
             Self::RunFailed { model, .. }
             | Self::GatesJudged { model, .. }
             | Self::AlarmRaised { model, .. }
@@ -615,6 +639,7 @@ impl Fact {
             Self::VersionRegistered(_) => "version_registered",
             Self::GatesJudged { .. } => "gates_judged",
             Self::WindowClosed(_) => "window_closed",
+            Self::LossEstimated(_) => "loss_estimated",
             Self::AlarmRaised { .. } => "alarm_raised",
             Self::AlarmCleared { .. } => "alarm_cleared",
             Self::VersionsCompared { .. } => "versions_compared",

@@ -8,6 +8,9 @@
 //! - [`Pape`] (performance-adaptive estimation): what scores mean *in this window*. Reference rows are weighted until they look
 //!   like the window, and scores are calibrated on them.
 //!
+//! [`Estimator`] is what a model version keeps of them: the one that fits its task, behind one question, what its metric
+//! will be.
+//!
 //! Both are fitted on reference rows with labels that the model was not trained on, are stored with the model version
 //! (`Serialize`), and give [`Expected`](gyre_stats::estimate::Expected) metrics with the errors that its documentation
 //! explains.
@@ -21,18 +24,23 @@
 
 use gyre_baseline::TrainError;
 use gyre_runtime::{ScoreError, TableError};
-use gyre_stats::{estimate::FitError, performance::InputError};
+use gyre_stats::{
+    estimate::{FitError, Undefined},
+    performance::InputError,
+};
 
 mod blend;
 mod columns;
 mod density;
 mod direct;
+mod estimator;
 mod learner;
 mod pape;
 mod rows;
 
 pub use density::Likeness;
 pub use direct::{DirectLoss, DirectOptions, ExpectedLosses};
+pub use estimator::{Answered, EstimatedMetric, Estimator, Method};
 pub use pape::{Adapted, Pape, PapeOptions};
 
 /// Why there is no estimate.
@@ -66,6 +74,9 @@ pub enum EstimateError {
         /// What it should.
         expected: &'static str,
     },
+    /// The window's rows leave nothing to say.
+    #[error("nothing can be expected: {0}")]
+    Undefined(Undefined),
     /// Too few rows to learn from.
     #[error("{found} usable rows in the {place}; at least {needed} are needed")]
     TooFewRows {

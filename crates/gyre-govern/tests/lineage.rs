@@ -94,6 +94,7 @@ impl Journal {
             labels: 4_900,
             realised: Vec::new(),
             drift: Vec::new(),
+            estimated: None,
             errors: 0,
             odd: vec![],
         });
@@ -133,6 +134,7 @@ fn registered(version: Version, run: &str, data: &str) -> ModelVersion {
         profile: Some(digest("profile")),
         runtime: Runtime::Native,
         source: None,
+        estimator: None,
         holdout: [].into(),
         trained_on: None,
     }

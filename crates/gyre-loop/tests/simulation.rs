@@ -114,6 +114,7 @@ fn version(model: &ModelName, version: Version) -> ModelVersion {
         profile: Some(Digest::of(b"profile")),
         runtime: Runtime::Native,
         source: None,
+        estimator: None,
         holdout: Numbers::from([("mae".to_owned(), 8.0), ("standard_error".to_owned(), 0.3)]),
         trained_on: None,
     }
@@ -160,6 +161,7 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
         labels: 5900,
         realised: vec![realised],
         drift: Vec::new(),
+        estimated: None,
         errors: 0,
         odd: vec![],
     })

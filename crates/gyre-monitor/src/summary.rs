@@ -101,6 +101,7 @@ pub fn summarise(
         predictions: rows as u64,
         labels: (0..rows).filter(|row| input.labels.is_present(*row)).count() as u64,
         realised: realised(input, settings.metric)?,
+        estimated: None,
         drift: drifts(input, reference, settings)?,
         errors: input.errors,
         odd: Vec::new(),

@@ -66,6 +66,7 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::DataRecorded(_)
         | Fact::DataRefused { .. }
         | Fact::WindowClosed(_)
+        | Fact::LossEstimated(_)
         | Fact::AlarmRaised { .. }
         | Fact::AlarmCleared { .. }
         | Fact::VersionsCompared { .. }

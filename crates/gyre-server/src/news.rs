@@ -154,6 +154,7 @@ fn tell(fact: &Fact) -> Option<News> {
         Fact::DataRecorded(_)
         | Fact::RunFinished(_)
         | Fact::WindowClosed(_)
+        | Fact::LossEstimated(_)
         | Fact::TrafficShifted { .. }
         | Fact::SegmentClosed { .. }
         | Fact::Tracking(_)
@@ -190,6 +191,7 @@ fn decided(decision: &Decision) -> (EventKind, String, Option<gyre_core::Version
 fn alarm_name(alarm: Alarm) -> &'static str {
     match alarm {
         Alarm::Decay => "decay",
+        Alarm::DecayExpected => "expected decay",
         Alarm::Drift => "drift",
     }
 }

@@ -152,6 +152,7 @@ impl Gyre {
             labels: rows,
             realised,
             drift: if self.drift { known.drift(fit) } else { Vec::new() },
+            estimated: None,
             errors: 0,
             odd: Vec::new(),
         })
@@ -215,6 +216,7 @@ impl Gyre {
             data: Some(Digest::of(b"")),
             signature: Signature { inputs: Vec::new(), output: String::new(), classes: Vec::new() },
             profile: None,
+            estimator: None,
             holdout,
             trained_on: None,
         })

@@ -1,6 +1,6 @@
 //! The controller in the middle of a story: what it asks for, and what it has learnt from what came of it.
 
-use gyre_core::fact::{ModelVersion, Realised};
+use gyre_core::fact::{EstimateMethod, LossEstimate, LossForecast, ModelVersion, Realised};
 use gyre_core::spec::{Limit, Window};
 use gyre_core::{Digest, Span};
 use serde_json::json;
@@ -15,6 +15,8 @@ struct Story {
     week: i64,
     /// What comparisons show of the other versions; none when they are not answered.
     gain: Option<f64>,
+    /// What was expected of the weeks before their labels came.
+    expected: Option<LossForecast>,
 }
 
 fn kiln() -> ModelName {
@@ -52,7 +54,8 @@ impl Story {
             ..Policy::undeclared()
         };
         let policies = Policies::from([(kiln(), policy)]);
-        let mut story = Self { policies, state: State::default(), seq: 0, week: 0, gain: Some(0.0) };
+        let mut story =
+            Self { policies, state: State::default(), seq: 0, week: 0, gain: Some(0.0), expected: None };
         story.tell(registered(1, 10.0));
         story.tell(judged(1, true, None));
         story.tell(Fact::Promoted { model: kiln(), version: 1, previous: None, reason: String::new() });
@@ -82,6 +85,7 @@ impl Story {
             predictions: 700,
             labels: 700,
             realised,
+            estimated: self.expected,
             drift: Vec::new(),
             errors: 0,
             odd: Vec::new(),
@@ -113,6 +117,63 @@ impl Story {
     /// Weeks of a loss of 15 until a training is asked for: a regret of 3.5 each.
     fn weeks_until_training(&mut self) -> u32 {
         (1..100).find(|_| self.week(15.0).contains(&"train")).unwrap()
+    }
+}
+
+fn estimate(loss: f64, standard_error: f64) -> Fact {
+    let forecast = LossForecast { loss, standard_error, rows: 700, method: EstimateMethod::DirectLoss };
+    let at = Timestamp::from_millis(0);
+    Fact::LossEstimated(LossEstimate {
+        model: kiln(),
+        period: Period { from: at, to: at },
+        version: 1,
+        predictions: 700,
+        forecast: Some(forecast),
+        reason: None,
+    })
+}
+
+#[test]
+fn a_loss_that_is_expected_twice_rings_before_any_label_and_trains_only_where_that_is_wanted() {
+    for wanted in [false, true] {
+        let mut story = Story::begin();
+        story.policies.get_mut(&kiln()).unwrap().on_estimate = wanted;
+        let alarm = |step: &Step| {
+            step.facts.iter().find_map(|fact| match fact {
+                Fact::AlarmRaised { alarm, .. } => Some((*alarm, true)),
+                Fact::AlarmCleared { alarm, .. } => Some((*alarm, false)),
+                _ => None,
+            })
+        };
+        assert_eq!(story.tell(estimate(15.0, 0.3)), Step::default(), "one window is none");
+        let second = story.tell(estimate(15.0, 0.3));
+        assert_eq!(alarm(&second), Some((Alarm::DecayExpected, true)));
+        assert_eq!(second.actions.iter().any(|action| action.name() == "train"), wanted);
+        for _ in 0..2 {
+            assert_eq!(alarm(&story.tell(estimate(10.1, 0.3))), None);
+        }
+        assert_eq!(alarm(&story.tell(estimate(10.1, 0.3))), Some((Alarm::DecayExpected, false)));
+    }
+}
+
+#[test]
+fn estimates_that_were_wrong_before_are_not_believed() {
+    let mut story = Story::begin();
+    for week in 0..6 {
+        // Half of what is expected never comes true.
+        let realised = if week % 2 == 0 { 6.0 } else { 14.0 };
+        story.expected = Some(LossForecast {
+            loss: 10.0,
+            standard_error: 0.1,
+            rows: 700,
+            method: EstimateMethod::DirectLoss,
+        });
+        story.week(realised);
+    }
+    let known = &story.state.models[&kiln()].foresight;
+    assert_eq!(known.record().mean_absolute_error(), Some(4.0));
+    for _ in 0..3 {
+        assert_eq!(story.tell(estimate(13.0, 0.1)), Step::default());
     }
 }
 

@@ -130,6 +130,8 @@ pub enum Trigger {
     Decay,
     /// The inputs moved.
     Drift,
+    /// The loss is expected to be worse than promised, before its labels have come.
+    Estimate,
 }
 
 /// A word, or a map of one key: the two ways to write a trigger or a candidate.
@@ -167,10 +169,11 @@ impl<'de, T> Visitor<'de> for WordOrPair<T> {
 impl<'de> Deserialize<'de> for Trigger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WordOrPair {
-            expecting: "`decay` or `drift`",
+            expecting: "`decay`, `drift` or `estimate`",
             word: |word| match word {
                 "decay" => Some(Self::Decay),
                 "drift" => Some(Self::Drift),
+                "estimate" => Some(Self::Estimate),
                 _ => None,
             },
             pair: |_, _| None,

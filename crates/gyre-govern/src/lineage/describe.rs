@@ -32,6 +32,7 @@ pub(super) fn node(entry: &Entry) -> Node {
             );
             (NodeKind::Window, by_entry, text)
         }
+        Fact::LossEstimated(estimate) => (NodeKind::Window, by_entry, estimate.summary()),
         Fact::AlarmRaised { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm: {reason}")),
         Fact::AlarmCleared { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm cleared: {reason}")),
         Fact::VersionsCompared { scores, .. } => {

@@ -10,6 +10,7 @@ mod cluster;
 mod compare;
 mod drifted;
 mod elsewhere;
+mod foresee;
 mod frame;
 mod judge;
 mod observe;

@@ -9,7 +9,7 @@ use gyre_gateway::rollout::{Plan, Shown, judge, waits_for};
 use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInput, summarise};
 use gyre_store::{NewFact, journal};
 
-use super::{Workshop, bandit, frame, recall};
+use super::{Workshop, bandit, foresee, frame, recall};
 use crate::controller::GATEWAY;
 use crate::engine::Failure;
 use crate::state::{ModelState, Repair, State};
@@ -37,6 +37,7 @@ pub(super) fn observe(
             facts.extend(braked(workshop, name, watermark)?);
         }
         if let (Some(champion), Some(spec)) = (model.champion, spec) {
+            foresee::windows(workshop, name, spec, champion, watermark, &mut facts)?;
             close_windows(workshop, name, spec, champion, watermark, &mut facts)?;
         }
     }
@@ -129,7 +130,7 @@ fn input_drift(
 }
 
 /// Whether a feature's values are in the log: of one that is left out there is nothing to watch.
-fn is_kept(spec: &Model, name: &str) -> bool {
+pub(super) fn is_kept(spec: &Model, name: &str) -> bool {
     !spec.log.leave_out.iter().any(|left| left.value == name)
 }
 
@@ -192,7 +193,8 @@ fn close_windows(
     });
     let calendar = Calendar::new(first.at, spec.monitor.window);
     for period in calendar.due(last.or(Some(first.at)), watermark, spec.labels.expected_delay) {
-        let Some(summary) = close(workshop, name, spec, champion, period)? else { break };
+        let Some(mut summary) = close(workshop, name, spec, champion, period)? else { break };
+        summary.estimated = foresee::of_window(workshop, name, champion, period)?;
         let key = format!("window/{name}/{}", period.from.as_millis());
         facts.push(NewFact::new(watermark, "monitor", Fact::WindowClosed(summary)).once(key));
     }

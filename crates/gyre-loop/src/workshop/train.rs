@@ -21,7 +21,7 @@ use gyre_store::Tx;
 
 use super::frame::{self, Frame};
 use super::versions::{self, predict};
-use super::{Workshop, checkout, declared};
+use super::{Workshop, checkout, declared, foresee};
 use crate::engine::Failure;
 
 /// How much of a failed run's log goes into the journal, in bytes.
@@ -201,6 +201,10 @@ impl Training<'_> {
         }
 
         let blobs = self.workshop.store.blobs();
+        let (estimator, no_estimator) = match foresee::learn(self.model, &holdout, &predicted) {
+            Ok(bytes) => (Some(blobs.put(&bytes)?), None),
+            Err(reason) => (None, Some(reason.to_string())),
+        };
         let reference = format!("refs/gyre/runs/{}", self.run);
         let message = format!("Train {} on {} as of {}", self.name, self.window, self.as_of);
         let pointers = git::record(self.workshop.root(), &self.dir, &reference, &message)?;
@@ -209,7 +213,7 @@ impl Training<'_> {
             model: self.name.clone(),
             data: data.train_digest,
             code: git::code_version(self.workshop.root())?,
-            params: self.params(data, pointers),
+            params: self.params(data, pointers, no_estimator),
             metrics: self.metrics(&numbers)?,
             environment: environment(),
             stages,
@@ -228,6 +232,7 @@ impl Training<'_> {
             data: Some(data.train_digest),
             signature,
             profile: Some(blobs.put(&profile.to_json()?)?),
+            estimator,
             holdout: numbers,
             trained_on: data.train.period,
         };
@@ -244,7 +249,13 @@ impl Training<'_> {
     }
 
     /// `pointers` is the commit that holds the run's `.dvc` files and `dvc.lock`.
-    fn params(&self, data: &RunData, pointers: Option<String>) -> BTreeMap<String, String> {
+    /// `no_estimator` says why the version's loss cannot be foreseen.
+    fn params(
+        &self,
+        data: &RunData,
+        pointers: Option<String>,
+        no_estimator: Option<String>,
+    ) -> BTreeMap<String, String> {
         let mut params = BTreeMap::from([
             ("window".to_owned(), self.window.to_string()),
             ("as_of".to_owned(), self.as_of.to_string()),
@@ -253,6 +264,7 @@ impl Training<'_> {
             ("holdout_rows".to_owned(), data.holdout.rows.to_string()),
         ]);
         params.extend(pointers.map(|commit| ("pointers".to_owned(), commit)));
+        params.extend(no_estimator.map(|reason| ("no_estimator".to_owned(), reason)));
         params
     }
 

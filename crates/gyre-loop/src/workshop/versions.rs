@@ -10,6 +10,7 @@ use gyre_core::Digest;
 use gyre_core::fact::ModelVersion;
 use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::spec::Metric;
+use gyre_estimate::Answered;
 use gyre_gateway::Remote;
 use gyre_monitor::{Predictions, Values};
 use gyre_onnxruntime::LocalModel;
@@ -173,6 +174,11 @@ impl Predicted {
             classes: &self.classes,
         };
         Ok(gyre_monitor::loss::losses(metric, &predictions, &target)?)
+    }
+
+    /// The same as an estimator of losses reads it, beside the rows' features.
+    pub(super) fn beside<'a>(&'a self, features: &'a Table) -> Answered<'a> {
+        Answered { features, outputs: &self.outputs, scores: &self.scores, classes: &self.classes }
     }
 
     /// The class that counts as "selected": the last one, as scikit-learn orders them (0 before 1, no before yes).

@@ -177,6 +177,7 @@ fn quiet(entry: &Entry) -> String {
             count(window.predictions),
             count(window.labels)
         ),
+        Fact::LossEstimated(estimate) => estimate.summary(),
         Fact::TrafficShifted { weights, reason, .. } => {
             let shares: Vec<String> = weights
                 .iter()

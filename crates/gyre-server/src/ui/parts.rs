@@ -70,6 +70,7 @@ pub(super) fn whose(glance: &Glance) -> String {
 pub(super) const fn alarm(alarm: Alarm) -> &'static str {
     match alarm {
         Alarm::Decay => "Decay",
+        Alarm::DecayExpected => "Decay expected",
         Alarm::Drift => "Drift",
     }
 }

@@ -202,6 +202,7 @@ fn eventful() -> Scene {
                 usual: None,
                 drifted: week > 2,
             }],
+            estimated: None,
             errors: 0,
             odd: vec![],
         }));

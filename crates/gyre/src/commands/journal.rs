@@ -161,6 +161,7 @@ fn detail(fact: &Fact) -> String {
             format!("{}: {} rows, data:{}", data.dataset, data.rows, data.digest.short())
         }
         Fact::RunFinished(run) => format!("run {} on data:{}", run.run, run.data.short()),
+        Fact::LossEstimated(estimate) => estimate.summary(),
         Fact::TrafficShifted { weights, reason, .. } => {
             format!("{}: {reason}", show::shares(weights.iter().copied()))
         }

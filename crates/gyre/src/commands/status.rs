@@ -155,7 +155,7 @@ fn one(store: &Store, state: &State, name: &ModelName, waits: &[&str]) -> Result
         .filter_map(|wanted| {
             raised.iter().rev().find_map(|entry| match &entry.fact {
                 gyre_core::Fact::AlarmRaised { alarm, reason, .. } if alarm == wanted => Some(AlarmStatus {
-                    alarm: format!("{alarm:?}").to_lowercase(),
+                    alarm: alarm.name().to_owned(),
                     since: entry.at,
                     reason: reason.clone(),
                     entry: entry.seq,

@@ -269,7 +269,7 @@ fn told(desk: &Desk, model: &ModelName) -> Result<Told, Failure> {
 fn event(entry: &Entry) -> Option<String> {
     let day = &entry.at.date()[5..];
     Some(match &entry.fact {
-        Fact::AlarmRaised { alarm, .. } => format!("{day} alarm: {}", format!("{alarm:?}").to_lowercase()),
+        Fact::AlarmRaised { alarm, .. } => format!("{day} alarm: {}", alarm.name()),
         Fact::DecisionTaken { decision, .. } => match decision {
             Decision::Retrain { window } => format!("{day} retrain on {window}"),
             Decision::Recall { version } => format!("{day} recall v{version}"),
