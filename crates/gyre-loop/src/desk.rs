@@ -6,6 +6,7 @@
 
 mod cluster;
 mod deploy;
+mod receivers;
 mod reload;
 
 use std::collections::BTreeSet;
@@ -151,8 +152,9 @@ impl Desk {
             TimeSource::Replay => store.read(newest_time)?.unwrap_or_default(),
         };
         deploy::take_over_rules(&project, &store, watermark)?;
+        // Whoever cannot be told is said with the models that are not served.
+        let mut broken = receivers::take_over(&project, &store, watermark)?;
         // One model that does not load must not take the others down with it.
-        let mut broken = Vec::new();
         for model in
             project.models.keys().chain(deployed.difference(&project.models.keys().cloned().collect()))
         {

@@ -21,6 +21,7 @@ use sha2::Sha256;
 
 use crate::edit::Author;
 use crate::events::{self, Event};
+use crate::receivers;
 use crate::webhooks::{Undelivered, secret, webhook};
 
 /// Events that could not be told, kept for each webhook.
@@ -197,6 +198,11 @@ pub fn due(
 /// # Errors
 /// What the store said.
 pub fn letter(tx: &mut Tx<'_>, delivery: &Delivery, now: Timestamp) -> Result<Option<Letter>, StoreError> {
+    let named = format!("{}/{}/{}", delivery.entry, delivery.part, delivery.webhook);
+    if delivery.event.starts_with("notify.") {
+        let entry = journal::get(tx, delivery.entry)?;
+        return receivers::letter(tx, &delivery.webhook, &entry, &identify(&named), now);
+    }
     let to = match webhook(tx, &delivery.webhook) {
         Ok(webhook) if webhook.active => webhook,
         Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(None),
@@ -209,7 +215,6 @@ pub fn letter(tx: &mut Tx<'_>, delivery: &Delivery, now: Timestamp) -> Result<Op
     if let Some(name) = events::EVENTS.into_iter().find(|name| *name == delivery.event) {
         event.name = name;
     }
-    let named = format!("{}/{}/{}", delivery.entry, delivery.part, delivery.webhook);
     let secret = secret(tx, &delivery.webhook)?;
     Ok(Some(write(&to.url, secret.as_deref(), &event, &identify(&named), entry.at, now)))
 }

@@ -10,6 +10,8 @@ use gyre_store::{StoreError, Tx};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::is_prompt;
+use crate::notice::Notice;
+use crate::receivers::event_of;
 use crate::record::CHAMPION;
 use crate::rules::IS_PROMPT;
 use crate::texts;
@@ -42,7 +44,7 @@ const PROMPT_TYPE: &str = "_mlflow_prompt_type";
 /// Something that webhooks are told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its name, one of [`EVENTS`].
+    /// Its name: one of [`EVENTS`], or a topic that receivers of the project file are told of.
     pub name: &'static str,
     /// What it says.
     pub data: Value,
@@ -53,6 +55,13 @@ pub struct Event {
 /// # Errors
 /// What the store said.
 pub fn of_entry(tx: &mut Tx<'_>, entry: &Entry) -> Result<Vec<Event>, StoreError> {
+    let mut events = of_mlflow(tx, entry)?;
+    // After the others, so that these keep their numbers.
+    events.extend(Notice::of(entry).map(|notice| Event { name: event_of(notice.topic), data: Value::Null }));
+    Ok(events)
+}
+
+fn of_mlflow(tx: &mut Tx<'_>, entry: &Entry) -> Result<Vec<Event>, StoreError> {
     let change = match &entry.fact {
         Fact::Registry(change) => change,
         Fact::VersionRegistered(version) => {

@@ -19,6 +19,7 @@
 //! | [`filter`], `search`, `page` | MLflow's filter grammar, and pages of what it finds |
 //! | `webhooks` | who is to be told of changes, where, with which secret |
 //! | [`events`], [`deliveries`] | what they are told, made from the journal; and what they are still to be told |
+//! | `receivers`, `notice`, `letters` | whom the project file names, what they are told, in which form |
 //! | `projection`, `changes` | how each fact changes the tables |
 //! | `numbers`, `texts` | numbers never used again; texts too long for a fact |
 //!
@@ -39,10 +40,13 @@ mod edit;
 mod edit_version;
 pub mod events;
 pub mod filter;
+mod letters;
+mod notice;
 mod numbers;
 mod page;
 mod projection;
 mod query;
+mod receivers;
 mod record;
 mod rules;
 mod search;
@@ -64,12 +68,14 @@ pub use edit_version::{
     NewVersion, create_version, delete_version, delete_version_tag, describe_version, set_version_tag,
     stage_version,
 };
+pub use notice::{Course, Notice, Severity};
 pub use numbers::claim_version;
 pub use page::Page;
 pub use projection::ROOM;
 pub use query::{
     alias, champion, models, next_version, previous_champion, run, runs, traffic, version, versions,
 };
+pub use receivers::{Receiver, declare_receivers};
 pub use record::{
     CHALLENGER, CHAMPION, Judgement, ModelRecord, Moment, RunRecord, RunStatus, VersionRecord, VersionStatus,
 };

@@ -14,7 +14,7 @@ use crate::{changes, tables};
 /// The registry's share of the store.
 pub const ROOM: Room = Room {
     name: "registry",
-    migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS, tables::PAUSES],
+    migrations: &[tables::LOOP, tables::CATALOG, tables::WEBHOOKS, tables::PAUSES, tables::RECEIVERS],
     project,
 };
 

@@ -148,6 +148,13 @@ CREATE INDEX registry_deliveries_by_webhook ON registry_deliveries (webhook_id, 
 CREATE TABLE registry_cursor (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 ";
 
+/// Receivers that the project file names are told beside MLflow's webhooks, each in its own form.
+pub(crate) const RECEIVERS: &str = "
+ALTER TABLE registry_webhooks ADD COLUMN format TEXT NOT NULL DEFAULT 'mlflow';
+ALTER TABLE registry_webhooks ADD COLUMN project TEXT;
+ALTER TABLE registry_webhooks ADD COLUMN models TEXT;
+";
+
 /// A webhook that does not answer is left alone as a whole.
 pub(crate) const PAUSES: &str = "
 ALTER TABLE registry_webhooks ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;

@@ -10,6 +10,7 @@ use gyre_store::{Cell, Row, StoreError, Tx};
 use crate::edit::Author;
 use crate::events::EVENTS;
 use crate::page::Page;
+use crate::receivers::remove;
 use crate::rules::{self, invalid, shown};
 use crate::search::Found;
 
@@ -213,25 +214,20 @@ pub fn change_webhook(
 /// [`StoreError::NotFound`].
 pub fn delete_webhook(tx: &mut Tx<'_>, author: &Author, id: &str) -> Result<(), StoreError> {
     webhook(tx, id)?;
-    for sql in [
-        "DELETE FROM registry_webhooks WHERE webhook_id = ?1",
-        "DELETE FROM registry_webhook_events WHERE webhook_id = ?1",
-        "DELETE FROM registry_deliveries WHERE webhook_id = ?1",
-    ] {
-        tx.execute(sql, &[id.into()])?;
-    }
+    remove(tx, id)?;
     author.tell(tx, Change::WebhookDeleted { webhook: id.to_owned() }).map(drop)
 }
 
 const WEBHOOK: &str =
-    "SELECT webhook_id, name, description, url, status, created, updated FROM registry_webhooks";
+    "SELECT webhook_id, name, description, url, status, created, updated FROM registry_webhooks
+     WHERE format = 'mlflow'";
 
 /// The webhook `id`.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn webhook(tx: &mut Tx<'_>, id: &str) -> Result<Webhook, StoreError> {
-    let rows = tx.query(&format!("{WEBHOOK} WHERE webhook_id = ?1"), &[id.into()])?;
+    let rows = tx.query(&format!("{WEBHOOK} AND webhook_id = ?1"), &[id.into()])?;
     let row = rows.first().ok_or_else(|| StoreError::not_found("webhook", shown(id)))?;
     from_row(tx, row)
 }
@@ -301,7 +297,7 @@ fn check_name(name: &str) -> Result<(), StoreError> {
 }
 
 /// Scheme, host and port of a URL.
-fn host(url: &str) -> Option<&str> {
+pub(crate) fn host(url: &str) -> Option<&str> {
     let after = url.find("://")? + 3;
     let rest = url.get(after..)?;
     let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -5,9 +5,9 @@ use serde_json::json;
 use serde_saphyr::Location;
 
 use super::{Model, Project};
-use crate::Diagnostic;
 use crate::expr::{ExprError, Expression, HEADER, Measured};
 use crate::fact::{MOST_RULES, SplitRules};
+use crate::{Diagnostic, ModelName};
 
 /// What gate expressions may name under `candidate` and `champion`.
 pub const KNOWN_MEASURES: [&str; 9] = [
@@ -92,6 +92,16 @@ pub fn check(file: &str, project: &Project) -> Vec<Diagnostic> {
     }
     for (name, model) in &project.models {
         check_model(file, project, name.as_str(), model, &mut wrong);
+    }
+    for (name, receiver) in &project.notify {
+        super::notify::check(file, name, receiver, &mut wrong);
+        let place = receiver.url.as_ref().or(receiver.url_from.as_ref()).map(|of| of.referenced);
+        for model in receiver.models.iter().filter(|model| !project.models.contains_key(*model)) {
+            let text = format!("notify.{name}: there is no model `{model}`");
+            let known = project.models.keys().map(ModelName::as_str);
+            let wrong_name = placed(Diagnostic::new(file, text), place.unwrap_or(Location::UNKNOWN));
+            wrong.push(wrong_name.nearest(model.as_str(), known));
+        }
     }
     wrong
 }

@@ -7,6 +7,7 @@
 mod check;
 mod features;
 mod labels;
+mod notify;
 mod words;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_saphyr::{Location, Spanned};
 pub use check::{KNOWN_MEASURES, check};
 pub use features::{Feature, Features, Odd, OnOdd, Substitute};
 pub use labels::{LABEL_SECRETS, LabelSource, Labels, SINCE};
+pub use notify::{LetterFormat, NOTIFY_SECRETS, Receiver, Topic};
 pub use words::{Limit, Percent, Trigger, Window};
 
 use crate::expr::Expression;
@@ -44,6 +46,9 @@ pub struct Project {
     /// Models by name.
     #[serde(default)]
     pub models: BTreeMap<ModelName, Model>,
+    /// Who is told of what happens to them, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, Receiver>,
 }
 
 impl Project {
@@ -56,6 +61,7 @@ impl Project {
             data,
             pipeline: None,
             models,
+            notify: BTreeMap::new(),
         }
     }
 }

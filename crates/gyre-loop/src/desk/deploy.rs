@@ -358,7 +358,7 @@ impl Desk {
 }
 
 /// Who takes over the rules of the project file.
-const FILE_ACTOR: &str = "gyre";
+pub(super) const FILE_ACTOR: &str = "gyre";
 
 /// Puts the rules of the project file into force where they are others than those that were last taken over: what a person
 /// set meanwhile stands until the file changes.

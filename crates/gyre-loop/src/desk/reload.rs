@@ -13,7 +13,7 @@ use gyre_core::spec::{self, Project};
 use gyre_core::{Diagnostic, Digest, ModelName};
 use gyre_store::NewFact;
 
-use super::{Desk, DeskError, deploy, read_project};
+use super::{Desk, DeskError, deploy, read_project, receivers};
 use crate::engine::Failure;
 use crate::policy::policies;
 
@@ -89,6 +89,7 @@ impl Desk {
         let new = NewFact::new(self.now(), "gyre", fact);
         self.store.write(move |tx| tx.append(new))?;
         deploy::take_over_rules(&project, &self.store, self.now())?;
+        let mut trouble = receivers::take_over(&project, &self.store, self.now())?;
         let before = self.project();
         let gone = |from: &Project, of: &Project| -> Vec<ModelName> {
             from.models.keys().filter(|name| !of.models.contains_key(*name)).cloned().collect()
@@ -98,7 +99,6 @@ impl Desk {
         self.workshop.follow(Arc::clone(&project));
         self.project.store(Arc::clone(&project));
         self.driver.follow(policies(&project));
-        let mut trouble = Vec::new();
         // What the log keeps of each model goes with its routing.
         for model in project.models.keys().chain(&removed) {
             if let Err(Failure { reason, .. }) = self.workshop.route_at_start(model) {

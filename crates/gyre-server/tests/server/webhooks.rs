@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::Scene;
 use gyre_access::egress::{Egress, Rule};
-use gyre_core::Fact;
-use gyre_core::fact::RegistryChange;
+use gyre_core::fact::{Alarm, RegistryChange};
+use gyre_core::spec::{LetterFormat, Topic};
+use gyre_core::{Fact, Timestamp};
 use gyre_registry::deliveries::Pace;
 use gyre_server::App;
 use gyre_store::journal;
@@ -338,4 +339,68 @@ fn a_server_that_goes_down_before_the_receiver_was_told_loses_nothing() {
     // The one that was under way may come after the others: it is tried again later.
     names.sort();
     assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn receivers_of_the_project_file_are_told_in_their_own_form_and_clients_do_not_see_them() {
+    let scene = scene(3);
+    let (to_events, events) = receiver(&[503]);
+    let (to_slack, slack) = receiver(&[]);
+    let (to_alerts, alerts) = receiver(&[]);
+    let named = |name: &str, address: SocketAddr, format, about| gyre_registry::Receiver {
+        name: name.to_owned(),
+        url: format!("http://{address}/{name}"),
+        secret: Some("hush".to_owned()),
+        format,
+        about,
+        models: Vec::new(),
+    };
+    let receivers = vec![
+        named("events", to_events, LetterFormat::CloudEvents, Topic::all()),
+        named("slack", to_slack, LetterFormat::Slack, vec![Topic::Rollouts]),
+        named("alerts", to_alerts, LetterFormat::Alertmanager, vec![Topic::Alarms]),
+    ];
+    let author = gyre_registry::Author { at: Timestamp::default(), actor: "gyre".to_owned(), origin: None };
+    let declare = |receivers: Vec<gyre_registry::Receiver>| {
+        let author = author.clone();
+        let declared = move |tx: &mut gyre_store::Tx<'_>| {
+            gyre_registry::declare_receivers(tx, &author, "shop", &receivers)
+        };
+        scene.store().write(declared).unwrap();
+    };
+    declare(receivers.clone());
+    let size = scene.store().journal_size();
+    declare(receivers);
+    assert_eq!(scene.store().journal_size(), size, "what is as it was is no news");
+    let webhooks = done(&scene, "GET", "webhooks", &Value::Null);
+    assert_eq!(webhooks["webhooks"].as_array().map_or(0, Vec::len), 0, "{webhooks}");
+
+    let model: gyre_core::ModelName = "kiln".parse().unwrap();
+    let (alarm, numbers) = (Alarm::Decay, [("loss".to_owned(), 12.5)].into());
+    let reason = "mae 12.5, promised 8".to_owned();
+    scene.tell(Fact::AlarmRaised { model: model.clone(), alarm, reason, numbers });
+    let first = events.recv_timeout(PATIENCE).unwrap();
+    let again = events.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(first.header("webhook-id"), again.header("webhook-id"), "it is tried again under its id");
+    let event = again.json();
+    assert_eq!(
+        (&event["type"], &event["id"]),
+        (&json!("dev.gyre.alarm.raised"), &json!(again.header("webhook-id")))
+    );
+    assert_eq!(
+        (&event["source"], &event["data"]["numbers"]["loss"]),
+        (&json!("/gyre/shop/models/kiln"), &json!(12.5))
+    );
+    assert!(again.header("webhook-signature").unwrap().starts_with("v1,"));
+    let alert = alerts.recv_timeout(PATIENCE).unwrap().json();
+    assert_eq!(alert[0]["labels"], json!({"alertname": "gyre_decay", "project": "shop", "model": "kiln"}));
+
+    scene.tell(Fact::LoopPaused { model, reason: "three failures".to_owned() });
+    let paused = events.recv_timeout(PATIENCE).unwrap().json();
+    assert_eq!(paused["data"]["severity"], "critical");
+    // Neither of the other two asked for repairs; the first has been told of what came before.
+    declare(Vec::new());
+    assert!(slack.try_recv().is_err());
+    let told = done(&scene, "GET", "webhooks", &Value::Null);
+    assert_eq!(told["webhooks"].as_array().map_or(0, Vec::len), 0);
 }
