@@ -58,6 +58,7 @@ fn sample_loop() -> LoopReport {
         to_ms: START + (w + 1) * 7 * DAY,
         n: 6_000,
         static_error: (w != 30).then_some(static_error(w * 7)),
+        expected_error: None,
         managed_error: (w != 30).then_some(managed_error(w * 7)),
     });
     let ends = CHAMPIONS.iter().skip(1).map(|c| c.0).chain([DAYS]);

@@ -51,6 +51,7 @@ fn hostile_loop(figures: &[Option<f64>]) -> LoopReport {
                 to_ms: START + (i + 1) * DAY,
                 n: 1,
                 static_error: figure(i as usize),
+                expected_error: None,
                 managed_error: figure(i as usize + 1),
             })
             .collect(),

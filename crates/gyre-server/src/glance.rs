@@ -1,6 +1,6 @@
 //! A model at a glance: how it is, who serves, what the loop is doing. The same facts for the API and the control room.
 
-use gyre_core::fact::{Alarm, Fact, Numbers, Realised};
+use gyre_core::fact::{Alarm, Fact, LossEstimate, Numbers, Realised};
 use gyre_core::spec::{Deploy, Metric, Model, Task, Window};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
@@ -28,6 +28,8 @@ pub(crate) struct Glance {
     pub(crate) doing: String,
     /// The last closed window.
     pub(crate) window: Option<LastWindow>,
+    /// What the champion's loss is expected to be in the last window that has ended, whose labels may not have come.
+    pub(crate) expected: Option<LossEstimate>,
     /// The champion's loss on rows withheld from its training.
     pub(crate) promised: Option<f64>,
     /// Who takes traffic now, and what it has shown.
@@ -138,6 +140,7 @@ fn one(app: &App, tx: &mut Tx<'_>, name: &ModelName, state: &ModelState) -> Resu
         },
         rules: app.gateway.rules(name.as_str()),
         window: last_window(tx, name)?,
+        expected: last_estimate(tx, name)?.filter(|estimate| Some(estimate.version) == champion),
         promised: champion.and_then(|version| state.versions.get(&version)?.promised),
         serving: serving.collect(),
         // A model that was never loaded has no log, and has dropped nothing.
@@ -182,6 +185,14 @@ fn last_window(tx: &mut Tx<'_>, name: &ModelName) -> Result<Option<LastWindow>, 
             labels: window.labels,
             realised: window.realised.into_iter().find(|realised| realised.version == window.champion),
         }),
+        _ => None,
+    }))
+}
+
+fn last_estimate(tx: &mut Tx<'_>, name: &ModelName) -> Result<Option<LossEstimate>, StoreError> {
+    let latest = journal::latest_of_kind(tx, "loss_estimated", name.as_str())?;
+    Ok(latest.and_then(|entry| match entry.fact {
+        Fact::LossEstimated(estimate) => Some(estimate),
         _ => None,
     }))
 }

@@ -188,6 +188,7 @@ fn windows(closed: &[&WindowSummary], about: &About<'_>) -> Vec<page::ErrorWindo
             n: window.labels,
             static_error: mean(about.metric(), beside),
             managed_error: mean(about.metric(), &managed),
+            expected_error: window.estimated.map(|estimated| estimated.loss),
         }
     };
     closed.iter().map(window).collect()

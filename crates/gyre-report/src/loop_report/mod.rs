@@ -101,6 +101,9 @@ pub struct ErrorWindow {
     pub static_error: Option<f64>,
     /// Error of the managed model.
     pub managed_error: Option<f64>,
+    /// What the managed model's error was expected to be before labels came.
+    #[serde(default)]
+    pub expected_error: Option<f64>,
 }
 
 /// A stretch of time in which one version was the champion.

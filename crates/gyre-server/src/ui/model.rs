@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use gyre_core::ModelName;
+use gyre_core::fact::Alarm;
 use gyre_registry::VersionRecord;
 use gyre_report::Tone;
 use gyre_report::components::{Align, badge, card, chart, digest, figure, stat_card, stats, table, timeline};
@@ -112,6 +113,7 @@ fn headline(model: &Glance, metric: &str) -> Markup {
             &period,
             tone,
         ),
+        expected_card(model),
         stat_card("Promised", figure(model.promised, &model.unit), "on withheld rows", Tone::Neutral),
         stat_card(
             "In the last window",
@@ -126,6 +128,21 @@ fn headline(model: &Glance, metric: &str) -> Markup {
             if model.dropped == 0 { Tone::Neutral } else { Tone::Warn },
         ),
     ])
+}
+
+/// What is expected before labels come.
+fn expected_card(model: &Glance) -> Markup {
+    let estimate = model.expected.as_ref();
+    let forecast = estimate.and_then(|estimate| estimate.forecast);
+    let until = estimate.map_or(String::new(), |estimate| match &estimate.reason {
+        Some(reason) => reason.clone(),
+        None => format!("to {}, before its labels", date(estimate.period.to.as_millis())),
+    });
+    let tone = match model.alarms.iter().any(|raised| raised.alarm == Alarm::DecayExpected) {
+        true => Tone::Warn,
+        false => Tone::Neutral,
+    };
+    stat_card("Expected", figure(forecast.map(|forecast| forecast.loss), &model.unit), &until, tone)
 }
 
 fn version_table(versions: &[VersionRecord], model: &Glance, metric: &str) -> Markup {

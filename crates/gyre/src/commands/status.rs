@@ -58,6 +58,9 @@ struct ModelStatus {
     promised: Option<f64>,
     /// The last closed window; only a server tells.
     window: Option<Value>,
+    /// What the loss is expected to be in the last window that has ended; only a server tells.
+    #[serde(default)]
+    expected: Option<Value>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -187,6 +190,7 @@ fn untouched(name: &ModelName) -> ModelStatus {
         serving: Vec::new(),
         promised: None,
         window: None,
+        expected: None,
     }
 }
 
@@ -218,12 +222,13 @@ fn text(status: &Status) -> String {
             show::version(model.champion),
             show::shares(model.serving.iter().map(|serving| (serving.version, serving.share))),
             model.promised.map_or_else(|| "–".to_owned(), show::number),
+            expected(model).map_or_else(|| "–".to_owned(), show::number),
             realised(model).map_or_else(|| "–".to_owned(), show::number),
             model.doing.clone(),
         ]
     };
-    let header = ["MODEL", "HEALTH", "CHAMPION", "TRAFFIC", "PROMISED", "REALISED", "LOOP"];
-    lines.push(show::table(&header, &[4, 5], status.models.iter().map(row).collect()));
+    let header = ["MODEL", "HEALTH", "CHAMPION", "TRAFFIC", "PROMISED", "EXPECTED", "REALISED", "LOOP"];
+    lines.push(show::table(&header, &[4, 5, 6], status.models.iter().map(row).collect()));
     for model in &status.models {
         for alarm in &model.alarms {
             let since = show::minute(alarm.since);
@@ -242,6 +247,11 @@ fn realised(model: &ModelStatus) -> Option<f64> {
     model.window.as_ref()?.get("realised")?.get("loss")?.as_f64()
 }
 
+/// The champion's loss in the last window that has ended, as it is expected before its labels have come.
+fn expected(model: &ModelStatus) -> Option<f64> {
+    model.expected.as_ref()?.get("forecast")?.get("loss")?.as_f64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +261,7 @@ mod tests {
         let told = serde_json::json!({
             "name": "air-time", "champion": 3, "health": "alarm", "doing": "watching", "promised": 7.02,
             "serving": [{"version": 3, "share": 9500, "requests": 12}, {"version": 4, "share": 500}],
-            "window": {"realised": {"version": 3, "loss": 9.25}},
+            "window": {"realised": {"version": 3, "loss": 9.25}}, "expected": {"forecast": {"loss": 8.5}},
             "alarms": [{"alarm": "decay", "since": "2013-06-01T00:00:00Z", "reason": "worse", "entry": 7}],
         });
         let status = Status {

@@ -2,7 +2,7 @@
 
 use gyre_registry::VersionRecord;
 use gyre_report::format::date;
-use gyre_report::loop_report::{Event, EventKind, LoopReport, ServedSpan};
+use gyre_report::loop_report::{ErrorWindow, Event, EventKind, LoopReport, ServedSpan};
 use gyre_report::svg::{
     HeatRow, HeatStrip, HeatWindow, Instant, Lane, Marker, Point, Series, Shape, Span, Stroke, TimeChart,
     heat_strip, time_chart,
@@ -32,7 +32,8 @@ pub(super) fn errors(report: &LoopReport, versions: &[VersionRecord]) -> String 
     time_chart(&TimeChart {
         title: format!("{name} of {} over windows", report.model),
         description: format!(
-            "{name} that came true in each closed window, and what the champion had promised."
+            "{name} that came true in each closed window, what was expected before its labels came, and what the \
+             champion had promised."
         ),
         value_name: if unit.is_empty() { name.clone() } else { format!("{name}, {unit}") },
         unit: unit.clone(),
@@ -41,7 +42,8 @@ pub(super) fn errors(report: &LoopReport, versions: &[VersionRecord]) -> String 
         plot_height: 260,
         series: vec![
             series("promised", Stroke::Dashed, 7, held(&report.served, promised)),
-            series("came true", Stroke::Solid, 0, realised(report)),
+            series("expected", Stroke::Dashed, 1, by_window(report, |window| window.expected_error)),
+            series("came true", Stroke::Solid, 0, by_window(report, |window| window.managed_error)),
         ],
         markers: report.events.iter().filter(|event| changes_hands(event.kind)).map(marker).collect(),
         lanes: vec![
@@ -80,13 +82,13 @@ fn domain(report: &LoopReport) -> Option<(i64, i64)> {
     (report.from_ms < report.to_ms).then_some((report.from_ms, report.to_ms))
 }
 
-fn realised(report: &LoopReport) -> Vec<Point> {
+fn by_window(report: &LoopReport, of: impl Fn(&ErrorWindow) -> Option<f64>) -> Vec<Point> {
     let mut points = Vec::with_capacity(report.windows.len() + 2);
     for (at, window) in report.windows.iter().enumerate() {
-        points.push(Point { at_ms: window.from_ms, value: window.managed_error });
+        points.push(Point { at_ms: window.from_ms, value: of(window) });
         // Where windows do not meet, the line is interrupted.
         if report.windows.get(at + 1).is_none_or(|next| next.from_ms > window.to_ms) {
-            points.push(Point { at_ms: window.to_ms, value: window.managed_error });
+            points.push(Point { at_ms: window.to_ms, value: of(window) });
             points.push(Point { at_ms: window.to_ms, value: None });
         }
     }
