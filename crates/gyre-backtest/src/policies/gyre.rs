@@ -154,6 +154,8 @@ impl Gyre {
             drift: if self.drift { known.drift(fit) } else { Vec::new() },
             errors: 0,
             odd: Vec::new(),
+            quality: Vec::new(),
+            evidence: gyre_core::fact::Evidence::default(),
         })
     }
 
