@@ -96,6 +96,8 @@ impl Journal {
             drift: Vec::new(),
             errors: 0,
             odd: vec![],
+            quality: vec![],
+            evidence: gyre_core::fact::Evidence::default(),
         });
         self.tell("monitor", None, fact)
     }

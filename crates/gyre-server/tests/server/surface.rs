@@ -204,6 +204,8 @@ fn eventful() -> Scene {
             }],
             errors: 0,
             odd: vec![],
+            quality: vec![],
+            evidence: gyre_core::fact::Evidence::default(),
         }));
     }
     scene.tell(Fact::AlarmRaised {
