@@ -172,6 +172,7 @@ impl Trainer<'_> {
             labels: Values::Numbers(&unknown),
             features: &features,
             errors: 0,
+            latencies_us: &[],
         };
         let settings = gyre_monitor::Settings {
             metric: Metric::Mae,

@@ -93,6 +93,7 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
             turn.end_repair();
             turn.failed(reason);
         }
+        Fact::IncidentAcknowledged { incident, until, .. } => turn.acknowledged(incident, *until),
         Fact::LoopResumed { .. } => {
             turn.model.paused = false;
             turn.model.failures = 0;
@@ -120,6 +121,7 @@ pub(crate) struct Turn<'a> {
 impl Turn<'_> {
     fn window_closed(&mut self, window: &WindowSummary) {
         let drifts = self.watch_drift(window);
+        self.watch_incidents(window);
         let Some(champion) = self.model.champion else { return };
         let realised = window.realised.iter().find(|realised| realised.version == champion);
         if let (Some(estimated), Some(realised)) = (&window.estimated, realised) {
@@ -141,7 +143,10 @@ impl Turn<'_> {
         };
         let share = realised.loss / promised - 1.0;
         let excess = (realised.loss - promised) / self.reference(promised);
-        self.model.regret = (self.model.regret + f64::from(realised.days) * excess).max(0.0);
+        // What broken rows cost is mended at their source, not by a training.
+        if self.model.incidents.obstacle().is_none() {
+            self.model.regret = (self.model.regret + f64::from(realised.days) * excess).max(0.0);
+        }
         let regret = self.model.regret;
         let patience = self.model.patience(self.policy.patience);
         let numbers = numbers([
@@ -195,6 +200,9 @@ impl Turn<'_> {
         }
         if self.model.repair.is_some() {
             return Some("a repair is under way".to_owned());
+        }
+        if let Some(obstacle) = self.model.incidents.obstacle() {
+            return Some(obstacle);
         }
         let rested = self.model.last_repair.is_none_or(|last| self.now.since(last) >= self.policy.cooldown);
         (!rested).then(|| format!("the last repair is less than {} ago", self.policy.cooldown))
@@ -270,6 +278,7 @@ impl Turn<'_> {
             let numbers =
                 numbers([("gain", best.gain), ("p", p), ("rows", best.rows as f64), ("excess", excess)]);
             self.model.futile = 0;
+            self.older_is_better(best.version);
             self.decide(Decision::Recall { version: best.version }, reason.clone(), numbers);
             self.roll_out(best.version, reason);
         } else if due {
@@ -496,6 +505,7 @@ impl Turn<'_> {
         self.model.next_window = 0;
         self.model.regret = 0.0;
         self.end_repair();
+        self.settle_incidents(version);
         let model = self.name.clone();
         self.follows.facts.push(Fact::Promoted { model, version, previous, reason: reason.clone() });
         self.route(vec![(version, 10_000)], reason);
@@ -507,6 +517,7 @@ impl Turn<'_> {
         self.model.regret = 0.0;
         self.model.futile = 0;
         self.model.worth.renew();
+        self.settle_incidents(version);
         if let Some(known) = self.model.versions.get_mut(&version) {
             known.withdrawn = false;
         }
@@ -526,6 +537,7 @@ impl Turn<'_> {
             self.model.champion = Some(to);
             self.model.champion_since = self.now;
             self.model.worth.renew();
+            self.settle_incidents(to);
         }
         self.model.regret = 0.0;
         self.end_rollout();

@@ -12,6 +12,7 @@
 //! | [`state`] | what the controller remembers |
 //! | [`worth`] | what age has been shown to cost |
 //! | [`foresight`] | losses that are expected, before their labels come |
+//! | [`incidents`] | what is told of the windows of late, and what keeps the loop from training on them |
 //! | [`action`] | what it wants done |
 //!
 //! Invariants: no I/O, no clock, no thread, no randomness; a version that did not pass its gates never becomes champion; while
@@ -23,6 +24,7 @@ pub mod action;
 pub mod controller;
 mod explore;
 pub mod foresight;
+pub mod incidents;
 pub mod policy;
 pub mod state;
 pub mod worth;

@@ -9,6 +9,7 @@ use gyre_monitor::persistence::Persistence;
 use serde::{Deserialize, Serialize};
 
 use crate::foresight::Foresight;
+use crate::incidents::Incidents;
 use crate::worth::Worth;
 
 /// All models.
@@ -46,6 +47,9 @@ pub struct ModelState {
     /// Which columns drifted of late.
     #[serde(default)]
     pub drift: Persistence,
+    /// What is wrong, and why most likely.
+    #[serde(default)]
+    pub incidents: Incidents,
     /// How the rollout under way was asked to be walked; otherwise it goes by the model's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<RolloutPlan>,

@@ -7,6 +7,7 @@
 mod access;
 mod bandit;
 mod estimate;
+mod incident;
 mod registry;
 mod rollout;
 mod split;
@@ -26,6 +27,7 @@ use crate::{Digest, ModelName, Timestamp, Version};
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use bandit::{Arm, BanditPlan, MOST_ARMS};
 pub use estimate::{EstimateMethod, LossEstimate, LossForecast};
+pub use incident::{Cause, CauseGroup, Check, Evidence, Explained, Finding, Incident, LabelShift, Severity};
 pub use registry::{RegistryChange, Text};
 pub use rollout::RolloutPlan;
 pub use split::{LONGEST_RULE, MOST_RULES, SplitRule, SplitRules, Target};
@@ -136,6 +138,40 @@ pub enum Fact {
         /// What kind of wrong it was.
         alarm: Alarm,
         /// In words, with the numbers.
+        reason: String,
+    },
+    /// Something is wrong, and it is likely why.
+    IncidentOpened(Incident),
+    /// An incident is worse or better than it was, or its cause is another; one that was closed a short time ago is open
+    /// again.
+    IncidentChanged(Incident),
+    /// An incident is over.
+    IncidentClosed {
+        /// The model.
+        model: ModelName,
+        /// The incident.
+        incident: String,
+        /// Its cause.
+        cause: Cause,
+        /// Why it is over, in words.
+        reason: String,
+        /// Whether somebody asked not to be told of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        silenced: bool,
+    },
+    /// A person has taken note of an incident.
+    IncidentAcknowledged {
+        /// The model.
+        model: ModelName,
+        /// The incident.
+        incident: String,
+        /// Until when nothing is to be told of it, or of another one with the same cause; none: only that it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// Versions were scored on the same recent labelled rows.
@@ -453,6 +489,12 @@ pub struct WindowSummary {
     /// Values that callers sent and that are not as the champion's features are expected to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub odd: Vec<OddValues>,
+    /// What is wrong with the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<Finding>,
+    /// What speaks for one cause or another.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
 }
 
 /// How often a feature held something odd.
@@ -604,10 +646,13 @@ impl Fact {
             Self::VersionRegistered(version) => Some(&version.model),
             Self::WindowClosed(window) => Some(&window.model),
             Self::LossEstimated(estimate) => Some(&estimate.model),
+            Self::IncidentOpened(incident) | Self::IncidentChanged(incident) => Some(&incident.model),
             Self::RunFailed { model, .. }
             | Self::GatesJudged { model, .. }
             | Self::AlarmRaised { model, .. }
             | Self::AlarmCleared { model, .. }
+            | Self::IncidentClosed { model, .. }
+            | Self::IncidentAcknowledged { model, .. }
             | Self::VersionsCompared { model, .. }
             | Self::DecisionTaken { model, .. }
             | Self::RolloutStarted { model, .. }
@@ -642,6 +687,10 @@ impl Fact {
             Self::LossEstimated(_) => "loss_estimated",
             Self::AlarmRaised { .. } => "alarm_raised",
             Self::AlarmCleared { .. } => "alarm_cleared",
+            Self::IncidentOpened(_) => "incident_opened",
+            Self::IncidentChanged(_) => "incident_changed",
+            Self::IncidentClosed { .. } => "incident_closed",
+            Self::IncidentAcknowledged { .. } => "incident_acknowledged",
             Self::VersionsCompared { .. } => "versions_compared",
             Self::DecisionTaken { .. } => "decision_taken",
             Self::RolloutStarted { .. } => "rollout_started",

@@ -97,6 +97,8 @@ impl Journal {
             estimated: None,
             errors: 0,
             odd: vec![],
+            quality: vec![],
+            evidence: gyre_core::fact::Evidence::default(),
         });
         self.tell("monitor", None, fact)
     }

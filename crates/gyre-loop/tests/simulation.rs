@@ -164,6 +164,8 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
         estimated: None,
         errors: 0,
         odd: vec![],
+        quality: vec![],
+        evidence: gyre_core::fact::Evidence::default(),
     })
 }
 

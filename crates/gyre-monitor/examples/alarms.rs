@@ -166,6 +166,7 @@ fn drifted(reference: &ReferenceProfile, columns: &[Column]) -> Vec<String> {
         labels: Values::Numbers(&missing),
         features: &features,
         errors: 0,
+        latencies_us: &[],
     };
     let settings =
         Settings { metric: Metric::Mae, drift_effect: 0.1, drift_share: 0.03, false_discovery_rate: 0.01 };

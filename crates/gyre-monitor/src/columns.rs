@@ -85,6 +85,15 @@ impl Values<'_> {
         }
     }
 
+    /// Whether the values are of the reference's kind.
+    pub(crate) const fn is_like(&self, reference: &ColumnReference) -> bool {
+        matches!(
+            (self, reference),
+            (Self::Numbers(_), ColumnReference::Numeric(_))
+                | (Self::Text(_), ColumnReference::Categorical(_))
+        )
+    }
+
     /// A summary of all the rows, to compare later ones with.
     pub(crate) fn reference(&self) -> ColumnReference {
         match self {

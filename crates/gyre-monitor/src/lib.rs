@@ -15,6 +15,10 @@
 //! | [`windows`] | which windows are due |
 //! | [`summary`] | a window's rows in, a window's fact out |
 //! | [`comparison`] | several versions on the same rows |
+//! | [`quality`] | whether the data can be trusted |
+//! | [`mix`] | which part of a loss inputs and outcomes explain |
+//! | [`seen`] | what is kept of a window |
+//! | [`diagnosis`] | from the windows of late to their likely cause |
 //!
 //! Invariants
 //! - Pure: no I/O, no clock, no thread; whoever has the rows passes them in.
@@ -27,15 +31,22 @@
 mod change;
 pub mod columns;
 pub mod comparison;
+pub mod diagnosis;
+mod evidence;
 pub mod loss;
+pub mod mix;
 pub mod persistence;
 pub mod profile;
+pub mod quality;
+pub mod seen;
 pub mod summary;
 pub mod variation;
 pub mod windows;
 
 pub use columns::{MonitorError, Predictions, Values};
+pub use diagnosis::{Diagnosis, diagnose};
 pub use loss::MeasuredLoss;
 pub use profile::{Holdout, ReferenceProfile};
+pub use seen::Seen;
 pub use summary::{Settings, WindowInput, summarise};
 pub use windows::Calendar;

@@ -8,8 +8,10 @@ use gyre_core::time::Period;
 use gyre_stats::profile::ColumnReference;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::{MonitorError, Values};
+use crate::columns::{MonitorError, Predictions, Values};
 use crate::loss::MeasuredLoss;
+use crate::mix::{self, Labelled, Mix};
+use crate::quality::learned::{self, Learned, Repeats};
 use crate::summary::PREDICTION;
 use crate::variation::{Variation, of_column, windows as cut};
 
@@ -32,6 +34,15 @@ pub struct ReferenceProfile {
     /// where the rows were too few to say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variation: BTreeMap<String, BTreeMap<String, Variation>>,
+    /// What else the columns of numbers showed, for the checks of quality.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub learned: BTreeMap<String, Learned>,
+    /// How many rows repeat an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
+    /// What inputs and outcomes explain of a loss; absent where the withheld rows were too few to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
 }
 
 /// How wrong a version was on rows withheld from training.
@@ -54,14 +65,46 @@ impl ReferenceProfile {
         prediction: Values<'_>,
         holdout: Option<Holdout>,
     ) -> Self {
-        let columns = training.into_iter().map(|(name, values)| (name.to_owned(), values.reference()));
+        let training: Vec<(&str, Values<'a>)> = training.into_iter().collect();
+        let columns = training.iter().map(|(name, values)| ((*name).to_owned(), values.reference()));
+        let learned = training
+            .iter()
+            .filter_map(|(name, values)| Some(((*name).to_owned(), learned::of_column(values)?)));
+        let values: Vec<Values<'_>> = training.iter().map(|(_, values)| *values).collect();
+        let rows = values.iter().map(Values::len).min().unwrap_or(0);
         Self {
             format: FORMAT,
             columns: columns.collect(),
             prediction: prediction.reference(),
             holdout,
             variation: BTreeMap::new(),
+            learned: learned.collect(),
+            repeats: learned::repeats(&values, rows),
+            mix: None,
         }
+    }
+
+    /// Learns what led to the loss on the withheld rows: their features, the predictions, what came true, and the loss of
+    /// each row as [`losses`](crate::loss::losses) gives it.
+    ///
+    /// # Errors
+    /// [`MonitorError::Length`] when columns differ in length.
+    pub fn learn_losses(
+        &mut self,
+        features: &[(&str, Values<'_>)],
+        predictions: &Predictions<'_>,
+        labels: Values<'_>,
+        losses: &[f64],
+    ) -> Result<(), MonitorError> {
+        features.iter().try_for_each(|(name, values)| values.expect_rows(name, losses.len()))?;
+        predictions.outputs.expect_rows(PREDICTION, losses.len())?;
+        labels.expect_rows("(label)", losses.len())?;
+        let known: Vec<(&str, Values<'_>)> =
+            features.iter().filter(|(name, _)| self.columns.contains_key(*name)).copied().collect();
+        let probability = mix::second_of_two(predictions.scores, predictions.classes);
+        let columns = mix::with_prediction(&known, predictions.outputs, &probability);
+        self.mix = Mix::learn(&Labelled { columns: &columns, labels, losses });
+        Ok(())
     }
 
     /// Learns how much the columns of `training`, and the `prediction`, vary between windows of `rows` rows. `training_order`
@@ -88,14 +131,31 @@ impl ReferenceProfile {
             }
             Ok(())
         };
-        for (name, values) in training {
-            if let Some(reference) = self.columns.get(name) {
-                learn(name, &values, reference, training_order)?;
+        let training: Vec<(&str, Values<'a>)> =
+            training.into_iter().filter(|(name, _)| self.columns.contains_key(*name)).collect();
+        for (name, values) in &training {
+            if let Some(reference) = self.columns.get(*name) {
+                learn(name, values, reference, training_order)?;
             }
         }
         learn(PREDICTION, &prediction, &self.prediction, prediction_order)?;
         self.variation = variation;
+        self.learn_order(rows, &training, training_order);
         Ok(())
+    }
+
+    /// What the order of time teaches beside: runs of one value, and rows that repeat within a window of `rows` rows.
+    fn learn_order(&mut self, rows: usize, training: &[(&str, Values<'_>)], order: &[usize]) {
+        for (name, values) in training {
+            if let (Values::Numbers(values), Some(learned)) = (values, self.learned.get_mut(*name)) {
+                let in_time = order.iter().filter_map(|row| values.get(*row).copied());
+                learned.run = Some(learned::longest_run(in_time).0);
+            }
+        }
+        let values: Vec<Values<'_>> = training.iter().map(|(_, values)| *values).collect();
+        if let Some(repeats) = &mut self.repeats {
+            repeats.windows = learned::repeats_of_windows(&values, order, &cut(order.len(), rows));
+        }
     }
 
     /// The bytes to keep.

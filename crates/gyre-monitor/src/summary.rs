@@ -18,8 +18,10 @@ use gyre_stats::profile::ColumnReference;
 
 use crate::change::{Bar, Change, changes, telling};
 use crate::columns::{MonitorError, Predictions, Values, expect_rows};
+use crate::evidence;
 use crate::loss::{losses, measure};
 use crate::profile::ReferenceProfile;
+use crate::quality;
 use crate::variation::Variation;
 
 /// The name under which the prediction stands among the columns.
@@ -55,6 +57,8 @@ pub struct WindowInput<'a> {
     pub features: &'a [(&'a str, Values<'a>)],
     /// Requests in the window that were refused or failed.
     pub errors: u64,
+    /// The time in the model of each prediction, in microseconds; empty when it is not known.
+    pub latencies_us: &'a [u32],
 }
 
 /// How a window is looked at.
@@ -83,7 +87,8 @@ impl Settings {
 /// not listed.
 ///
 /// # Errors
-/// [`MonitorError`] when columns differ in length or hold something else than the reference.
+/// [`MonitorError`] when columns differ in length, or predictions or labels are not what the metric takes. A feature of
+/// another kind than the reference's is no error but a finding.
 pub fn summarise(
     input: &WindowInput<'_>,
     reference: &ReferenceProfile,
@@ -94,22 +99,30 @@ pub fn summarise(
     expect_rows("(route)", input.routes.len(), rows)?;
     input.predictions.outputs.expect_rows(PREDICTION, rows)?;
     input.features.iter().try_for_each(|(name, values)| values.expect_rows(name, rows))?;
+    let drift = drifts(input, reference, settings)?;
+    let losses = losses(settings.metric, &input.predictions, &input.labels)?;
+    let evidence = evidence::of(input, reference, settings.metric, &losses, &drift);
     Ok(WindowSummary {
         model: input.model.clone(),
         period: input.period,
         champion: input.champion,
         predictions: rows as u64,
         labels: (0..rows).filter(|row| input.labels.is_present(*row)).count() as u64,
-        realised: realised(input, settings.metric)?,
+        realised: realised(input, settings.metric, losses)?,
         estimated: None,
-        drift: drifts(input, reference, settings)?,
+        drift,
         errors: input.errors,
         odd: Vec::new(),
+        quality: quality::findings(input, reference),
+        evidence,
     })
 }
 
-fn realised(input: &WindowInput<'_>, metric: Metric) -> Result<Vec<Realised>, MonitorError> {
-    let losses = losses(metric, &input.predictions, &input.labels)?;
+fn realised(
+    input: &WindowInput<'_>,
+    metric: Metric,
+    losses: Vec<f64>,
+) -> Result<Vec<Realised>, MonitorError> {
     let mut by_version: BTreeMap<Version, (Vec<f64>, Vec<i64>)> = BTreeMap::new();
     for ((loss, version), time) in losses.into_iter().zip(input.versions).zip(input.times) {
         let (losses, days) = by_version.entry(*version).or_default();
@@ -148,7 +161,11 @@ fn drifts(
     let mut columns =
         vec![column(PREDICTION, &input.predictions.outputs, &reference.prediction, prediction)?];
     for (name, values) in input.features {
-        let Some(reference) = reference.columns.get(*name) else { continue };
+        // A column of another kind is no matter of distance: it is a finding of quality.
+        let Some(reference) = reference.columns.get(*name).filter(|reference| values.is_like(reference))
+        else {
+            continue;
+        };
         columns.push(column(name, values, reference, (0..rows).filter(routed))?);
     }
     let tested: Vec<(&str, f64, Vec<Change>)> =

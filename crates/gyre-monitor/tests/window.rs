@@ -78,6 +78,7 @@ impl Rows {
             labels: Values::Numbers(&self.labels),
             features: &features,
             errors: 3,
+            latencies_us: &[],
         };
         summarise(&input, reference, &SETTINGS).unwrap()
     }
@@ -195,6 +196,7 @@ fn the_widest_table_still_fits_into_the_journal() {
         labels: Values::Numbers(&rows.labels),
         features: &columns,
         errors: 0,
+        latencies_us: &[],
     };
     let summary = summarise(&input, &profile, &SETTINGS).unwrap();
     assert!(summary.drift.iter().any(|drift| drift.column == "(prediction)"));
@@ -230,6 +232,7 @@ fn a_column_of_another_kind_or_length_is_named() {
             labels: Values::Numbers(&rows.labels),
             features,
             errors: 0,
+            latencies_us: &[],
         };
         summarise(&input, &rows.profile(), &SETTINGS).unwrap_err().to_string()
     };

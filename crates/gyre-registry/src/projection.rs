@@ -69,6 +69,10 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::LossEstimated(_)
         | Fact::AlarmRaised { .. }
         | Fact::AlarmCleared { .. }
+        | Fact::IncidentOpened(_)
+        | Fact::IncidentChanged(_)
+        | Fact::IncidentClosed { .. }
+        | Fact::IncidentAcknowledged { .. }
         | Fact::VersionsCompared { .. }
         | Fact::DecisionTaken { .. }
         | Fact::StepObserved { .. }

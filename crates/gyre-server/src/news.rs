@@ -68,6 +68,18 @@ fn tell(fact: &Fact) -> Option<News> {
         Fact::AlarmCleared { alarm, reason, .. } => {
             (EventKind::Note, format!("{} is over", alarm_name(*alarm)), reason.clone(), None)
         }
+        Fact::IncidentOpened(incident) | Fact::IncidentChanged(incident) => {
+            let title = format!("{}: {}", incident.severity.name(), incident.cause.title());
+            let reason =
+                format!("{}\ncost: {}\nwhat follows: {}", incident.changed, incident.cost, incident.next);
+            (EventKind::Alarm, title, reason, None)
+        }
+        Fact::IncidentClosed { cause, reason, .. } => {
+            (EventKind::Note, format!("over: {}", cause.title()), reason.clone(), None)
+        }
+        Fact::IncidentAcknowledged { incident, by, reason, .. } => {
+            (EventKind::Note, format!("{by} has taken note of incident {incident}"), reason.clone(), None)
+        }
         Fact::VersionsCompared { scores, period, .. } => {
             let said: Vec<String> = scores
                 .iter()

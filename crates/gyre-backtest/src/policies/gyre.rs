@@ -155,6 +155,8 @@ impl Gyre {
             estimated: None,
             errors: 0,
             odd: Vec::new(),
+            quality: Vec::new(),
+            evidence: gyre_core::fact::Evidence::default(),
         })
     }
 

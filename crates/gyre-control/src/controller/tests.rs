@@ -89,6 +89,8 @@ impl Story {
             drift: Vec::new(),
             errors: 0,
             odd: Vec::new(),
+            quality: Vec::new(),
+            evidence: gyre_core::fact::Evidence::default(),
         };
         let actions = self.tell(Fact::WindowClosed(window)).actions;
         self.answered(actions)

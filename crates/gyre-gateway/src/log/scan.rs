@@ -36,6 +36,8 @@ pub struct Scan {
     pub outputs: Vec<Value>,
     /// Probabilities in the order of the version's classes; empty for regression.
     pub scores: Vec<Vec<f64>>,
+    /// Time in the model, in microseconds, of the call that each was part of.
+    pub latencies_us: Vec<u32>,
     /// What came true, where it is known.
     pub labels: Vec<Option<Value>>,
     /// The features of all versions in the period, by name; NaN or none where a version does not have the feature or
@@ -226,6 +228,7 @@ struct Gathered {
     routes: Vec<Route>,
     outputs: Vec<Value>,
     scores: Vec<Vec<f64>>,
+    latencies_us: Vec<u32>,
     labels: Vec<Option<Value>>,
     features: Vec<(String, Column)>,
     /// Categories met so far: few texts, many rows.
@@ -250,6 +253,7 @@ impl Gathered {
             self.routes.push(columns.route(row));
             self.outputs.push(columns.output(row));
             self.scores.push(columns.scores(row));
+            self.latencies_us.push(columns.latency_us(row));
             rows.push(row);
         }
         for (name, array) in &columns.features {
@@ -311,6 +315,7 @@ impl Gathered {
             routes: permuted(self.routes, &order),
             outputs: permuted(self.outputs, &order),
             scores: permuted(self.scores, &order),
+            latencies_us: permuted(self.latencies_us, &order),
             labels: permuted(self.labels, &order),
         }
     }

@@ -35,6 +35,16 @@ pub(super) fn node(entry: &Entry) -> Node {
         Fact::LossEstimated(estimate) => (NodeKind::Window, by_entry, estimate.summary()),
         Fact::AlarmRaised { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm: {reason}")),
         Fact::AlarmCleared { reason, .. } => (NodeKind::Fact, by_entry, format!("alarm cleared: {reason}")),
+        Fact::IncidentOpened(incident) | Fact::IncidentChanged(incident) => {
+            (NodeKind::Fact, by_entry, incident.summary())
+        }
+        Fact::IncidentClosed { incident, cause, reason, .. } => {
+            let text = format!("incident {incident} is over ({}): {reason}", cause.title());
+            (NodeKind::Fact, by_entry, text)
+        }
+        Fact::IncidentAcknowledged { incident, by, .. } => {
+            (NodeKind::Fact, by_entry, format!("{by} has taken note of incident {incident}"))
+        }
         Fact::VersionsCompared { scores, .. } => {
             let scores: Vec<String> =
                 scores.iter().take(8).map(|score| format!("{} {:.3}", score.version, score.loss)).collect();

@@ -240,6 +240,7 @@ fn close(
         labels: frame::values(&labels),
         features: &features,
         errors: 0,
+        latencies_us: &scan.latencies_us,
     };
     let mut summary = summarise(&input, &reference, &Settings::of(spec))?;
     let rules = FeatureRules::new(&registered.signature, &spec.features, Some(&reference.columns));

@@ -189,6 +189,12 @@ impl Training<'_> {
             || rows.features.columns().iter().map(|(name, column)| (name.as_ref(), frame::values(column)));
         let outputs = frame::values(&predicted.outputs);
         let mut profile = ReferenceProfile::build(columns(), outputs, measured);
+        let withheld = holdout.features.columns().iter();
+        let withheld: Vec<(&str, gyre_monitor::Values<'_>)> =
+            withheld.map(|(name, column)| (name.as_ref(), frame::values(column))).collect();
+        profile
+            .learn_losses(&withheld, &predicted.predictions(), frame::values(&holdout.target), &losses)
+            .map_err(|error| Failure::because(error.to_string()))?;
         if time.is_some() {
             let a_window = self.rows_in_a_window(&[&rows.times, &holdout.times]);
             profile

@@ -168,12 +168,12 @@ impl Predicted {
 
     /// The loss of each row against `target`; NaN where there is no label.
     pub(super) fn losses(&self, metric: Metric, target: Values<'_>) -> Result<Vec<f64>, Failure> {
-        let predictions = Predictions {
-            outputs: frame::values(&self.outputs),
-            scores: &self.scores,
-            classes: &self.classes,
-        };
-        Ok(gyre_monitor::loss::losses(metric, &predictions, &target)?)
+        Ok(gyre_monitor::loss::losses(metric, &self.predictions(), &target)?)
+    }
+
+    /// The answers as the monitor takes them.
+    pub(super) fn predictions(&self) -> Predictions<'_> {
+        Predictions { outputs: frame::values(&self.outputs), scores: &self.scores, classes: &self.classes }
     }
 
     /// The same as an estimator of losses reads it, beside the rows' features.

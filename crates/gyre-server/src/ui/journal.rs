@@ -107,7 +107,7 @@ fn filter_form(asked: &Asked, models: &[&str]) -> Markup {
 }
 
 /// What [`gyre_core::Fact::kind`] can say.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 25] = [
     "project_loaded",
     "data_recorded",
     "data_refused",
@@ -118,6 +118,10 @@ const KINDS: [&str; 21] = [
     "window_closed",
     "alarm_raised",
     "alarm_cleared",
+    "incident_opened",
+    "incident_changed",
+    "incident_closed",
+    "incident_acknowledged",
     "versions_compared",
     "decision_taken",
     "rollout_started",

@@ -205,6 +205,8 @@ fn eventful() -> Scene {
             estimated: None,
             errors: 0,
             odd: vec![],
+            quality: vec![],
+            evidence: gyre_core::fact::Evidence::default(),
         }));
     }
     scene.tell(Fact::AlarmRaised {

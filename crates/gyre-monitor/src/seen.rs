@@ -1,0 +1,166 @@
+//! What is kept of a closed window to tell a cause from several of them.
+
+use gyre_core::Version;
+use gyre_core::fact::{Cause, Check, Finding, LabelShift, WindowSummary};
+use gyre_core::time::Period;
+use gyre_stats::performance::p_above_reference;
+use serde::{Deserialize, Serialize};
+
+use crate::quality::before;
+
+/// The most windows that are kept: what was usual, and since when it is not.
+pub const KEPT: usize = 12;
+/// The most columns and findings that are kept of a window.
+const MOST: usize = 20;
+
+/// One closed window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its event time.
+    pub period: Period,
+    /// Who was champion.
+    pub champion: Version,
+    /// Predictions.
+    pub predictions: u64,
+    /// Of those, with a label.
+    pub labels: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// The median time in the model, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p50_us: Option<f64>,
+    /// The time that one prediction in a hundred exceeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99_us: Option<f64>,
+    /// The share of its time after the last prediction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<f64>,
+    /// The champion's loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Lost>,
+    /// Columns that drifted and by how much, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<(String, f64)>,
+    /// What is wrong with the data, alone and beside the windows before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<Finding>,
+    /// The loss beyond what the inputs explain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<Unexplained>,
+    /// How the labels moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_shift: Option<LabelShift>,
+    /// The older version that did better on its rows, proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_better: Option<Version>,
+}
+
+/// A loss beside what was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Labelled rows.
+    pub rows: u64,
+    /// The loss that came true.
+    pub loss: f64,
+    /// What the version promised.
+    pub promised: f64,
+    /// The p-value of "no worse than promised".
+    pub p: f64,
+}
+
+impl Lost {
+    /// How much worse than promised, as a share of it; below 0 when it is better.
+    pub fn share(&self) -> f64 {
+        self.loss / self.promised - 1.0
+    }
+}
+
+/// A loss beside what the inputs led to expect.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Unexplained {
+    /// How much worse, as a share of what was expected.
+    pub share: f64,
+    /// The p-value of "no worse".
+    pub p: f64,
+}
+
+/// What a version promised: the loss on withheld rows and its standard error.
+pub type Promise = (f64, f64);
+
+impl Seen {
+    /// What is kept of `window`; `before` are the windows before it, oldest first.
+    #[must_use]
+    pub fn of(window: &WindowSummary, promise: Option<Promise>, before: &[Self]) -> Self {
+        let mut quality = window.quality.clone();
+        quality.truncate(MOST);
+        // What blocks a training must not be lost to the bound.
+        quality.extend(before::findings(window, before));
+        let drifted = window.drift.iter().filter(|drift| drift.drifted);
+        Self {
+            period: window.period,
+            champion: window.champion,
+            predictions: window.predictions,
+            labels: window.labels,
+            errors: window.errors,
+            latency_p50_us: window.evidence.latency_p50_us,
+            latency_p99_us: window.evidence.latency_p99_us,
+            quiet: window.evidence.quiet,
+            loss: lost(window, promise),
+            moved: drifted.take(MOST).map(|drift| (drift.column.clone(), drift.effect)).collect(),
+            quality,
+            unexplained: unexplained(window),
+            label_shift: window.evidence.labels,
+            older_better: None,
+        }
+    }
+
+    /// Whether one of these checks found something.
+    pub(crate) fn finds(&self, checks: &[Check]) -> bool {
+        self.quality.iter().any(|finding| checks.contains(&finding.check))
+    }
+
+    /// Whether there are many more predictions than usual.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.quality.iter().any(|finding| {
+            finding.check == Check::Volume && finding.found.zip(finding.expected).is_some_and(|(a, b)| a > b)
+        })
+    }
+
+    /// What its own rows are unfit for: the cause that makes it so, as far as one window can say.
+    #[must_use]
+    pub fn tainted_by(&self) -> Option<Cause> {
+        let has = |check| self.finds(&[check]);
+        if self.is_flooded() && self.finds(&ODD) {
+            return Some(Cause::AttackSpike);
+        }
+        let causes = [
+            (Check::Schema, Cause::SchemaBreak),
+            (Check::Units, Cause::UnitChange),
+            (Check::Stuck, Cause::StuckSensor),
+            (Check::Missing, Cause::UpstreamNull),
+            (Check::Infinite, Cause::UpstreamNull),
+            (Check::Repeats, Cause::Duplicates),
+            (Check::Labels, Cause::LabelDelay),
+        ];
+        causes.into_iter().find(|(check, _)| has(*check)).map(|(_, cause)| cause)
+    }
+}
+
+/// What makes a burst of requests suspicious.
+pub(crate) const ODD: [Check; 5] =
+    [Check::Repeats, Check::Range, Check::NewNames, Check::Infinite, Check::Missing];
+
+fn lost(window: &WindowSummary, promise: Option<Promise>) -> Option<Lost> {
+    let (promised, error) = promise.filter(|(promised, _)| *promised > 0.0)?;
+    let realised = window.realised.iter().find(|realised| realised.version == window.champion)?;
+    let measured = (realised.loss, realised.standard_error?);
+    let p = p_above_reference(measured, realised.days.into(), (promised, error))?;
+    Some(Lost { rows: realised.rows, loss: realised.loss, promised, p })
+}
+
+fn unexplained(window: &WindowSummary) -> Option<Unexplained> {
+    let explained = window.evidence.explained.filter(|explained| explained.expected > 0.0)?;
+    let measured = (explained.loss, explained.standard_error?);
+    let p = p_above_reference(measured, explained.days.into(), (explained.expected, 0.0))?;
+    Some(Unexplained { share: explained.loss / explained.expected - 1.0, p })
+}
