@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`gates`] | may this version take traffic? |
 //! | [`bias`] | does it treat groups of people alike, and how sure is that? |
+//! | [`incidents`] | what was wrong, why most likely, and who took note of it? |
 //! | [`lineage`] | from a prediction back to data, code and decision; from data forward to what it influenced |
 //!
 //! Invariants
@@ -16,4 +17,5 @@
 
 pub mod bias;
 pub mod gates;
+pub mod incidents;
 pub mod lineage;

@@ -464,6 +464,41 @@ impl Desk {
         Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
     }
 
+    /// Takes note of an incident for somebody; until `until`, nothing is told of it, or of another one with its cause.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] for an unknown model or incident, or a silence that ends before it begins.
+    pub fn acknowledge(
+        &self,
+        model: &ModelName,
+        incident: &str,
+        until: Option<Timestamp>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Appended, DeskError> {
+        known(&self.project(), model)?;
+        let at = self.now();
+        if let Some(until) = until.filter(|until| *until <= at) {
+            return Err(DeskError::Refused(format!("a silence until {until} is over already: it is {at}")));
+        }
+        let (named, wanted) = (model.clone(), incident.to_owned());
+        let told =
+            self.store.read(move |tx| journal::of_kind(tx, "incident_opened", Some(named.as_str())))?;
+        let is_known = |entry: &gyre_core::Entry| matches!(&entry.fact, Fact::IncidentOpened(of) if of.incident == wanted);
+        if !told.iter().any(is_known) {
+            return Err(DeskError::Refused(format!("`{model}` has no incident `{incident:.100}`")));
+        }
+        let fact = Fact::IncidentAcknowledged {
+            model: model.clone(),
+            incident: incident.to_owned(),
+            until,
+            by: actor.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let actor = actor.to_owned();
+        Ok(self.store.write(move |tx| tx.append(NewFact::new(at, actor, fact)))?)
+    }
+
     /// Lets the gateway let go of a model: its requests are refused until it is loaded again, traffic is moved, or the
     /// server starts anew.
     ///

@@ -7,13 +7,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gyre_core::fact::Severity;
 use gyre_core::spec::LetterFormat;
 use gyre_core::{Span, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::notice::{Course, Notice, Severity};
+use crate::notice::{Course, Notice};
 
 /// How long what is not told to be over is taken to last.
 const LASTS: Span = Span::days(365);
@@ -72,6 +73,7 @@ fn cloud_event(notice: &Notice, sender: &Sender<'_>) -> Value {
             "project": sender.project,
             "model": notice.model,
             "severity": notice.severity.name(),
+            "incident": notice.incident,
             "title": notice.title,
             "text": notice.text,
             "numbers": notice.numbers,
@@ -120,6 +122,9 @@ fn alert(notice: &Notice, sender: &Sender<'_>) -> Option<Value> {
         },
         "endsAt": ends,
     });
+    if let Some(incident) = &notice.incident {
+        alert["labels"]["incident"] = incident.as_str().into();
+    }
     if let Some(starts) = starts {
         alert["startsAt"] = starts.into();
     }

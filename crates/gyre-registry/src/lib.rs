@@ -68,7 +68,7 @@ pub use edit_version::{
     NewVersion, create_version, delete_version, delete_version_tag, describe_version, set_version_tag,
     stage_version,
 };
-pub use notice::{Course, Notice, Severity};
+pub use notice::{Course, Notice};
 pub use numbers::claim_version;
 pub use page::Page;
 pub use projection::ROOM;

@@ -2,7 +2,7 @@
 //!
 //! A notice is made of a journal entry alone, so that telling it can be repeated after a crash and says the same again.
 
-use gyre_core::fact::{Alarm, Decision, Fact, Numbers};
+use gyre_core::fact::{Alarm, Decision, Fact, Incident, Numbers, Severity};
 use gyre_core::spec::Topic;
 use gyre_core::{Entry, ModelName};
 
@@ -17,6 +17,8 @@ pub struct Notice {
     pub event: &'static str,
     /// What is wrong, for those that group what is wrong and what is wrong no more.
     pub name: &'static str,
+    /// Which incident it is about.
+    pub incident: Option<String>,
     /// Whether it begins, ends, or just happened.
     pub course: Course,
     /// How bad it is.
@@ -40,28 +42,6 @@ pub enum Course {
     Happened,
 }
 
-/// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// To be looked at.
-    Warning,
-    /// To be looked at now.
-    Critical,
-}
-
-impl Severity {
-    /// The word that Alertmanager's users route by.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
 impl Notice {
     /// What `entry` is to people; nothing of what is no news.
     pub fn of(entry: &Entry) -> Option<Self> {
@@ -71,6 +51,7 @@ impl Notice {
             model: model.clone(),
             event,
             name,
+            incident: None,
             course,
             severity,
             title: format!("{model}: {title}"),
@@ -80,7 +61,33 @@ impl Notice {
         let happened = |topic, event, severity, title: String, text: &str| {
             notice(topic, event, event, Course::Happened, severity, title, text)
         };
+        let of_incident = |event, incident: &Incident| {
+            let Incident { cause, severity, changed, cost, next, numbers, incident, .. } = incident;
+            let text = format!("{changed}\n{cost}\n{next}");
+            let title = cause.title().to_owned();
+            let told = notice(Topic::Incidents, event, "incident", Course::Begins, *severity, title, &text);
+            Self { numbers: numbers.clone(), incident: Some(incident.clone()), ..told }
+        };
         Some(match &entry.fact {
+            // Somebody asked not to be told.
+            Fact::IncidentOpened(incident) | Fact::IncidentChanged(incident) if incident.silenced => {
+                return None;
+            }
+            Fact::IncidentOpened(incident) => of_incident("incident.opened", incident),
+            Fact::IncidentChanged(incident) => of_incident("incident.changed", incident),
+            Fact::IncidentClosed { incident, cause, reason, .. } => {
+                let title = format!("over: {}", cause.title());
+                let told = notice(
+                    Topic::Incidents,
+                    "incident.closed",
+                    "incident",
+                    Course::Ends,
+                    Severity::Info,
+                    title,
+                    reason,
+                );
+                Self { incident: Some(incident.clone()), ..told }
+            }
             Fact::AlarmRaised { alarm, reason, numbers, .. } => {
                 let (name, words) = named(*alarm);
                 let severity = if *alarm == Alarm::Decay { Severity::Critical } else { Severity::Warning };

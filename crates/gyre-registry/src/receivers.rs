@@ -37,6 +37,7 @@ pub struct Receiver {
 /// The name under which a topic stands among the events of webhooks.
 pub(crate) const fn event_of(topic: Topic) -> &'static str {
     match topic {
+        Topic::Incidents => "notify.incidents",
         Topic::Alarms => "notify.alarms",
         Topic::Repairs => "notify.repairs",
         Topic::Rollouts => "notify.rollouts",

@@ -5,6 +5,7 @@
 
 mod access;
 mod deploy;
+pub(crate) mod incidents;
 pub(crate) mod journal;
 pub(crate) mod labels;
 pub(crate) mod lineage;
@@ -45,6 +46,8 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/v1/models/{model}/runtimes", deploy::runtimes)
         .post("/v1/models/{model}/train", Need::Write, operations::train)
         .post("/v1/models/{model}/resume", Need::Approve, operations::resume)
+        .get("/v1/models/{model}/incidents", incidents::list)
+        .post("/v1/models/{model}/incidents/{incident}/acknowledge", Need::Write, incidents::acknowledge)
         .post("/v1/models/{model}/flush", Need::Write, operations::flush)
         .post("/v1/labels", Need::Write, labels::take)
         .post("/v1/watermark", Need::Admin, operations::advance)

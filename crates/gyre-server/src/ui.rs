@@ -3,6 +3,7 @@
 //! Every page is complete in itself and loads nothing; the policy that says so goes out as a header too, where it can also
 //! forbid other pages to frame this one. Pages that show what changes ask the browser to fetch them again after a while.
 
+mod incident;
 pub(crate) mod journal;
 pub(crate) mod login;
 pub(crate) mod model;
@@ -26,6 +27,7 @@ pub(crate) fn routes(routes: &mut Routes) {
         .get("/", overview::page)
         .get("/models", models::page)
         .get("/models/{model}", model::page)
+        .get("/models/{model}/incidents/{incident}", incident::page)
         .get("/journal", journal::page)
         .get("/report/{model}", model::report);
     login::routes(routes);

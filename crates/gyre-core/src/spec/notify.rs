@@ -22,8 +22,8 @@ pub struct Receiver {
     /// In which form.
     #[serde(default)]
     pub format: LetterFormat,
-    /// Of what; of all, when nothing is said.
-    #[serde(default = "Topic::all")]
+    /// Of what; of incidents, repairs and rollouts, when nothing is said.
+    #[serde(default = "Topic::usual")]
     pub about: Vec<Topic>,
     /// Of which models; of all, when none is named.
     #[serde(default)]
@@ -66,7 +66,9 @@ impl LetterFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topic {
-    /// Something is wrong, or is wrong no more.
+    /// Something is wrong, and why most likely: each incident when it opens, changes and closes.
+    Incidents,
+    /// A number left its bounds, or is back: what incidents are made of.
     Alarms,
     /// Repairs: what the loop decided, what failed, that it gave up.
     Repairs,
@@ -75,14 +77,15 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All of them.
-    pub fn all() -> Vec<Self> {
-        vec![Self::Alarms, Self::Repairs, Self::Rollouts]
+    /// What is told when nothing is said: everything but the alarms that incidents are made of.
+    pub fn usual() -> Vec<Self> {
+        vec![Self::Incidents, Self::Repairs, Self::Rollouts]
     }
 
     /// The name in `gyre.yaml`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Incidents => "incidents",
             Self::Alarms => "alarms",
             Self::Repairs => "repairs",
             Self::Rollouts => "rollouts",

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use gyre_core::ModelName;
 use gyre_core::fact::Alarm;
+use gyre_govern::incidents::Account;
 use gyre_registry::VersionRecord;
 use gyre_report::Tone;
 use gyre_report::components::{Align, badge, card, chart, digest, figure, stat_card, stats, table, timeline};
@@ -34,12 +35,13 @@ struct View {
     glance: Glance,
     versions: Vec<VersionRecord>,
     report: LoopReport,
+    incidents: Vec<Account>,
 }
 
 pub(crate) async fn page(State(app): State<Arc<App>>, path: Name) -> Shown {
     let model = rest::known(&app, path)?;
     let view = app.read(move |app| view(app, &model)).await?.map_err(Unshown::from)?;
-    let View { glance, versions, report } = &view;
+    let View { glance, versions, report, .. } = &view;
     let name = glance.name.as_str();
     let metric = report::metric_name(glance.metric);
     let body = html! {
@@ -56,6 +58,7 @@ pub(crate) async fn page(State(app): State<Arc<App>>, path: Name) -> Shown {
                 html! { p { (alarm.reason) " (journal entry #" (alarm.entry) ")" } },
             ))
         }
+        (super::incident::listed(&view.incidents))
         (card(
             &format!("{metric} over windows"),
             "What came true, window by window, beside what the champion of the time had promised; beneath, who served, and \
@@ -83,7 +86,8 @@ pub(crate) async fn report(State(app): State<Arc<App>>, path: Name) -> Result<Re
 
 fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
     let glance = glance::of(app, model)?;
-    let versions = app.store.read(|tx| gyre_registry::versions(tx, model))?;
+    let (versions, incidents) =
+        app.store.read(|tx| Ok((gyre_registry::versions(tx, model)?, rest::incidents::of(tx, model)?)))?;
     let project = app.desk.project();
     let spec = project.models.get(model);
     let about = About {
@@ -95,7 +99,7 @@ fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
         failed_requests: glance.serving.iter().map(|serving| serving.evidence.errors).sum(),
         verified: None,
     };
-    Ok(View { glance, versions, report: report::build(&app.store, model, &about)? })
+    Ok(View { glance, versions, report: report::build(&app.store, model, &about)?, incidents })
 }
 
 fn headline(model: &Glance, metric: &str) -> Markup {

@@ -356,7 +356,7 @@ fn receivers_of_the_project_file_are_told_in_their_own_form_and_clients_do_not_s
         models: Vec::new(),
     };
     let receivers = vec![
-        named("events", to_events, LetterFormat::CloudEvents, Topic::all()),
+        named("events", to_events, LetterFormat::CloudEvents, vec![Topic::Alarms, Topic::Repairs]),
         named("slack", to_slack, LetterFormat::Slack, vec![Topic::Rollouts]),
         named("alerts", to_alerts, LetterFormat::Alertmanager, vec![Topic::Alarms]),
     ];
