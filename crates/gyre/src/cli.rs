@@ -59,6 +59,8 @@ enum Command {
     Train(commands::training::TrainArgs),
     /// Let the loop repair a model again that it had given up on.
     Resume(commands::training::ResumeArgs),
+    /// Say what is wrong with models, and why most likely; take note of it.
+    Incidents(commands::incidents::IncidentsArgs),
     /// Read the journal and prove that nobody changed it.
     Journal(commands::journal::JournalArgs),
     /// Look at a run: what it logged, and the code, packages, machine and data that it came from.
@@ -153,6 +155,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Labels(args) => commands::labels::run(&args),
         Command::Log(command) => commands::log::run(&command),
         Command::Train(args) => commands::training::train(&args),
+        Command::Incidents(args) => commands::incidents::run(&args),
         Command::Resume(args) => commands::training::resume(&args),
         Command::Journal(args) => commands::journal::run(&args),
         Command::Run(command) => commands::run::run(&command),

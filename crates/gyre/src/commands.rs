@@ -13,6 +13,7 @@ pub(crate) mod export;
 mod front;
 pub(crate) mod gc;
 pub(crate) mod import;
+pub(crate) mod incidents;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod labels;
