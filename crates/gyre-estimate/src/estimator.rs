@@ -182,7 +182,7 @@ impl Estimator {
     fn read(&self, features: &Table) -> Result<Table, EstimateError> {
         let column = |name: &String| {
             let column = features.column(name).ok_or_else(|| EstimateError::MissingColumn(name.clone()))?;
-            Ok((name.as_str(), column.clone()))
+            Ok((name.clone(), column.clone()))
         };
         let columns: Result<Vec<_>, EstimateError> = self.features.iter().map(column).collect();
         Ok(Table::new(columns?)?)
