@@ -73,15 +73,13 @@ pub fn diagnose(windows: &[Seen], tolerance: f64) -> Vec<Diagnosis> {
 }
 
 fn data(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
-    let at_once = [
-        (Cause::SchemaBreak, Check::Schema),
-        (Cause::UnitChange, Check::Units),
-        (Cause::StuckSensor, Check::Stuck),
-    ];
-    let found = at_once.into_iter().find_map(|(cause, check)| {
-        sure(windows, cause, move |seen| seen.finds(&[check]), &[check], tolerance)
-    });
-    found
+    let has = |check| move |seen: &Seen| seen.finds(&[check]);
+    sure(windows, Cause::SchemaBreak, has(Check::Schema), &[Check::Schema], tolerance)
+        .or_else(|| {
+            let checks = [Check::Units, Check::Scale];
+            sure(windows, Cause::UnitChange, Seen::is_rescaled, &checks, tolerance)
+        })
+        .or_else(|| sure(windows, Cause::StuckSensor, has(Check::Stuck), &[Check::Stuck], tolerance))
         .or_else(|| {
             let checks = [Check::Missing, Check::Infinite];
             lasting(windows, Cause::UpstreamNull, move |seen| seen.finds(&checks), &checks, tolerance)

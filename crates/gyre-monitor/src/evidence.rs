@@ -1,13 +1,10 @@
 //! What a window shows beside its loss and its drift: the marks by which a cause is told.
 
 use gyre_core::fact::{Drift, Evidence};
-use gyre_core::record::Route;
 use gyre_core::spec::Metric;
 
 use crate::mix::{self, Labelled};
 use crate::profile::ReferenceProfile;
-use crate::quality::learned;
-use crate::quality::watched;
 use crate::summary::{PREDICTION, WindowInput};
 
 /// The evidence of a window with these losses and these drifts.
@@ -18,15 +15,10 @@ pub(crate) fn of(
     losses: &[f64],
     drift: &[Drift],
 ) -> Evidence {
-    let routed: Vec<usize> = (0..input.times.len())
-        .filter(|row| input.routes.get(*row).is_some_and(|route| *route != Route::Pinned))
-        .collect();
     let mut evidence = Evidence {
         latency_p50_us: quantile(input.latencies_us, 0.5),
         latency_p99_us: quantile(input.latencies_us, 0.99),
         quiet: quiet(input),
-        repeated: (!routed.is_empty() && reference.repeats.is_some())
-            .then(|| learned::repeated(&watched(input, reference), &routed) as f64 / routed.len() as f64),
         explained: None,
         labels: None,
     };

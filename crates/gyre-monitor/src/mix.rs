@@ -3,7 +3,7 @@
 //! When the loss rises, there are two questions. Did the inputs move to where the model was always worse? Then the rows of
 //! the withheld part with such inputs had the same loss. And did the outcomes move as a whole, each with the inputs that it
 //! always had? Then the withheld rows, weighed to have the outcomes of the window, have the inputs of the window. Both are
-//! answered from the same small table: of each column at most ten bins, counted by what came true, and what each bin adds
+//! answered from the same small table: of each column at most fifteen bins, counted by what came true, and what each bin adds
 //! to the loss (an additive model, fitted by backfitting as in Hastie & Tibshirani 1986; each bin is drawn to 0 as if it had
 //! [`PRIOR`] rows more that add nothing).
 //!
@@ -22,14 +22,18 @@ use crate::columns::Values;
 use crate::loss::{LEVEL, aggregate, distinct};
 use crate::summary::PREDICTION;
 
-/// Bins of numbers.
-const BINS: usize = 10;
+/// Where numbers are cut: tenths, and finer towards both ends, where losses differ most.
+const PLACES: [f64; 13] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98];
+/// Where outcomes are cut that are numbers.
+const FIFTHS: [f64; 4] = [0.2, 0.4, 0.6, 0.8];
 /// Names that are kept of a column.
 const NAMES: usize = 8;
-/// Groups of outcomes: classes, or parts of the numbers.
-const GROUPS: usize = 5;
+/// Classes that are told apart.
+const CLASSES: usize = 4;
 /// Labelled rows below which nothing is learned, and below which nothing is said of a window.
 const FEWEST: (usize, usize) = (200, 50);
+/// The most rows that are looked at, evenly spread: more say nothing new.
+const MOST_ROWS: usize = 20_000;
 /// Rows that add nothing, with which each bin begins.
 const PRIOR: f64 = 30.0;
 /// Rounds of backfitting.
@@ -79,14 +83,14 @@ pub(crate) struct Labelled<'a> {
 }
 
 impl Cuts {
-    fn of(values: &Values<'_>, rows: &[usize], bins: usize, names: usize) -> Self {
+    fn of(values: &Values<'_>, rows: &[usize], places: &[f64], names: usize) -> Self {
         match values {
             Values::Numbers(values) => {
                 let mut sorted: Vec<f64> = rows.iter().filter_map(|row| values.get(*row).copied()).collect();
                 sorted.retain(|value| value.is_finite());
                 sorted.sort_unstable_by(f64::total_cmp);
-                let cut = |at: usize| sorted.get(at * sorted.len() / bins).copied();
-                let mut cuts: Vec<f64> = (1..bins).filter_map(cut).collect();
+                let cut = |place: &f64| sorted.get((place * sorted.len() as f64) as usize).copied();
+                let mut cuts: Vec<f64> = places.iter().filter_map(cut).collect();
                 cuts.dedup();
                 Self::Numbers(cuts)
             }
@@ -132,11 +136,18 @@ impl Cuts {
         }
     }
 
-    /// Whether a bin holds values such as training had in number: none beyond its outer cuts, no other name, no missing one.
-    fn is_inside(&self, bin: usize) -> bool {
-        match self {
-            Self::Numbers(cuts) => (1..cuts.len()).contains(&bin),
-            Self::Names(names) => bin < names.len(),
+    /// Whether a row's value is such as the withheld rows had in number: none beyond the outer cuts, no other name, no
+    /// missing one.
+    fn is_inside(&self, values: &Values<'_>, row: usize) -> bool {
+        match (self, values) {
+            (Self::Numbers(cuts), Values::Numbers(values)) => {
+                match (values.get(row), cuts.first(), cuts.last()) {
+                    (Some(value), Some(first), Some(last)) => first <= value && value <= last,
+                    _ => false,
+                }
+            }
+            (Self::Names(names), _) => self.bin(values, row) < names.len(),
+            _ => false,
         }
     }
 }
@@ -144,18 +155,18 @@ impl Cuts {
 impl Mix {
     /// What `rows` show; none when there are fewer than 200 with a loss.
     pub(crate) fn learn(rows: &Labelled<'_>) -> Option<Self> {
-        let known: Vec<usize> = known(rows).collect();
+        let known = known(rows);
         if known.len() < FEWEST.0 {
             return None;
         }
-        let outcomes = Cuts::of(&rows.labels, &known, GROUPS, GROUPS - 1);
+        let outcomes = Cuts::of(&rows.labels, &known, &FIFTHS, CLASSES);
         let groups: Vec<usize> = known.iter().map(|row| outcomes.bin(&rows.labels, *row)).collect();
         let loss = |row: &usize| rows.losses.get(*row).copied().unwrap_or(0.0);
         let base = known.iter().map(loss).sum::<f64>() / known.len() as f64;
         let mut left: Vec<f64> = known.iter().map(|row| loss(row) - base).collect();
         let mut columns: Vec<(&str, Binned, Vec<usize>)> = Vec::new();
         for (name, values) in rows.columns.iter().take(MOST_COLUMNS) {
-            let cuts = Cuts::of(values, &known, BINS, NAMES);
+            let cuts = Cuts::of(values, &known, &PLACES, NAMES);
             let bins: Vec<usize> = known.iter().map(|row| cuts.bin(values, *row)).collect();
             let mut counts = vec![vec![0_u64; cuts.bins()]; outcomes.bins()];
             for (group, bin) in groups.iter().zip(&bins) {
@@ -196,7 +207,7 @@ impl Mix {
             for (binned, values, moved) in &columns {
                 let bin = binned.cuts.bin(values, row);
                 expected += binned.adds.get(bin).copied().unwrap_or(0.0);
-                is_inside &= !moved || binned.cuts.is_inside(bin);
+                is_inside &= !moved || binned.cuts.is_inside(values, row);
             }
             if let (true, Some(loss), Some(day)) = (is_inside, rows.losses.get(row), days.get(row)) {
                 inside.0.push(*loss);
@@ -229,7 +240,7 @@ impl Mix {
 
     /// How the labels moved, and what is left of the columns' change when that is taken out; none with fewer than 50 labels.
     pub(crate) fn label_shift(&self, rows: &Labelled<'_>) -> Option<LabelShift> {
-        let known: Vec<usize> = known(rows).collect();
+        let known = known(rows);
         if known.len() < FEWEST.1 {
             return None;
         }
@@ -269,11 +280,11 @@ impl Mix {
     }
 }
 
-/// Rows with a label and a loss.
-fn known<'a>(rows: &Labelled<'a>) -> impl Iterator<Item = usize> + use<'a> {
-    let (labels, losses) = (rows.labels, rows.losses);
-    (0..losses.len())
-        .filter(move |row| labels.is_present(*row) && losses.get(*row).is_some_and(|loss| loss.is_finite()))
+/// Rows with a label and a loss; some of them when there are many.
+fn known(rows: &Labelled<'_>) -> Vec<usize> {
+    let has_loss = |row: &usize| rows.losses.get(*row).is_some_and(|loss| loss.is_finite());
+    let known = || (0..rows.losses.len()).filter(|row| rows.labels.is_present(*row) && has_loss(row));
+    known().step_by(known().count().div_ceil(MOST_ROWS).max(1)).collect()
 }
 
 /// Fits what each bin adds to what the other columns left, and takes it out of that.

@@ -8,7 +8,7 @@
 //! | check | a finding when |
 //! | --- | --- |
 //! | schema | 1 % of the values are of another kind; or (nearly) none has a value, from some row on at least; or half of the names are new |
-//! | units | the quantiles are those of the reference in other units ([`units`]) |
+//! | units, scale | the quantiles are those of the reference in other units ([`units`]), far away or near |
 //! | stuck | one value in 95 % of the rows, or in a run that luck does not make, or in 20 points more rows than before ([`stuck`]) |
 //! | missing, infinite | a share up by 5 points, by half a point |
 //! | range, new names | 1 % of the rows beyond what training had |
@@ -60,11 +60,14 @@ const GONE_AT_END: f64 = 0.1;
 
 /// The most findings of a window.
 pub const MOST: usize = 40;
+/// The most bytes that the names of their columns may take, so that the fact fits into the journal.
+const MOST_NAME_BYTES: usize = 8_000;
+/// The most values that are sorted: so many, evenly spread over the window, show a share or a quantile as well.
+const SAMPLE: usize = 10_000;
 /// The most bytes of a column's name in a finding's words.
 const LONGEST_NAME: usize = 120;
 
-/// What is wrong with the data of a window: of each column the worst, at most [`MOST`], columns by name; the rows together
-/// last. Columns that the input does not have are not watched (a log may leave features out).
+/// What is wrong with the data of a window, what makes its rows unfit first, at most [`MOST`]. Columns that the input does not have are not watched (a log may leave features out).
 #[must_use]
 pub fn findings(input: &WindowInput<'_>, reference: &ReferenceProfile) -> Vec<Finding> {
     let mut rows: Vec<usize> = (0..input.times.len())
@@ -80,8 +83,15 @@ pub fn findings(input: &WindowInput<'_>, reference: &ReferenceProfile) -> Vec<Fi
         let usual = Usual { reference, name };
         found.extend(column(&usual, reference_column, values, &rows));
     }
-    found.truncate(MOST - 1);
     found.extend(repeats(input, reference, &rows));
+    // What makes rows unfit comes first, and is not lost to the bounds.
+    found.sort_by_key(|finding| finding.check);
+    let mut bytes = 0;
+    found.retain(|finding| {
+        bytes += finding.column.as_ref().map_or(0, String::len);
+        bytes <= MOST_NAME_BYTES
+    });
+    found.truncate(MOST);
     found
 }
 
@@ -159,7 +169,8 @@ fn numeric(usual: &Usual<'_>, reference: &NumericReference, values: &[f64]) -> V
         .or_else(|| {
             let scaled = units::changed(reference, values)?;
             let words = scaled.words();
-            Some(usual.finding(Check::Units, (Some(scaled.factor), Some(1.0)), scaled.rows, &words))
+            let check = if scaled.is_far { Check::Units } else { Check::Scale };
+            Some(usual.finding(check, (Some(scaled.factor), Some(1.0)), scaled.rows, &words))
         })
         .or_else(|| range(usual, reference, values));
     found.extend(broken);
@@ -274,7 +285,7 @@ fn repeats(input: &WindowInput<'_>, reference: &ReferenceProfile, rows: &[usize]
 }
 
 /// The columns that rows are told apart by: those of the reference.
-pub(crate) fn watched<'a>(input: &WindowInput<'a>, reference: &ReferenceProfile) -> Vec<Values<'a>> {
+fn watched<'a>(input: &WindowInput<'a>, reference: &ReferenceProfile) -> Vec<Values<'a>> {
     let of = |(name, values): &(&str, Values<'a>)| reference.columns.contains_key(*name).then_some(*values);
     input.features.iter().filter_map(of).collect()
 }
@@ -284,6 +295,15 @@ fn larger(before: Proportion, now: Proportion, floor: f64) -> Option<(f64, f64)>
     let (share, was) = (now.value()?, before.value().unwrap_or(0.0));
     let is_larger = share - was >= floor && two_proportion_p(before, now).is_some_and(|p| p < LEVEL);
     is_larger.then_some((share, was))
+}
+
+/// Some of the finite values, sorted.
+fn sample(values: &[f64]) -> Vec<f64> {
+    let finite = || values.iter().copied().filter(|value| value.is_finite());
+    let step = finite().count().div_ceil(SAMPLE).max(1);
+    let mut sample: Vec<f64> = finite().step_by(step).collect();
+    sample.sort_unstable_by(f64::total_cmp);
+    sample
 }
 
 /// A share for people.

@@ -6,12 +6,13 @@ use gyre_core::time::Period;
 use gyre_stats::performance::p_above_reference;
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::WORSE;
 use crate::quality::before;
 
 /// The most windows that are kept: what was usual, and since when it is not.
 pub const KEPT: usize = 12;
 /// The most columns and findings that are kept of a window.
-const MOST: usize = 20;
+const MOST: usize = 40;
 
 /// One closed window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +127,16 @@ impl Seen {
         })
     }
 
+    /// Whether a column is in other units: far away, or so near that the world may have moved it, but with a loss that its
+    /// values do not explain. In the right units a larger value means what it meant.
+    pub(crate) fn is_rescaled(&self) -> bool {
+        let costs = self.loss.is_some_and(|lost| {
+            let beyond = self.unexplained.is_none_or(|beyond| beyond.share >= 0.5 * lost.share());
+            lost.p < WORSE && beyond
+        });
+        self.finds(&[Check::Units]) || costs && self.finds(&[Check::Scale])
+    }
+
     /// What its own rows are unfit for: the cause that makes it so, as far as one window can say.
     #[must_use]
     pub fn tainted_by(&self) -> Option<Cause> {
@@ -133,9 +144,11 @@ impl Seen {
         if self.is_flooded() && self.finds(&ODD) {
             return Some(Cause::AttackSpike);
         }
+        if self.is_rescaled() {
+            return Some(Cause::UnitChange);
+        }
         let causes = [
             (Check::Schema, Cause::SchemaBreak),
-            (Check::Units, Cause::UnitChange),
             (Check::Stuck, Cause::StuckSensor),
             (Check::Missing, Cause::UpstreamNull),
             (Check::Infinite, Cause::UpstreamNull),

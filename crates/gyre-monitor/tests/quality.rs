@@ -124,9 +124,11 @@ fn what_is_missing_is_told_apart_from_what_is_gone() {
 
 #[test]
 fn units_stuck_values_ranges_and_names_are_told_of_their_column() {
-    let units = of(|rows| rows.wind.iter_mut().for_each(|wind| *wind *= 0.3048));
+    let units = of(|rows| rows.wind.iter_mut().for_each(|wind| *wind *= 3.28084));
     assert_eq!(checks(&units), [(Check::Units, Some("wind"))]);
-    assert!(units[0].words.contains("metres for feet"), "{}", units[0].words);
+    assert!(units[0].words.contains("feet for metres"), "{}", units[0].words);
+    let grown = of(|rows| rows.wind.iter_mut().for_each(|wind| *wind *= 1.609));
+    assert!(matches!(checks(&grown)[..], [] | [(Check::Scale, Some("wind"))]), "{grown:?}");
     assert_eq!(checks(&of(|rows| rows.wind[100..300].fill(8.0))), [(Check::Stuck, Some("wind"))]);
     let range = of(|rows| rows.wind.iter_mut().step_by(10).for_each(|wind| *wind += 40.0));
     assert_eq!(checks(&range), [(Check::Range, Some("wind"))]);

@@ -68,7 +68,7 @@ impl Fault {
             Self::None => "nothing",
             Self::Hundredfold => "load times 100",
             Self::Fahrenheit => "temp in Fahrenheit",
-            Self::FeetToMetres => "flow times 0.3048",
+            Self::FeetToMetres => "sensor times 0.3048",
             Self::SomeInGrams => "load times 1,000 in a quarter of the rows",
             Self::StuckAtOnce => "sensor stuck",
             Self::StuckForDays => "sensor stuck for two days of seven",
@@ -147,7 +147,7 @@ impl Fault {
         match self {
             Self::Hundredfold => map(log, 1, |_, value| value * 100.0),
             Self::Fahrenheit => map(log, 0, |_, value| value * 1.8 + 32.0),
-            Self::FeetToMetres => map(log, 3, |_, value| value * 0.3048),
+            Self::FeetToMetres => map(log, 2, |_, value| value * 0.3048),
             Self::SomeInGrams => {
                 map(log, 1, |_, value| if random.next() < 0.25 { value * 1e3 } else { value })
             }

@@ -43,6 +43,8 @@ pub enum Check {
     Missing,
     /// More values are infinite: share of rows.
     Infinite,
+    /// A column moved as other units would move it, and no farther than the world might: the factor.
+    Scale,
     /// Values outside of the range seen in training: share of rows.
     Range,
     /// Names that training did not have: share of rows.
@@ -72,6 +74,7 @@ impl Check {
             Self::Stuck => "stuck",
             Self::Missing => "missing",
             Self::Infinite => "infinite",
+            Self::Scale => "scale",
             Self::Range => "range",
             Self::NewNames => "new names",
             Self::Repeats => "repeats",
@@ -97,9 +100,6 @@ pub struct Evidence {
     /// The share of the window's time that lies after its last prediction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<f64>,
-    /// The share of rows that repeat an earlier row of the window.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeated: Option<f64>,
     /// What the inputs led to expect of the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,

@@ -8,7 +8,7 @@
 use gyre_stats::profile::NumericReference;
 
 use super::learned::{Learned, longest_run};
-use super::{FEWEST_ROWS, LEVEL, percent};
+use super::{FEWEST_ROWS, LEVEL, percent, sample};
 
 /// The share of rows with one value at which a column stands still.
 const STILL: f64 = 0.95;
@@ -46,15 +46,16 @@ impl Stuck {
 
 /// Whether the values, in order of time, stand still.
 pub(super) fn stuck(reference: &NumericReference, learned: &Learned, values: &[f64]) -> Option<Stuck> {
-    let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     if finite.len() < FEWEST_ROWS || learned.top <= 0.0 || learned.top >= STOOD {
         return None;
     }
     let (run, of_run) = longest_run(finite.iter().copied());
-    finite.sort_unstable_by(f64::total_cmp);
-    let same = finite.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
-    let (value, rows, all) = (*same.first()?, same.len() as u64, finite.len() as f64);
-    let share = rows as f64 / all;
+    let all = finite.len() as f64;
+    let sample = sample(&finite);
+    let same = sample.chunk_by(|a, b| a == b).max_by_key(|same| same.len())?;
+    let (value, share) = (*same.first()?, same.len() as f64 / sample.len() as f64);
+    let rows = (share * all).round() as u64;
     let before = share_of(reference, value)?;
     let is_filled = share - before >= FILLED.0 && share >= FILLED.1 * before;
     if share >= STILL || is_filled {

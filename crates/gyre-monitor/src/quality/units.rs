@@ -1,12 +1,13 @@
 //! Columns in other units: degrees Fahrenheit where there were degrees Celsius, grams where there were kilograms.
 //!
 //! A change of units maps every value by the same line, so all quantiles move by it together: those of the window lie on
-//! those of the reference, times a factor plus an offset. Only lines that stand for units are tried, and powers of ten; a
-//! shift of the world that happens to lie on one of them within a tenth of the column's own spread would be taken for it.
+//! those of the reference, times a factor plus an offset. Only lines that stand for units are tried, and powers of ten. What
+//! moved far beyond its own spread along such a line is in other units; what moved less may be a world that grows, and it is
+//! the loss that says which (see [`crate::seen::Seen::tainted_by`]).
 
 use gyre_stats::profile::{NumericReference, NumericWindow};
 
-use super::{FEWEST_ROWS, percent};
+use super::{FEWEST_ROWS, percent, sample};
 
 /// Factor, offset, and what they stand for.
 const LINES: [(f64, f64, &str); 41] = [
@@ -64,6 +65,10 @@ const PART: (f64, f64) = (0.1, 0.5);
 /// The least factor, either way, that a part is explained by: a smaller one leaves it within the range.
 const LEAST_OF_PART: f64 = 9.0;
 
+/// How far the quantiles must have moved, in the spread of the reference from the first to the last of them, for it to be
+/// units and nothing else. Prices grow by 60 %, too, and are not in kilometres for it.
+const FAR: f64 = 1.0;
+
 /// The quantiles that are compared, in hundredths.
 const PLACES: [f64; 17] =
     [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9];
@@ -75,6 +80,8 @@ pub(super) struct Changed {
     name: &'static str,
     pub(super) rows: u64,
     share: f64,
+    /// Whether it is farther away than the world is likely to move.
+    pub(super) is_far: bool,
 }
 
 impl Changed {
@@ -95,12 +102,13 @@ impl Changed {
 
 /// Whether the values, or a part of them far out of range, are those of the reference in other units.
 pub(super) fn changed(reference: &NumericReference, values: &[f64]) -> Option<Changed> {
-    let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-    finite.sort_unstable_by(f64::total_cmp);
+    let finite = sample(values);
     let before = of_histogram(reference.histogram())?;
-    let rows = finite.len() as u64;
-    if let Some((factor, offset, name)) = line(&before, &quantiles(&finite)?, NEAR, 0.0) {
-        return Some(Changed { factor, offset, name, rows, share: 1.0 });
+    let all = values.iter().filter(|value| value.is_finite()).count();
+    let now = quantiles(&finite)?;
+    if let Some((factor, offset, name)) = line(&before, &now, NEAR, 0.0) {
+        let is_far = moved(&before, &now) >= FAR * (before.last()? - before.first()?);
+        return Some(Changed { factor, offset, name, rows: all as u64, share: 1.0, is_far });
     }
     let moments = reference.histogram().moments();
     let (least, most) = (moments.min()?, moments.max()?);
@@ -112,7 +120,13 @@ pub(super) fn changed(reference: &NumericReference, values: &[f64]) -> Option<Ch
         return None;
     }
     let (factor, offset, name) = line(&before, &quantiles(&outside)?, NEAR_OF_PART, LEAST_OF_PART)?;
-    Some(Changed { factor, offset, name, rows: outside.len() as u64, share })
+    let rows = (share * all as f64).round() as u64;
+    Some(Changed { factor, offset, name, rows, share, is_far: true })
+}
+
+/// How far the quantiles moved, on average.
+fn moved(before: &[f64], now: &[f64]) -> f64 {
+    before.iter().zip(now).map(|(before, now)| (now - before).abs()).sum::<f64>() / before.len() as f64
 }
 
 /// The line of units that maps the quantiles `before` to `now`, when one does: the nearest.
@@ -121,10 +135,7 @@ fn line(before: &[f64], now: &[f64], near: f64, least: f64) -> Option<(f64, f64,
     if !(spread > 0.0 && spread.is_finite()) {
         return None;
     }
-    let mean = |distance: &dyn Fn(f64, f64) -> f64| {
-        before.iter().zip(now).map(|(before, now)| distance(*before, *now)).sum::<f64>() / before.len() as f64
-    };
-    let unchanged = mean(&|before, now| (now - before).abs());
+    let unchanged = moved(before, now);
     // A part may be those beyond the range on one side only, so a line with the opposite sign is for whole columns.
     let lines = LINES.into_iter().filter(|(factor, ..)| factor.abs().ln().abs() >= f64::max(least, 1.0).ln());
     let fits = lines.filter_map(|(factor, offset, name)| {
@@ -136,7 +147,7 @@ fn line(before: &[f64], now: &[f64], near: f64, least: f64) -> Option<(f64, f64,
             .enumerate()
             .filter_map(|(at, now)| Some((now - (factor * mirrored(at)? + offset)).abs()));
         let distance = distances.sum::<f64>() / now.len() as f64;
-        // Against the larger of both spreads, or a column that was made small would be near to everything.
+        // In the spread on that line, or a column that was made small would be near to everything.
         let scale = factor.abs() * spread;
         (distance <= near * scale && distance * NEARER <= unchanged)
             .then_some((distance / scale, (factor, offset, name)))
