@@ -126,6 +126,7 @@ fn policy() -> Policy {
         unit: "min".to_owned(),
         on_decay: true,
         on_drift: true,
+        on_estimate: true,
         recall: true,
         windows: vec![Window::Last(Span::days(56)), Window::All],
         patience: 3.0,

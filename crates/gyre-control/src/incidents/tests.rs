@@ -102,6 +102,7 @@ impl Story {
             labels: 700,
             realised,
             drift,
+            estimated: None,
             errors: 0,
             odd: Vec::new(),
             quality,
