@@ -35,7 +35,7 @@ const FEWEST: (usize, usize) = (200, 50);
 /// The most rows that are looked at, evenly spread: more say nothing new.
 const MOST_ROWS: usize = 20_000;
 /// Rows that add nothing, with which each bin begins.
-const PRIOR: f64 = 30.0;
+const PRIOR: f64 = 10.0;
 /// Rounds of backfitting.
 const ROUNDS: usize = 4;
 /// The most columns: the table stays below some tens of KiB.
@@ -410,8 +410,8 @@ mod tests {
             let at = spread(2_000, 0.2);
             let labels: Vec<&str> = at.iter().map(|at| if *at < share { "yes" } else { "no" }).collect();
             // Whatever came true has the inputs that it always had.
-            let x: Vec<f64> = spread(2_000, 0.7)
-                .iter()
+            let x: Vec<f64> = (0..2_000)
+                .map(|row| (f64::from(row) * std::f64::consts::SQRT_2).fract())
                 .zip(&labels)
                 .map(|(x, label)| if *label == "yes" { 1.0 + x } else { 2.0 * x })
                 .collect();

@@ -59,13 +59,13 @@ const GONE: (f64, f64) = (0.995, 0.5);
 const GONE_AT_END: f64 = 0.1;
 
 /// The most findings of a window.
-pub const MOST: usize = 40;
+pub const MOST: usize = 24;
 /// The most bytes that the names of their columns may take, so that the fact fits into the journal.
-const MOST_NAME_BYTES: usize = 8_000;
+const MOST_NAME_BYTES: usize = 4_000;
 /// The most values that are sorted: so many, evenly spread over the window, show a share or a quantile as well.
 const SAMPLE: usize = 10_000;
 /// The most bytes of a column's name in a finding's words.
-const LONGEST_NAME: usize = 120;
+const LONGEST_NAME: usize = 60;
 
 /// What is wrong with the data of a window, what makes its rows unfit first, at most [`MOST`]. Columns that the input does not have are not watched (a log may leave features out).
 #[must_use]
@@ -256,7 +256,7 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
     let novelty = reference.novelty();
     let now = Proportion::new(window.other(), window.present());
     let (share, was) = larger(novelty, now, BEYOND.max(usual.bound("unseen_share")))?;
-    let examples: Vec<&str> = window.examples().take(3).collect();
+    let examples: Vec<&str> = window.examples().take(3).map(shortened).collect();
     let words = format!(
         "has names that training did not have in {} of the rows ({} to be expected), such as {}",
         percent(share),
