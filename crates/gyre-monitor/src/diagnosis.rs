@@ -297,6 +297,7 @@ fn severity(cause: Cause, impact: Option<f64>, tolerance: f64) -> Severity {
         Severity::Info
     };
     match cause.group() {
+        _ if cause == Cause::Harmless => Severity::Info,
         CauseGroup::World => by_loss,
         _ => by_loss.max(Severity::Warning),
     }

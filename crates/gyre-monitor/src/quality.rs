@@ -138,7 +138,8 @@ fn column(
         Ok(cells) => cells,
         Err(other) => {
             let share = other.rows as f64 / rows.len() as f64;
-            let words = format!("holds {}, not {}, in {}", other.found, other.expected, percent(share));
+            let words =
+                format!("holds {}, not {}, in {} of the rows", other.found, other.expected, percent(share));
             return vec![usual.finding(Check::Schema, (Some(share), Some(0.0)), other.rows, &words)];
         }
     };
