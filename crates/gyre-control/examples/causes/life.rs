@@ -187,10 +187,21 @@ impl Life {
         (ROWS as f64 * volume * (1.0 + 0.1 * self.random.normal()).clamp(0.7, 1.3)) as usize
     }
 
-    /// Trains a version: what it would have learned is known; its profile and its promise are measured.
+    /// Trains a version: what it would have learned is known; its profile and its promise are measured. One that does not
+    /// pass its gates needs neither.
     fn make_version(&mut self, truth: &Truth, passed: bool) {
         self.registered += 1;
         let version = self.registered;
+        if passed {
+            self.measure_version(version, truth);
+        }
+        let fact = self.registered_fact(version);
+        self.tell(fact);
+        let model = self.model.clone();
+        self.tell(Fact::GatesJudged { model, version, passed, results: Vec::new(), comparison: None });
+    }
+
+    fn measure_version(&mut self, version: Version, truth: &Truth) {
         let mut gather = |windows: usize| {
             let mut rows = Vec::new();
             for _ in 0..windows {
@@ -221,10 +232,6 @@ impl Life {
         // As it is kept.
         let profile = ReferenceProfile::from_json(&profile.to_json().unwrap()).unwrap();
         self.profiles.insert(version, profile);
-        let fact = self.registered_fact(version);
-        self.tell(fact);
-        let model = self.model.clone();
-        self.tell(Fact::GatesJudged { model, version, passed, results: Vec::new(), comparison: None });
     }
 
     fn registered_fact(&self, version: Version) -> Fact {
