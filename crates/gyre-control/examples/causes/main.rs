@@ -10,6 +10,7 @@
 
 mod faults;
 mod life;
+mod speed;
 mod world;
 
 use std::collections::BTreeMap;
@@ -72,6 +73,7 @@ fn main() {
     print_confusion(&confusion);
     harmless(first);
     nothing(first, quiet);
+    [1_000, 10_000].into_iter().for_each(speed::print);
 }
 
 fn called(cause: Option<Cause>) -> &'static str {
