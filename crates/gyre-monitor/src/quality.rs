@@ -55,8 +55,10 @@ const OTHER_KIND: f64 = 0.01;
 const RENAMED: f64 = 0.5;
 /// The share of missing values at which a column is gone, and above which it was never there.
 const GONE: (f64, f64) = (0.995, 0.5);
-/// The least share of the window's rows, at its end, whose values must be gone.
+/// The least share of the window's rows, at its end, whose values must be gone, and how many times longer than the longest
+/// gap of training that must be (half of the rows where its order is not known).
 const GONE_AT_END: f64 = 0.1;
+const GAP: usize = 3;
 
 /// The most findings of a window.
 pub const MOST: usize = 24;
@@ -196,7 +198,9 @@ fn gone(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) -> Op
     }
     // So many in a row without a value are no luck: each is missing with the share that was usual, at least one row's.
     let by_luck = at_end as f64 * before.max(1.0 / rows_before.max(1) as f64).ln();
-    let enough = at_end >= FEWEST_ROWS.max((GONE_AT_END * rows as f64) as usize) && by_luck < LEVEL.ln();
+    let by_order = usual.learned().order.map_or(rows / 2, |order| GAP * order.gap as usize);
+    let least = FEWEST_ROWS.max((GONE_AT_END * rows as f64) as usize).max(by_order);
+    let enough = at_end > least && by_luck < LEVEL.ln();
     // Where values were missing all along, more of them are missing, and the column is not gone.
     let elsewhere = (absent - at_end) as f64 / (rows - at_end).max(1) as f64;
     (enough && elsewhere < before + MISSING).then(|| {
@@ -256,7 +260,9 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
     names.iter().for_each(|name| window.push(*name));
     let novelty = reference.novelty();
     let now = Proportion::new(window.other(), window.present());
-    let (share, was) = larger(novelty, now, BEYOND.max(usual.bound("unseen_share")))?;
+    let renewed = usual.learned().order.and_then(|order| order.renewed);
+    let floor = BEYOND.max(usual.bound("unseen_share")).max(2.0 * renewed.unwrap_or(0.0));
+    let (share, was) = larger(novelty, now, floor)?;
     let examples: Vec<&str> = window.examples().take(3).map(shortened).collect();
     let words = format!(
         "has names that training did not have in {} of the rows ({} to be expected), such as {}",
@@ -264,7 +270,9 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
         percent(was),
         examples.join(", ")
     );
-    let check = if share >= RENAMED && was < RENAMED / 2.0 { Check::Schema } else { Check::NewNames };
+    // Where the order of training is not known, names may be dates, and new ones no news.
+    let is_renamed = share >= RENAMED && was < RENAMED / 2.0 && renewed.is_some();
+    let check = if is_renamed { Check::Schema } else { Check::NewNames };
     Some(usual.finding(check, (Some(share), Some(was)), window.other(), &words))
 }
 
