@@ -43,6 +43,8 @@ pub const FEWEST_ROWS: usize = 30;
 /// How much larger the share of missing values must be: a fifth of what makes a column useless, and more than a new
 /// caller with a gap adds.
 const MISSING: f64 = 0.05;
+/// The same where training had too few windows to say how much that varies: gaps come in clumps.
+const MISSING_UNKNOWN: f64 = 0.15;
 /// The same of infinite values, which no caller means.
 const INFINITE: f64 = 0.005;
 /// The share of values beyond the range, and of new names.
@@ -108,9 +110,11 @@ impl Usual<'_> {
         self.reference.learned.get(self.name).copied().unwrap_or_default()
     }
 
-    fn bound(&self, statistic: &str) -> f64 {
-        let of_column = self.reference.variation.get(self.name);
-        of_column.and_then(|usual| usual.get(statistic)).map_or(0.0, |usual| usual.bound())
+    /// What windows of training hardly exceed; none where there were too few to say.
+    fn bound(&self, statistic: &str) -> Option<f64> {
+        let of_column = self.reference.variation.get(self.name)?;
+        // Of a share that was the same in all windows there is no test, and no variation.
+        Some(of_column.get(statistic).map_or(0.0, |usual| usual.bound()))
     }
 
     fn finding(&self, check: Check, numbers: (Option<f64>, Option<f64>), rows: u64, words: &str) -> Finding {
@@ -223,7 +227,8 @@ fn missing(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) ->
     let absent = missing.iter().filter(|missing| **missing).count() as u64;
     let (before, now) =
         (Proportion::new(missing_before, rows_before), Proportion::new(absent, missing.len() as u64));
-    let (share, was) = larger(before, now, MISSING.max(usual.bound("missing_share")))?;
+    let floor = usual.bound("missing_share").map_or(MISSING_UNKNOWN, |bound| bound.max(MISSING));
+    let (share, was) = larger(before, now, floor)?;
     let words = format!("is missing in {} of the rows ({} in training)", percent(share), percent(was));
     Some(usual.finding(Check::Missing, (Some(share), Some(was)), absent, &words))
 }
@@ -261,7 +266,8 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
     let novelty = reference.novelty();
     let now = Proportion::new(window.other(), window.present());
     let renewed = usual.learned().order.and_then(|order| order.renewed);
-    let floor = BEYOND.max(usual.bound("unseen_share")).max(2.0 * renewed.unwrap_or(0.0));
+    let usually = usual.bound("unseen_share").unwrap_or(0.0).max(2.0 * renewed.unwrap_or(0.0));
+    let floor = BEYOND.max(usually);
     let (share, was) = larger(novelty, now, floor)?;
     let examples: Vec<&str> = window.examples().take(3).map(shortened).collect();
     let words = format!(
