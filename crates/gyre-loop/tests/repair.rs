@@ -95,7 +95,12 @@ fn decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall(place
         causes(&facts, &promoted),
         ["promoted", "step_observed", "gates_judged", "version_registered", "window_closed"]
     );
-    let since = facts.iter().filter(|entry| entry.seq >= alarm.seq && entry.fact.kind() != "window_closed");
+    // Windows and incidents are told by the way; what was done is asked for here.
+    let by_the_way = |entry: &&Entry| {
+        let kind = entry.fact.kind();
+        kind == "window_closed" || kind.starts_with("incident_")
+    };
+    let since = facts.iter().filter(|entry| entry.seq >= alarm.seq && !by_the_way(entry));
     let told: Vec<&str> = since.filter(|entry| !keeps(entry)).map(|entry| entry.fact.kind()).collect();
     let step = ["step_observed", "traffic_shifted"];
     let training = ["data_recorded", "data_recorded", "run_finished", "version_registered"];

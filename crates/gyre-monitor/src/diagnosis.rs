@@ -28,7 +28,7 @@ pub const WORSE: f64 = 0.01;
 /// How much of the excess loss must be beyond what inputs explain for the concept to have changed.
 const MOST_OF_IT: f64 = 0.5;
 /// How far labels must have moved (p-value, total variation), and what may be left of the columns' change without them.
-const LABELS: (f64, f64, f64) = (1e-4, 0.05, 0.4);
+const LABELS: (f64, f64, f64) = (1e-4, 0.08, 0.4);
 /// The excess loss, as a share of what was promised, at which anything is critical.
 const CRITICAL: f64 = 0.5;
 /// The shares of failed requests, and of the usual predictions, at which the service is down rather than slow.
@@ -211,13 +211,12 @@ fn has_moved(seen: &Seen) -> bool {
     seen.moved.iter().any(|(column, _)| column != PREDICTION)
 }
 
-/// Whether labels moved, and columns with them as they always went together.
+/// Whether labels moved, and columns with them as they always went together; none of the columns need have drifted by itself.
 fn is_prior_shift(seen: &Seen) -> bool {
     let (p, distance, left) = LABELS;
-    !seen.moved.is_empty()
-        && seen.label_shift.is_some_and(|shift| {
-            shift.p < p && shift.distance >= distance && shift.unexplained.is_some_and(|of| of <= left)
-        })
+    seen.label_shift.is_some_and(|shift| {
+        shift.p < p && shift.distance >= distance && shift.unexplained.is_some_and(|of| of <= left)
+    })
 }
 
 fn world(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
@@ -297,6 +296,7 @@ fn severity(cause: Cause, impact: Option<f64>, tolerance: f64) -> Severity {
         Severity::Info
     };
     match cause.group() {
+        _ if cause == Cause::Harmless => Severity::Info,
         CauseGroup::World => by_loss,
         _ => by_loss.max(Severity::Warning),
     }

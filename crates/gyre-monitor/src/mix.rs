@@ -35,13 +35,13 @@ const FEWEST: (usize, usize) = (200, 50);
 /// The most rows that are looked at, evenly spread: more say nothing new.
 const MOST_ROWS: usize = 20_000;
 /// Rows that add nothing, with which each bin begins.
-const PRIOR: f64 = 30.0;
+const PRIOR: f64 = 10.0;
 /// Rounds of backfitting.
 const ROUNDS: usize = 4;
 /// The most columns: the table stays below some tens of KiB.
 const MOST_COLUMNS: usize = 200;
-/// How many standard deviations the change of all columns must exceed what luck makes of it.
-const SIGMAS: f64 = 5.0;
+/// How many standard deviations the change of a column must exceed what luck makes of it.
+const SIGMAS: f64 = 4.0;
 
 /// Where values are cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,7 +252,7 @@ impl Mix {
         }
         let before = self.outcomes_before()?;
         let test = chi_square(&before, &now);
-        let (mut moved, mut left) = (Distance::default(), Distance::default());
+        let (mut moved, mut left) = (0.0, 0.0);
         for (name, values) in rows.columns {
             let Some(binned) = self.columns.get(*name) else { continue };
             let mut counts = vec![0_u64; binned.cuts.bins()];
@@ -261,16 +261,20 @@ impl Mix {
                     *count += 1;
                 }
             }
-            moved.add(&binned.rows, &before, &before, &counts);
-            left.add(&binned.rows, &before, &now, &counts);
+            let from = Distance::of(&binned.rows, &before, &before, &counts);
+            let from_weighed = Distance::of(&binned.rows, &before, &now, &counts);
+            // Columns that neither moved nor should have say nothing, and in number their luck would.
+            if from.is_beyond_luck() {
+                moved += from.above_luck;
+            }
+            if from.is_beyond_luck() || from_weighed.is_beyond_luck() {
+                left += from_weighed.above_luck;
+            }
         }
-        let is_moved = moved.above_luck > SIGMAS * moved.variance_of_luck.sqrt();
         Some(LabelShift {
             distance: counts::total_variation(&before, &now)?,
             p: test.map_or(1.0, |test| test.p_value),
-            unexplained: is_moved
-                .then(|| left.above_luck.max(0.0) / moved.above_luck)
-                .filter(|left| left.is_finite()),
+            unexplained: (moved > 0.0).then(|| left.max(0.0) / moved).filter(|left| left.is_finite()),
         })
     }
 
@@ -304,17 +308,20 @@ fn refit(adds: &mut [f64], bins: &[usize], left: &mut [f64]) {
     adds.copy_from_slice(&fitted);
 }
 
-/// How far windows are from the withheld rows, summed over columns: Pearson's χ² over the rows, less what luck makes of it.
-#[derive(Default)]
+/// How far a column is from the withheld rows: Pearson's χ² over the rows, less what luck makes of it.
 struct Distance {
     above_luck: f64,
-    variance_of_luck: f64,
+    deviation: f64,
 }
 
 impl Distance {
-    /// Adds a column: `rows` of it by group and bin, of which each group is weighed to have the share that it has in
+    fn is_beyond_luck(&self) -> bool {
+        self.above_luck > SIGMAS * self.deviation
+    }
+
+    /// Of a column: `rows` of it by group and bin, of which each group is weighed to have the share that it has in
     /// `outcomes`, beside the counts of the window.
-    fn add(&mut self, rows: &[Vec<u64>], before: &[u64], outcomes: &[u64], counts: &[u64]) {
+    fn of(rows: &[Vec<u64>], before: &[u64], outcomes: &[u64], counts: &[u64]) -> Self {
         let all: u64 = outcomes.iter().sum();
         let mut expected = vec![0.0; counts.len()];
         let mut precision = 0.0;
@@ -339,8 +346,8 @@ impl Distance {
             bins += 1.0;
         }
         let noise = 1.0 / n + precision;
-        self.above_luck += distance - (bins - 1.0_f64).max(0.0) * noise;
-        self.variance_of_luck += 2.0 * (bins - 1.0_f64).max(0.0) * noise * noise;
+        let freedom = f64::max(bins - 1.0, 0.0);
+        Self { above_luck: distance - freedom * noise, deviation: (2.0 * freedom).sqrt() * noise }
     }
 }
 
@@ -410,8 +417,8 @@ mod tests {
             let at = spread(2_000, 0.2);
             let labels: Vec<&str> = at.iter().map(|at| if *at < share { "yes" } else { "no" }).collect();
             // Whatever came true has the inputs that it always had.
-            let x: Vec<f64> = spread(2_000, 0.7)
-                .iter()
+            let x: Vec<f64> = (0..2_000)
+                .map(|row| (f64::from(row) * std::f64::consts::SQRT_2).fract())
                 .zip(&labels)
                 .map(|(x, label)| if *label == "yes" { 1.0 + x } else { 2.0 * x })
                 .collect();

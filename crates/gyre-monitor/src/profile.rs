@@ -34,7 +34,7 @@ pub struct ReferenceProfile {
     /// where the rows were too few to say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variation: BTreeMap<String, BTreeMap<String, Variation>>,
-    /// What else the columns of numbers showed, for the checks of quality.
+    /// What else the columns showed, for the checks of quality.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub learned: BTreeMap<String, Learned>,
     /// How many rows repeat an earlier one.
@@ -67,9 +67,7 @@ impl ReferenceProfile {
     ) -> Self {
         let training: Vec<(&str, Values<'a>)> = training.into_iter().collect();
         let columns = training.iter().map(|(name, values)| ((*name).to_owned(), values.reference()));
-        let learned = training
-            .iter()
-            .filter_map(|(name, values)| Some(((*name).to_owned(), learned::of_column(values)?)));
+        let learned = training.iter().map(|(name, values)| ((*name).to_owned(), learned::of_column(values)));
         let values: Vec<Values<'_>> = training.iter().map(|(_, values)| *values).collect();
         let rows = values.iter().map(Values::len).min().unwrap_or(0);
         Self {
@@ -144,17 +142,17 @@ impl ReferenceProfile {
         Ok(())
     }
 
-    /// What the order of time teaches beside: runs of one value, and rows that repeat within a window of `rows` rows.
+    /// What the order of time teaches beside: runs and gaps, and rows that repeat within a window of `rows` rows.
     fn learn_order(&mut self, rows: usize, training: &[(&str, Values<'_>)], order: &[usize]) {
+        let windows = cut(order.len(), rows);
         for (name, values) in training {
-            if let (Values::Numbers(values), Some(learned)) = (values, self.learned.get_mut(*name)) {
-                let in_time = order.iter().filter_map(|row| values.get(*row).copied());
-                learned.run = Some(learned::longest_run(in_time).0);
+            if let Some(learned) = self.learned.get_mut(*name) {
+                learned.order = Some(learned::in_time(values, order, &windows));
             }
         }
         let values: Vec<Values<'_>> = training.iter().map(|(_, values)| *values).collect();
         if let Some(repeats) = &mut self.repeats {
-            repeats.windows = learned::repeats_of_windows(&values, order, &cut(order.len(), rows));
+            repeats.windows = learned::repeats_of_windows(&values, order, &windows);
         }
     }
 

@@ -43,6 +43,8 @@ pub const FEWEST_ROWS: usize = 30;
 /// How much larger the share of missing values must be: a fifth of what makes a column useless, and more than a new
 /// caller with a gap adds.
 const MISSING: f64 = 0.05;
+/// The same where training had too few windows to say how much that varies: gaps come in clumps.
+const MISSING_UNKNOWN: f64 = 0.15;
 /// The same of infinite values, which no caller means.
 const INFINITE: f64 = 0.005;
 /// The share of values beyond the range, and of new names.
@@ -55,17 +57,19 @@ const OTHER_KIND: f64 = 0.01;
 const RENAMED: f64 = 0.5;
 /// The share of missing values at which a column is gone, and above which it was never there.
 const GONE: (f64, f64) = (0.995, 0.5);
-/// The least share of the window's rows, at its end, whose values must be gone.
+/// The least share of the window's rows, at its end, whose values must be gone, and how many times longer than the longest
+/// gap of training that must be (half of the rows where its order is not known).
 const GONE_AT_END: f64 = 0.1;
+const GAP: usize = 3;
 
 /// The most findings of a window.
-pub const MOST: usize = 40;
+pub const MOST: usize = 24;
 /// The most bytes that the names of their columns may take, so that the fact fits into the journal.
-const MOST_NAME_BYTES: usize = 8_000;
+const MOST_NAME_BYTES: usize = 4_000;
 /// The most values that are sorted: so many, evenly spread over the window, show a share or a quantile as well.
 const SAMPLE: usize = 10_000;
 /// The most bytes of a column's name in a finding's words.
-const LONGEST_NAME: usize = 120;
+const LONGEST_NAME: usize = 60;
 
 /// What is wrong with the data of a window, what makes its rows unfit first, at most [`MOST`]. Columns that the input does not have are not watched (a log may leave features out).
 #[must_use]
@@ -106,9 +110,11 @@ impl Usual<'_> {
         self.reference.learned.get(self.name).copied().unwrap_or_default()
     }
 
-    fn bound(&self, statistic: &str) -> f64 {
-        let of_column = self.reference.variation.get(self.name);
-        of_column.and_then(|usual| usual.get(statistic)).map_or(0.0, |usual| usual.bound())
+    /// What windows of training hardly exceed; none where there were too few to say.
+    fn bound(&self, statistic: &str) -> Option<f64> {
+        let of_column = self.reference.variation.get(self.name)?;
+        // Of a share that was the same in all windows there is no test, and no variation.
+        Some(of_column.get(statistic).map_or(0.0, |usual| usual.bound()))
     }
 
     fn finding(&self, check: Check, numbers: (Option<f64>, Option<f64>), rows: u64, words: &str) -> Finding {
@@ -138,7 +144,8 @@ fn column(
         Ok(cells) => cells,
         Err(other) => {
             let share = other.rows as f64 / rows.len() as f64;
-            let words = format!("holds {}, not {}, in {}", other.found, other.expected, percent(share));
+            let words =
+                format!("holds {}, not {}, in {} of the rows", other.found, other.expected, percent(share));
             return vec![usual.finding(Check::Schema, (Some(share), Some(0.0)), other.rows, &words)];
         }
     };
@@ -195,7 +202,9 @@ fn gone(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) -> Op
     }
     // So many in a row without a value are no luck: each is missing with the share that was usual, at least one row's.
     let by_luck = at_end as f64 * before.max(1.0 / rows_before.max(1) as f64).ln();
-    let enough = at_end >= FEWEST_ROWS.max((GONE_AT_END * rows as f64) as usize) && by_luck < LEVEL.ln();
+    let by_order = usual.learned().order.map_or(rows / 2, |order| GAP * order.gap as usize);
+    let least = FEWEST_ROWS.max((GONE_AT_END * rows as f64) as usize).max(by_order);
+    let enough = at_end > least && by_luck < LEVEL.ln();
     // Where values were missing all along, more of them are missing, and the column is not gone.
     let elsewhere = (absent - at_end) as f64 / (rows - at_end).max(1) as f64;
     (enough && elsewhere < before + MISSING).then(|| {
@@ -218,7 +227,8 @@ fn missing(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) ->
     let absent = missing.iter().filter(|missing| **missing).count() as u64;
     let (before, now) =
         (Proportion::new(missing_before, rows_before), Proportion::new(absent, missing.len() as u64));
-    let (share, was) = larger(before, now, MISSING.max(usual.bound("missing_share")))?;
+    let floor = usual.bound("missing_share").map_or(MISSING_UNKNOWN, |bound| bound.max(MISSING));
+    let (share, was) = larger(before, now, floor)?;
     let words = format!("is missing in {} of the rows ({} in training)", percent(share), percent(was));
     Some(usual.finding(Check::Missing, (Some(share), Some(was)), absent, &words))
 }
@@ -255,15 +265,20 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
     names.iter().for_each(|name| window.push(*name));
     let novelty = reference.novelty();
     let now = Proportion::new(window.other(), window.present());
-    let (share, was) = larger(novelty, now, BEYOND.max(usual.bound("unseen_share")))?;
-    let examples: Vec<&str> = window.examples().take(3).collect();
+    let renewed = usual.learned().order.and_then(|order| order.renewed);
+    let usually = usual.bound("unseen_share").unwrap_or(0.0).max(2.0 * renewed.unwrap_or(0.0));
+    let floor = BEYOND.max(usually);
+    let (share, was) = larger(novelty, now, floor)?;
+    let examples: Vec<&str> = window.examples().take(3).map(shortened).collect();
     let words = format!(
         "has names that training did not have in {} of the rows ({} to be expected), such as {}",
         percent(share),
         percent(was),
         examples.join(", ")
     );
-    let check = if share >= RENAMED && was < RENAMED / 2.0 { Check::Schema } else { Check::NewNames };
+    // Where the order of training is not known, names may be dates, and new ones no news.
+    let is_renamed = share >= RENAMED && was < RENAMED / 2.0 && renewed.is_some();
+    let check = if is_renamed { Check::Schema } else { Check::NewNames };
     Some(usual.finding(check, (Some(share), Some(was)), window.other(), &words))
 }
 

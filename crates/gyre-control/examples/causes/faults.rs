@@ -8,7 +8,7 @@ use crate::world::{Column, Log, PRESENT, Random, Truth};
 
 /// A fault, and how it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     Hundredfold,
     Fahrenheit,
@@ -36,7 +36,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Hundredfold,
         Self::Fahrenheit,
         Self::FeetToMetres,
@@ -63,7 +63,7 @@ impl Fault {
     ];
 
     /// What it is, for people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "nothing",
             Self::Hundredfold => "load times 100",
@@ -92,7 +92,7 @@ impl Fault {
         }
     }
 
-    pub fn cause(self) -> Option<Cause> {
+    pub(crate) fn cause(self) -> Option<Cause> {
         Some(match self {
             Self::None => return None,
             Self::Hundredfold | Self::Fahrenheit | Self::FeetToMetres | Self::SomeInGrams => {
@@ -125,7 +125,7 @@ impl Fault {
     }
 
     /// The world in the `age`th week of it; `size` is between 0 and 1.
-    pub fn truth(self, age: usize, size: f64) -> Truth {
+    pub(crate) fn truth(self, age: usize, size: f64) -> Truth {
         let far = self.reached(age);
         match self {
             Self::Hotter | Self::HotterSlowly => Truth { hotter: far * (1.0 + 0.8 * size), ..PRESENT },
@@ -138,12 +138,12 @@ impl Fault {
     }
 
     /// How many rows there are, as a multiple of the usual.
-    pub fn volume(self, size: f64) -> f64 {
+    pub(crate) fn volume(self, size: f64) -> f64 {
         if self == Self::Fewer { 0.1 + 0.23 * size } else { 1.0 }
     }
 
     /// Breaks what is sent.
-    pub fn breaks(self, log: &mut Log, size: f64, random: &mut Random) {
+    pub(crate) fn breaks(self, log: &mut Log, size: f64, random: &mut Random) {
         match self {
             Self::Hundredfold => map(log, 1, |_, value| value * 100.0),
             Self::Fahrenheit => map(log, 0, |_, value| value * 1.8 + 32.0),

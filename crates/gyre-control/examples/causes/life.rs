@@ -20,8 +20,8 @@ use crate::world::{Log, PRESENT, ROWS, Random, Task, Truth, answer, week};
 const TRAINED: usize = 16;
 const WITHHELD: usize = 6;
 /// Windows before a fault, and with it.
-pub const BEFORE: usize = 8;
-pub const AFTER: usize = 8;
+pub(crate) const BEFORE: usize = 8;
+pub(crate) const AFTER: usize = 8;
 
 /// Answers as a log has them.
 struct Answers {
@@ -75,36 +75,36 @@ impl Labels {
 
 /// An incident as it was told, in the end.
 #[derive(Debug, Clone)]
-pub struct Told {
-    pub cause: Cause,
+pub(crate) struct Told {
+    pub(crate) cause: Cause,
     /// The worst that was told.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// In which window it opened.
-    pub opened: usize,
+    pub(crate) opened: usize,
     /// The words that it opened with.
-    pub words: String,
+    pub(crate) words: String,
 }
 
 /// What came of a life.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Incidents by name.
-    pub incidents: BTreeMap<String, Told>,
+    pub(crate) incidents: BTreeMap<String, Told>,
     /// Windows in which a training was asked for.
-    pub trained: Vec<usize>,
+    pub(crate) trained: Vec<usize>,
     /// Windows whose rows were broken or unlabelled when it was.
-    pub trained_on_broken: usize,
+    pub(crate) trained_on_broken: usize,
 }
 
 impl Outcome {
     /// What the fault that began in window `from` was called: the cause of the worst incident since, the earliest of equals.
-    pub fn named(&self, from: usize) -> Option<Cause> {
+    pub(crate) fn named(&self, from: usize) -> Option<Cause> {
         let since = self.incidents.values().filter(|told| told.opened >= from);
         let worst = since.max_by_key(|told| (told.severity, std::cmp::Reverse(told.opened)));
         worst.map(|told| told.cause)
     }
 
-    pub fn reports(&self, cause: Cause) -> bool {
+    pub(crate) fn reports(&self, cause: Cause) -> bool {
         self.incidents.values().any(|told| told.cause == cause)
     }
 }
@@ -125,8 +125,19 @@ struct Life {
     outcome: Outcome,
 }
 
-/// Lives through `before` windows of the present, then `after` with the fault.
-pub fn live(task: Task, fault: Fault, seed: u64, (before, after): (usize, usize)) -> Outcome {
+/// Lives through `before` windows of the present, then `after` with the fault, with an older version that may come back.
+pub(crate) fn live(task: Task, fault: Fault, seed: u64, windows: (usize, usize)) -> Outcome {
+    live_with(task, fault, seed, windows, true)
+}
+
+/// The same; `older` says whether the older version passed its gates. Beside one, a training may be due to age alone.
+pub(crate) fn live_with(
+    task: Task,
+    fault: Fault,
+    seed: u64,
+    (before, after): (usize, usize),
+    older: bool,
+) -> Outcome {
     let model: ModelName = "kiln".parse().unwrap();
     let policy = Policy {
         metric: task.metric().name(),
@@ -156,8 +167,8 @@ pub fn live(task: Task, fault: Fault, seed: u64, (before, after): (usize, usize)
         promised: (1.0, 0.0),
         outcome: Outcome::default(),
     };
-    life.make_version(&Truth { old: 1.0, ..PRESENT });
-    life.make_version(&PRESENT);
+    life.make_version(&Truth { old: 1.0, ..PRESENT }, older);
+    life.make_version(&PRESENT, true);
     let model = life.model.clone();
     life.tell(Fact::Promoted { model, version: 2, previous: Some(1), reason: String::new() });
     let size = life.random.next();
@@ -176,10 +187,21 @@ impl Life {
         (ROWS as f64 * volume * (1.0 + 0.1 * self.random.normal()).clamp(0.7, 1.3)) as usize
     }
 
-    /// Trains a version: what it would have learned is known; its profile and its promise are measured.
-    fn make_version(&mut self, truth: &Truth) {
+    /// Trains a version: what it would have learned is known; its profile and its promise are measured. One that does not
+    /// pass its gates needs neither.
+    fn make_version(&mut self, truth: &Truth, passed: bool) {
         self.registered += 1;
         let version = self.registered;
+        if passed {
+            self.measure_version(version, truth);
+        }
+        let fact = self.registered_fact(version);
+        self.tell(fact);
+        let model = self.model.clone();
+        self.tell(Fact::GatesJudged { model, version, passed, results: Vec::new(), comparison: None });
+    }
+
+    fn measure_version(&mut self, version: Version, truth: &Truth) {
         let mut gather = |windows: usize| {
             let mut rows = Vec::new();
             for _ in 0..windows {
@@ -210,11 +232,6 @@ impl Life {
         // As it is kept.
         let profile = ReferenceProfile::from_json(&profile.to_json().unwrap()).unwrap();
         self.profiles.insert(version, profile);
-        let fact = self.registered_fact(version);
-        self.tell(fact);
-        let model = self.model.clone();
-        let passed = true;
-        self.tell(Fact::GatesJudged { model, version, passed, results: Vec::new(), comparison: None });
     }
 
     fn registered_fact(&self, version: Version) -> Fact {

@@ -10,18 +10,18 @@ use gyre_core::spec::Metric;
 use gyre_core::{Span, Timestamp};
 use gyre_monitor::Values;
 
-pub const ROWS: usize = 800;
-pub const NAMES: [&str; 6] = ["temp", "load", "sensor", "flow", "hour", "site"];
+pub(crate) const ROWS: usize = 800;
+pub(crate) const NAMES: [&str; 6] = ["temp", "load", "sensor", "flow", "hour", "site"];
 const SITES: [(&str, f64); 4] = [("north", 0.0), ("south", 0.4), ("east", -0.3), ("west", 0.2)];
 /// Above this nobody can say much.
 const HOT: f64 = 22.0;
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -30,47 +30,47 @@ impl Random {
     }
 
     /// Box and Muller, one of the two.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.next()).ln()).sqrt() * (std::f64::consts::TAU * self.next()).cos()
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
+pub(crate) enum Task {
     Number,
     Class,
 }
 
 impl Task {
-    pub fn metric(self) -> Metric {
+    pub(crate) fn metric(self) -> Metric {
         if self == Self::Number { Metric::Mae } else { Metric::LogLoss }
     }
 }
 
 /// How the world is in a week.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Truth {
+pub(crate) struct Truth {
     /// What flow counts: 1 in the old regime, 0 in the present one.
-    pub old: f64,
+    pub(crate) old: f64,
     /// What sensor counts less than it did, as a share.
-    pub turned: f64,
+    pub(crate) turned: f64,
     /// By how many standard deviations temp and load have moved.
-    pub hotter: f64,
-    pub heavier: f64,
+    pub(crate) hotter: f64,
+    pub(crate) heavier: f64,
     /// Which share of the rows with low outcomes does not happen.
-    pub tilted: f64,
+    pub(crate) tilted: f64,
 }
 
-pub const PRESENT: Truth = Truth { old: 0.0, turned: 0.0, hotter: 0.0, heavier: 0.0, tilted: 0.0 };
+pub(crate) const PRESENT: Truth = Truth { old: 0.0, turned: 0.0, hotter: 0.0, heavier: 0.0, tilted: 0.0 };
 
 /// One row: numbers in the order of [`NAMES`] without the site, which is an index.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
-    pub time: Timestamp,
-    pub numbers: [f64; 5],
-    pub site: usize,
+pub(crate) struct Row {
+    pub(crate) time: Timestamp,
+    pub(crate) numbers: [f64; 5],
+    pub(crate) site: usize,
     /// The number, or 1 for the class `yes`.
-    pub label: f64,
+    pub(crate) label: f64,
 }
 
 /// What is known of a row's outcome: a number, or the log-odds of `yes`.
@@ -92,7 +92,7 @@ fn signal(task: Task, old: f64, turned: f64, [temp, _, sensor, flow, hour]: [f64
 
 /// What a version answers: the number, or the probability of `yes`. Version 1 was made in the old regime. What is missing
 /// is taken for the usual.
-pub fn answer(task: Task, version: u32, numbers: [f64; 5], site: usize) -> f64 {
+pub(crate) fn answer(task: Task, version: u32, numbers: [f64; 5], site: usize) -> f64 {
     let usual = [15.0, 22.0, 50.0, 50.0, 11.0];
     let mut given = usual;
     for (given, number) in given.iter_mut().zip(numbers) {
@@ -109,7 +109,7 @@ pub fn answer(task: Task, version: u32, numbers: [f64; 5], site: usize) -> f64 {
 }
 
 /// A week of the world, in the order of time.
-pub fn week(task: Task, truth: &Truth, rows: usize, from: Timestamp, random: &mut Random) -> Vec<Row> {
+pub(crate) fn week(task: Task, truth: &Truth, rows: usize, from: Timestamp, random: &mut Random) -> Vec<Row> {
     let jitter: [f64; 4] = std::array::from_fn(|_| 0.03 * random.normal());
     let length = Span::days(7).as_millis() as f64;
     let mut week = Vec::with_capacity(rows);
@@ -138,13 +138,13 @@ pub fn week(task: Task, truth: &Truth, rows: usize, from: Timestamp, random: &mu
 
 /// A feature's values.
 #[derive(Debug, Clone)]
-pub enum Column {
+pub(crate) enum Column {
     Numbers(Vec<f64>),
     Names(Vec<Option<Arc<str>>>),
 }
 
 impl Column {
-    pub fn values(&self) -> Values<'_> {
+    pub(crate) fn values(&self) -> Values<'_> {
         match self {
             Self::Numbers(numbers) => Values::Numbers(numbers),
             Self::Names(names) => Values::Text(names),
@@ -154,17 +154,17 @@ impl Column {
 
 /// Rows as a log has them: features, what came true (NaN where no label came), and when.
 #[derive(Debug, Clone)]
-pub struct Log {
-    pub times: Vec<Timestamp>,
-    pub columns: Vec<Column>,
-    pub sites: Vec<usize>,
-    pub labels: Vec<f64>,
-    pub latencies_us: Vec<u32>,
-    pub errors: u64,
+pub(crate) struct Log {
+    pub(crate) times: Vec<Timestamp>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) sites: Vec<usize>,
+    pub(crate) labels: Vec<f64>,
+    pub(crate) latencies_us: Vec<u32>,
+    pub(crate) errors: u64,
 }
 
 impl Log {
-    pub fn of(rows: &[Row], random: &mut Random) -> Self {
+    pub(crate) fn of(rows: &[Row], random: &mut Random) -> Self {
         let number = |at: usize| Column::Numbers(rows.iter().map(|row| row.numbers[at]).collect());
         let names = SITES.map(|(name, _)| Arc::<str>::from(name));
         let site = rows.iter().map(|row| Some(Arc::clone(&names[row.site]))).collect();
@@ -181,12 +181,12 @@ impl Log {
         }
     }
 
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.times.len()
     }
 
     /// What was sent in a row; NaN for what is no number.
-    pub fn numbers(&self, row: usize) -> [f64; 5] {
+    pub(crate) fn numbers(&self, row: usize) -> [f64; 5] {
         std::array::from_fn(|at| match &self.columns[at] {
             Column::Numbers(numbers) => numbers[row],
             Column::Names(names) => {
@@ -195,7 +195,7 @@ impl Log {
         })
     }
 
-    pub fn features(&self) -> Vec<(&'static str, Values<'_>)> {
+    pub(crate) fn features(&self) -> Vec<(&'static str, Values<'_>)> {
         NAMES.into_iter().zip(self.columns.iter().map(Column::values)).collect()
     }
 }

@@ -16,7 +16,7 @@ pub const ENOUGH: usize = 4;
 /// By which factor the number of predictions must have changed, at least.
 const VOLUME: f64 = 2.0;
 /// And how many robust standard deviations of its logarithm.
-const SIGMAS: f64 = 6.0;
+const SIGMAS: f64 = 5.0;
 /// The least share of the window's time without a prediction at its end.
 const QUIET: f64 = 0.25;
 /// The share of its usual coverage below which labels are late, and the coverage that windows before must have had.

@@ -1,7 +1,9 @@
 //! What the reference profile learns for the checks of quality beside the distributions.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use gyre_stats::moments::Moments;
 use serde::{Deserialize, Serialize};
@@ -9,14 +11,32 @@ use serde::{Deserialize, Serialize};
 use crate::columns::Values;
 use crate::variation::{FEWEST_WINDOWS, Variation};
 
-/// How one numeric column behaved in training.
+/// How one column behaved in training.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Learned {
-    /// The share of its most frequent value.
+    /// The share of its most frequent value; 0 of names, of which this is not asked.
+    #[serde(default)]
     pub top: f64,
-    /// The longest run of one value, in the order of time; none where that order is not known.
+    /// What it learned of the order of time; none where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<u64>,
+    pub order: Option<InTime>,
+}
+
+/// How one column behaved in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct InTime {
+    /// The longest run of one number.
+    pub run: u64,
+    /// The longest run of rows without a value.
+    pub gap: u64,
+    /// The largest share of one number in any window: 1 of a month, which is the same all week; none where there were too
+    /// few windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_top: Option<f64>,
+    /// The largest share of names in a window of the later half that no window before had: 1 of dates; none where there
+    /// were too few windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<f64>,
 }
 
 /// How many rows of training repeat an earlier one.
@@ -36,13 +56,66 @@ impl Repeats {
     }
 }
 
-/// What a column of training teaches; none of names.
-pub(crate) fn of_column(values: &Values<'_>) -> Option<Learned> {
-    let Values::Numbers(values) = values else { return None };
-    let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+/// What a column of training teaches.
+pub(crate) fn of_column(values: &Values<'_>) -> Learned {
+    let top = match values {
+        Values::Numbers(values) => top_share(values.iter().copied()).unwrap_or(0.0),
+        Values::Text(_) => 0.0,
+    };
+    Learned { top, order: None }
+}
+
+/// What it teaches in the order of time, cut into `windows`.
+pub(crate) fn in_time(values: &Values<'_>, order: &[usize], windows: &[Range<usize>]) -> InTime {
+    let gap = longest(order.iter().map(|row| !values.is_present(*row)));
+    let values = match values {
+        Values::Numbers(values) => values,
+        Values::Text(names) => {
+            return InTime { gap, renewed: renewed(names, order, windows), ..InTime::default() };
+        }
+    };
+    let of = |rows: &[usize]| rows.iter().filter_map(|row| values.get(*row).copied()).collect::<Vec<f64>>();
+    let tops = windows.iter().filter_map(|range| top_share(of(order.get(range.clone())?).into_iter()));
+    InTime {
+        run: longest_run(of(order).into_iter()).0,
+        gap,
+        window_top: tops.reduce(f64::max),
+        renewed: None,
+    }
+}
+
+fn renewed(names: &[Option<Arc<str>>], order: &[usize], windows: &[Range<usize>]) -> Option<f64> {
+    let mut known: HashSet<&str> = HashSet::new();
+    let mut most: Option<f64> = None;
+    for (at, range) in windows.iter().enumerate() {
+        let rows = order.get(range.clone())?;
+        let present: Vec<&str> = rows.iter().filter_map(|row| names.get(*row)?.as_deref()).collect();
+        let new = present.iter().filter(|name| !known.contains(**name)).count();
+        if 2 * at >= windows.len() && !present.is_empty() {
+            let share = new as f64 / present.len() as f64;
+            most = Some(most.map_or(share, |most| most.max(share)));
+        }
+        known.extend(present);
+    }
+    most
+}
+
+/// The share of the most frequent number.
+fn top_share(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut finite: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     finite.sort_unstable_by(f64::total_cmp);
     let top = finite.chunk_by(|a, b| a == b).map(<[f64]>::len).max()?;
-    Some(Learned { top: top as f64 / finite.len() as f64, run: None })
+    Some(top as f64 / finite.len() as f64)
+}
+
+/// The longest run of rows of which it is true.
+fn longest(rows: impl Iterator<Item = bool>) -> u64 {
+    let (mut longest, mut run) = (0, 0);
+    for is_so in rows {
+        run = if is_so { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
 }
 
 /// The longest run of one value among `values`; rows without a value do not end it.
@@ -81,18 +154,18 @@ pub(crate) fn repeats_of_windows(
     Some(Variation { windows, mean, deviation })
 }
 
-/// How many of `rows` repeat an earlier one in all columns. Rows are told apart by 64 bits of their values: among a
+/// How many of `rows` repeat an earlier one in all columns. A row that lacks a value is like none: what it lacks may differ.
+/// Rows are told apart by 64 bits of their values: among a
 /// million, one in thirty million windows has a pair that only looks alike.
 pub(crate) fn repeated(columns: &[Values<'_>], rows: &[usize]) -> u64 {
+    let is_whole = |row: &&usize| columns.iter().all(|values| values.is_present(**row));
+    let rows: Vec<usize> = rows.iter().filter(is_whole).copied().collect();
     let mut prints = vec![0_u64; rows.len()];
     for values in columns {
-        for (print, row) in prints.iter_mut().zip(rows) {
+        for (print, row) in prints.iter_mut().zip(&rows) {
             let bits = match values {
-                // −0 and 0 are one value, and so are all that is missing.
-                Values::Numbers(values) => match values.get(*row) {
-                    Some(value) if !value.is_nan() => (value + 0.0).to_bits(),
-                    _ => f64::NAN.to_bits(),
-                },
+                // −0 and 0 are one value.
+                Values::Numbers(values) => values.get(*row).map_or(0, |value| (value + 0.0).to_bits()),
                 Values::Text(names) => {
                     let mut hasher = DefaultHasher::new();
                     names.get(*row).and_then(Option::as_deref).hash(&mut hasher);
@@ -124,8 +197,20 @@ mod tests {
         let b: Vec<Option<std::sync::Arc<str>>> =
             ["x", "y", "x", "x", "", ""].map(|name| (!name.is_empty()).then(|| name.into())).to_vec();
         let columns = [Values::Numbers(&a), Values::Text(&b)];
-        assert_eq!(repeated(&columns, &[0, 1, 2, 3, 4, 5]), 2, "0 twice, and nothing twice");
+        assert_eq!(repeated(&columns, &[0, 1, 2, 3, 4, 5]), 1, "0 twice; nothing is like nothing");
         assert_eq!(repeated(&columns[..1], &[0, 1, 2, 3]), 2);
+    }
+
+    #[test]
+    fn names_that_are_new_in_every_window_are_no_news() {
+        let dates: Vec<Option<Arc<str>>> =
+            (0..100).map(|row| Some(format!("day {}", row / 10).into())).collect();
+        let order: Vec<usize> = (0..100).collect();
+        let windows: Vec<Range<usize>> = (0..10).map(|at| at * 10..(at + 1) * 10).collect();
+        assert_eq!(in_time(&Values::Text(&dates), &order, &windows).renewed, Some(1.0));
+        let same: Vec<Option<Arc<str>>> = (0..100).map(|row| Some(format!("{}", row % 5).into())).collect();
+        assert_eq!(in_time(&Values::Text(&same), &order, &windows).renewed, Some(0.0));
+        assert_eq!(in_time(&Values::Text(&same), &order, &[]).renewed, None);
     }
 
     #[test]

@@ -12,8 +12,11 @@ use super::{FEWEST_ROWS, LEVEL, percent, sample};
 
 /// The share of rows with one value at which a column stands still.
 const STILL: f64 = 0.95;
-/// The share above which it stood still before.
+/// The share above which it stood still before, in a window of training: a month is the same all week.
 const STOOD: f64 = 0.5;
+/// Where training had no windows, the share of one value in all of it up to which a column is (nearly) continuous, so that
+/// no window holds one value.
+const CONTINUOUS: f64 = 0.02;
 /// The least part of the window that a run must take.
 const RUN: f64 = 0.1;
 /// How many times longer than the longest run of training a run must be.
@@ -47,7 +50,9 @@ impl Stuck {
 /// Whether the values, in order of time, stand still.
 pub(super) fn stuck(reference: &NumericReference, learned: &Learned, values: &[f64]) -> Option<Stuck> {
     let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-    if finite.len() < FEWEST_ROWS || learned.top <= 0.0 || learned.top >= STOOD {
+    let windows = learned.order.and_then(|order| order.window_top);
+    let (usual, bound) = windows.map_or((learned.top, CONTINUOUS), |top| (top, STOOD));
+    if finite.len() < FEWEST_ROWS || usual <= 0.0 || usual >= bound {
         return None;
     }
     let (run, of_run) = longest_run(finite.iter().copied());
@@ -57,18 +62,18 @@ pub(super) fn stuck(reference: &NumericReference, learned: &Learned, values: &[f
     let (value, share) = (*same.first()?, same.len() as f64 / sample.len() as f64);
     let rows = (share * all).round() as u64;
     let before = share_of(reference, value)?;
-    let is_filled = share - before >= FILLED.0 && share >= FILLED.1 * before;
+    let is_filled = share - before.max(usual) >= FILLED.0 && share >= FILLED.1 * before;
     if share >= STILL || is_filled {
-        return Some(Stuck { value, share, expected: learned.top, rows, is_run: false });
+        return Some(Stuck { value, share, expected: usual, rows, is_run: false });
     }
     // A run of k of a value with share p begins at one of n rows with probability n·p^k at most.
     let by_luck = (all.ln() - LEVEL.ln()) / -learned.top.ln();
-    let by_order = learned.run.map_or(RUN_UNKNOWN * all, |run| (LONGER * run) as f64);
+    let by_order = learned.order.map_or(RUN_UNKNOWN * all, |order| (LONGER * order.run) as f64);
     let bound = by_luck.max(by_order).max(RUN * all).max(FEWEST_ROWS as f64);
     (run as f64 > bound).then_some(Stuck {
         value: of_run,
         share: run as f64 / all,
-        expected: learned.top,
+        expected: usual,
         rows: run,
         is_run: true,
     })
@@ -86,7 +91,7 @@ fn share_of(reference: &NumericReference, value: f64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::columns::Values;
-    use crate::quality::learned::of_column;
+    use crate::quality::learned::{in_time, of_column};
 
     fn smooth(rows: usize) -> Vec<f64> {
         (0..rows).map(|row| (row as f64 * 0.618_033_988_749_895).fract()).collect()
@@ -96,7 +101,9 @@ mod tests {
     fn a_sensor_that_hangs_is_found_however_late_it_hangs() {
         let training = smooth(5_000);
         let reference = NumericReference::from_values(&training);
-        let learned = Learned { run: Some(1), ..of_column(&Values::Numbers(&training)).unwrap() };
+        let values = Values::Numbers(&training);
+        let order: Vec<usize> = (0..training.len()).collect();
+        let learned = Learned { order: Some(in_time(&values, &order, &[0..1_000])), ..of_column(&values) };
         let find = |values: &[f64]| stuck(&reference, &learned, values);
         assert!(find(&smooth(1_000)).is_none());
         let mut late = smooth(1_000);
@@ -111,12 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_few_values_may_repeat_them() {
-        let training: Vec<f64> = smooth(5_000).into_iter().map(|value| (value * 4.0).floor()).collect();
+    fn what_is_the_same_all_week_is_not_stuck() {
+        // A month: three values in training, one in a week.
+        let training: Vec<f64> = (0..3_000).map(|row| f64::from(row / 1_000)).collect();
         let reference = NumericReference::from_values(&training);
-        let learned = of_column(&Values::Numbers(&training)).unwrap();
-        let window: Vec<f64> = (0..400).map(|row| f64::from(row / 100)).collect();
-        assert!(stuck(&reference, &learned, &window).is_none(), "sorted by caller: runs of a quarter each");
-        assert!(stuck(&reference, &learned, &[2.0; 200]).is_some());
+        let values = Values::Numbers(&training);
+        let order: Vec<usize> = (0..training.len()).collect();
+        let windows: Vec<_> = (0..12).map(|at| at * 250..(at + 1) * 250).collect();
+        let learned = Learned { order: Some(in_time(&values, &order, &windows)), ..of_column(&values) };
+        assert!(stuck(&reference, &learned, &[3.0; 250]).is_none());
+        // Without windows nobody knows, and a column of few values is given the benefit of the doubt.
+        assert!(stuck(&reference, &of_column(&values), &[3.0; 250]).is_none());
     }
 }

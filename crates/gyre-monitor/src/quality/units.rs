@@ -67,7 +67,7 @@ const LEAST_OF_PART: f64 = 9.0;
 
 /// How far the quantiles must have moved, in the spread of the reference from the first to the last of them, for it to be
 /// units and nothing else. Prices grow by 60 %, too, and are not in kilometres for it.
-const FAR: f64 = 1.0;
+const FAR: f64 = 2.0;
 
 /// The quantiles that are compared, in hundredths.
 const PLACES: [f64; 17] =
