@@ -8,6 +8,7 @@ use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type
 use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType};
+use gyre_data::parts::csv::is_missing;
 
 /// How many different categories are remembered; more share their text within a chunk only.
 const REMEMBERED: usize = 65_536;
@@ -74,11 +75,6 @@ pub(crate) fn texts(array: &ArrayRef, seen: &mut Categories) -> Result<Vec<Optio
 fn strictly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     // A value that does not fit is an error, not a silent null.
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
-}
-
-/// Whether a CSV field says that nothing is known: nothing, or what pandas and R write.
-pub(crate) fn is_missing(field: &str) -> bool {
-    matches!(field, "" | "NA" | "N/A" | "NaN" | "nan" | "NULL" | "null")
 }
 
 /// A CSV field as a number; none when it is not one.

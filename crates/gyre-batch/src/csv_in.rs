@@ -1,30 +1,20 @@
 //! CSV files as inputs: commas, quotes as in RFC 4180, a first line with the columns' names, UTF-8.
-//!
-//! A file is gone through once to find where records end, so that its parts can be read by several threads and a job
-//! that goes on knows where; that takes a fraction of what reading the numbers does.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::csv::ByteRecord;
 use arrow_array::ArrayRef;
 use arrow_array::builder::StringBuilder;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use csv::{ByteRecord, ReaderBuilder};
 use gyre_core::Diagnostic;
-use gyre_data::files::FileError;
+use gyre_data::parts::{Part, csv};
 use gyre_runtime::{Column, Feature, FeatureKind};
 
 use crate::cells::{self, Categories};
 use crate::columns::Columns;
 use crate::error::BatchError;
-use crate::input::{CHUNK_ROWS, Chunk, Part, Place, expected, no_table, table};
-
-/// Bytes from which a part ends with the next record, whatever its rows.
-const PART_BYTES: u64 = 16 << 20;
-const BUFFER: usize = 1 << 16;
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+use crate::input::{CHUNK_ROWS, Chunk, Place, expected, no_table, table, unreadable};
 
 /// An open CSV file.
 pub(crate) struct Csv {
@@ -34,23 +24,7 @@ pub(crate) struct Csv {
 
 impl Csv {
     pub(crate) fn open(path: &Path) -> Result<Self, BatchError> {
-        let file = File::open(path).map_err(FileError::on("read", path))?;
-        let mut reader = ReaderBuilder::new().has_headers(false).from_reader(BufReader::new(file));
-        let mut head = ByteRecord::new();
-        let found = reader.read_byte_record(&mut head).map_err(|error| no_table(path, "CSV", error))?;
-        if !found {
-            return Err(no_table(path, "CSV", "there is no line with the columns' names"));
-        }
-        let mut names = Vec::with_capacity(head.len());
-        for (at, name) in head.iter().enumerate() {
-            let name = std::str::from_utf8(name)
-                .map_err(|_| no_table(path, "CSV", "its first line is not UTF-8"))?;
-            let name = if at == 0 { name.trim_start_matches(BYTE_ORDER_MARK) } else { name };
-            if names.iter().any(|known| known == name) {
-                return Err(no_table(path, "CSV", format!("there are two columns `{name}`")));
-            }
-            names.push(name.to_owned());
-        }
+        let names = csv::names(path).map_err(|error| unreadable(path, "CSV", error))?;
         Ok(Self { path: path.to_path_buf(), names })
     }
 
@@ -65,47 +39,9 @@ impl Csv {
         Arc::new(Schema::new(self.names.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// Goes through the file for the places where records end.
+    /// The places where records end.
     pub(crate) fn parts(&self, part_rows: u64) -> Result<Vec<Part>, BatchError> {
-        let failed = || FileError::on("read", &self.path);
-        let mut file = File::open(&self.path).map_err(failed())?;
-        let mut records = Records::default();
-        let (mut parts, mut at, mut buffer) = (Vec::new(), 0_u64, vec![0; BUFFER]);
-        let mut part = Part { first_row: 0, rows: 0, bytes: (0, 0), first_line: 1 };
-        let mut head = true;
-        loop {
-            let read = file.read(&mut buffer).map_err(failed())?;
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-            for byte in bytes {
-                at += 1;
-                if !records.ends_with(*byte) {
-                    continue;
-                }
-                if head {
-                    head = false;
-                    part = Part { bytes: (at, 0), first_line: records.lines + 1, ..part };
-                    continue;
-                }
-                part.rows += 1;
-                if part.rows >= part_rows || at - part.bytes.0 >= PART_BYTES {
-                    let next = part.first_row + part.rows;
-                    part.bytes.1 = at - part.bytes.0;
-                    parts.push(part);
-                    part = Part { first_row: next, rows: 0, bytes: (at, 0), first_line: records.lines + 1 };
-                }
-            }
-        }
-        if head {
-            part.bytes.0 = at;
-        } else if records.begun {
-            // The last record of a file need not end its line.
-            part.rows += 1;
-        }
-        part.bytes.1 = at - part.bytes.0;
-        if part.rows > 0 || parts.is_empty() {
-            parts.push(part);
-        }
-        Ok(parts)
+        Ok(csv::parts(&self.path, part_rows)?)
     }
 
     pub(crate) fn read(
@@ -116,13 +52,7 @@ impl Csv {
         seen: &mut Categories,
         each: &mut dyn FnMut(Chunk) -> Result<(), BatchError>,
     ) -> Result<(), BatchError> {
-        let mut file = File::open(&self.path).map_err(FileError::on("read", &self.path))?;
-        file.seek(SeekFrom::Start(part.bytes.0)).map_err(FileError::on("read", &self.path))?;
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(BUFFER)
-            .from_reader(file.take(part.bytes.1));
+        let mut reader = csv::read(&self.path, part)?;
         let mut record = ByteRecord::new();
         let mut done = 0;
         while done < part.rows {
@@ -200,7 +130,7 @@ fn take(
             Column::Numeric(numbers) => {
                 numbers.push(cells::number(field).ok_or(Refused::Number(*column, feature.kind))?);
             }
-            Column::Text(texts) => texts.push((!cells::is_missing(field)).then(|| seen.shared(field))),
+            Column::Text(texts) => texts.push((!csv::is_missing(field)).then(|| seen.shared(field))),
         }
     }
     for (column, texts) in columns.kept.iter().zip(&mut into.kept) {
@@ -210,22 +140,6 @@ fn take(
         }
     }
     Ok(())
-}
-
-/// The line on which a part's record begins; records are counted from zero.
-pub(crate) fn line_of(path: &Path, part: &Part, record: u64) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    file.seek(SeekFrom::Start(part.bytes.0)).ok()?;
-    let (mut records, mut ended, mut begun) = (Records::default(), 0, false);
-    for byte in BufReader::new(file).bytes() {
-        let end = records.ends_with(byte.ok()?);
-        if records.begun && !begun && ended == record {
-            return Some(part.first_line + records.lines);
-        }
-        begun = records.begun;
-        ended += u64::from(end);
-    }
-    None
 }
 
 /// Columns of a chunk as they grow.
@@ -244,58 +158,6 @@ impl Gathered {
             columns: features.iter().map(column).collect(),
             kept: columns.kept.iter().map(|_| StringBuilder::with_capacity(rows, rows * 8)).collect(),
         }
-    }
-}
-
-/// Finds the ends of records as the `csv` crate does: a quote counts at the beginning of a field, and within such a
-/// field until the next; empty lines are none; a lone carriage return ends a line too.
-#[derive(Default)]
-struct Records {
-    state: State,
-    /// Lines that ended.
-    lines: u64,
-    /// Whether a record has begun and not ended.
-    begun: bool,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    #[default]
-    FieldStart,
-    Plain,
-    Quoted,
-    /// After a quote within a quoted field: the end of it, or the first of two.
-    QuoteInQuoted,
-}
-
-impl Records {
-    /// Takes the next byte; whether a record ends with it.
-    fn ends_with(&mut self, byte: u8) -> bool {
-        if byte == b'\n' {
-            self.lines += 1;
-        }
-        match (self.state, byte) {
-            (State::Quoted, b'"') => self.state = State::QuoteInQuoted,
-            (State::Quoted, _) => {}
-            (State::QuoteInQuoted, b'"') => self.state = State::Quoted,
-            (_, b'\n' | b'\r') => {
-                self.state = State::FieldStart;
-                return std::mem::take(&mut self.begun);
-            }
-            (_, b',') => {
-                self.state = State::FieldStart;
-                self.begun = true;
-            }
-            (State::FieldStart, b'"') => {
-                self.state = State::Quoted;
-                self.begun = true;
-            }
-            (State::FieldStart | State::Plain | State::QuoteInQuoted, _) => {
-                self.state = State::Plain;
-                self.begun = true;
-            }
-        }
-        false
     }
 }
 

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use arrow_array::ArrayRef;
 use arrow_schema::{Field, SchemaRef};
 use gyre_core::Diagnostic;
+use gyre_data::parts::Part;
+use gyre_data::table::TableError;
 use gyre_runtime::{Feature, FeatureKind, Table};
 
 use crate::cells::Categories;
 use crate::columns::{Columns, Kept};
-use crate::csv_in::{self, Csv};
+use crate::csv_in::Csv;
 use crate::error::BatchError;
 use crate::parquet_in::Parquet;
 use crate::sources::Layout;
@@ -20,18 +22,6 @@ use crate::sources::Layout;
 /// Rows that are scored at once: few enough that their columns stay in the second-level cache, many enough to hide what
 /// a call of the model costs.
 pub(crate) const CHUNK_ROWS: usize = 8_192;
-
-/// A stretch of rows that is scored, written and remembered as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Part {
-    /// Its first row, from zero.
-    pub(crate) first_row: u64,
-    pub(crate) rows: u64,
-    /// Where it begins in a CSV file, in bytes, and how long it is.
-    pub(crate) bytes: (u64, u64),
-    /// The line on which it begins in a CSV file, from one.
-    pub(crate) first_line: u64,
-}
 
 /// Some rows, as they were read.
 pub(crate) struct Chunk {
@@ -69,7 +59,7 @@ impl Place {
             // Lines are counted only when one must be named: records need not be lines.
             Self::Csv { path, part, first_record } => {
                 let record = first_record + row as u64;
-                match csv_in::line_of(path, part, record) {
+                match gyre_data::parts::csv::line_of(path, part, record) {
                     Some(line) => format!("line {line}"),
                     None => format!("row {}", part.first_row + record + 1),
                 }
@@ -161,6 +151,15 @@ pub(crate) fn expected(kind: FeatureKind) -> &'static str {
 pub(crate) fn no_table(path: &Path, kind: &str, reason: impl ToString) -> BatchError {
     let wrong = format!("not a readable {kind} file: {}", reason.to_string());
     BatchError::wrong(Diagnostic::new(path.display().to_string(), wrong))
+}
+
+/// Why a file is no table, in our words.
+pub(crate) fn unreadable(path: &Path, kind: &str, error: TableError) -> BatchError {
+    match error {
+        TableError::File(error) => BatchError::File(error),
+        TableError::NotATable { message, .. } => no_table(path, kind, message),
+        error => no_table(path, kind, error),
+    }
 }
 
 /// A table of features; their columns are made by us, of one length and with names of their own.

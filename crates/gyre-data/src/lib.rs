@@ -1,7 +1,7 @@
 //! Data versions: which bytes a model was trained on, and whether they were fit for it.
 //!
 //! A model can only be repaired, compared or explained when the rows behind it can be found again. This crate
-//! reads tables as streams ([`table`]), refuses bad ones with reasons ([`checks`]), cuts out what may be trained
+//! reads tables as streams ([`table`]) or in parts ([`parts`]), refuses bad ones with reasons ([`checks`]), cuts out what may be trained
 //! on at a moment in event time ([`mod@cut`]), names the result by its content ([`hash`]) and keeps it in the files
 //! that DVC users already have ([`dvc`]), beside the commit of the code ([`git`]).
 //!
@@ -16,5 +16,6 @@ pub mod dvc;
 pub mod files;
 pub mod git;
 pub mod hash;
+pub mod parts;
 pub mod table;
 pub mod yaml;

@@ -5,7 +5,6 @@
 //! and what is kept of it are numbers and counts.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,13 +12,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::cast;
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 use gyre_core::spec::ColumnType;
+use gyre_data::parts::is_parquet;
+use gyre_data::parts::parquet::Parquet;
 use gyre_data::table::{Table, TableError};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
 
 use crate::sample::{Names, Sample, Values};
 
@@ -39,7 +36,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Kept {
     /// Where it is read from when it is asked for.
-    Parquet(ArrowReaderMetadata),
+    Parquet(Parquet),
     /// What was read already.
     Read(HashMap<String, Sample>),
 }
@@ -57,9 +54,10 @@ impl Source {
         let passed_over = passed_over.collect();
         let columns: Vec<(String, ColumnType)> =
             known.into_iter().filter_map(|column| Some((column.name, column.kind?))).collect();
-        let kept = match parquet_metadata(path)? {
-            Some(metadata) => Kept::Parquet(metadata),
-            None => Kept::Read(read_whole(table, &columns)?),
+        let kept = if is_parquet(path)? {
+            Kept::Parquet(Parquet::open(path)?.with_texts_as_codes()?)
+        } else {
+            Kept::Read(read_whole(table, &columns)?)
         };
         Ok(Self { path: path.to_owned(), columns, passed_over, kept })
     }
@@ -90,27 +88,19 @@ impl Source {
         let Some((_, kind)) = self.columns.iter().find(|(column, _)| column == name) else { return Ok(None) };
         match &self.kept {
             Kept::Read(samples) => Ok(samples.get(name).cloned()),
-            Kept::Parquet(metadata) => self.read_column(metadata, name, *kind).map(Some),
+            Kept::Parquet(file) => self.read_column(file, name, *kind).map(Some),
         }
     }
 
-    fn read_column(
-        &self,
-        metadata: &ArrowReaderMetadata,
-        name: &str,
-        kind: ColumnType,
-    ) -> Result<Sample, TableError> {
+    fn read_column(&self, file: &Parquet, name: &str, kind: ColumnType) -> Result<Sample, TableError> {
         let broken = |message: String| not_a_table(&self.path, message);
-        let file = File::open(&self.path).map_err(|error| broken(error.to_string()))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
-        let at = builder.schema().index_of(name).map_err(|error| broken(error.to_string()))?;
-        let mask = ProjectionMask::roots(builder.parquet_schema(), [at]);
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
-        let reader = reader.map_err(|error| broken(error.to_string()))?;
+        let at = file.schema().index_of(name).map_err(|error| broken(error.to_string()))?;
         let mut building = Building::new(kind);
-        for record in reader {
-            let record = record.map_err(|error| broken(error.to_string()))?;
-            building.add(record.column(0)).map_err(broken)?;
+        for part in file.parts(u64::MAX) {
+            for record in file.read(&part, Some(&[at]), BATCH_ROWS)? {
+                let record = record.map_err(|error| broken(error.to_string()))?;
+                building.add(record.column(0)).map_err(broken)?;
+            }
         }
         Ok(building.finish())
     }
@@ -118,30 +108,6 @@ impl Source {
 
 fn not_a_table(path: &Path, message: String) -> TableError {
     TableError::NotATable { file: path.display().to_string(), format: "table", message }
-}
-
-/// What a Parquet file says of itself, with texts as codes; none when it is no Parquet file.
-fn parquet_metadata(path: &Path) -> Result<Option<ArrowReaderMetadata>, TableError> {
-    let broken = |message: String| not_a_table(path, message);
-    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
-    let mut magic = [0; 4];
-    // A file of fewer bytes is no Parquet file.
-    if std::io::Read::read_exact(&mut &file, &mut magic).is_err() || &magic != b"PAR1" {
-        return Ok(None);
-    }
-    let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
-    let plain = plain.map_err(|error| broken(error.to_string()))?;
-    let coded = |field: &Arc<Field>| match field.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            let codes = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-            Arc::new(field.as_ref().clone().with_data_type(codes))
-        }
-        _ => Arc::clone(field),
-    };
-    let schema = Schema::new(plain.schema().fields().iter().map(coded).collect::<Vec<_>>());
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    let metadata = ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options);
-    metadata.map(Some).map_err(|error| broken(error.to_string()))
 }
 
 fn read_whole(table: Table, columns: &[(String, ColumnType)]) -> Result<HashMap<String, Sample>, TableError> {

@@ -2,8 +2,8 @@
 //!
 //! A loop that repairs models by itself is only trusted when people can look at what it did. This room turns plain
 //! numbers into something worth looking at: [`svg`] draws charts, [`theme`] holds the one style sheet, [`page`] is the
-//! shell and [`components`] the furniture of the control room, [`loop_report`], [`bias_report`], [`drift_report`] and
-//! [`backtest_report`] are whole documents.
+//! shell and [`components`] the furniture of the control room, [`loop_report`], [`bias_report`], [`drift_report`],
+//! [`profile_report`] and [`backtest_report`] are whole documents.
 //!
 //! Invariants:
 //! - Pure: data in, text out. No file, no clock, no network; the same input gives the same bytes.
@@ -23,6 +23,7 @@ pub mod drift_report;
 pub mod format;
 pub mod loop_report;
 pub mod page;
+pub mod profile_report;
 pub mod svg;
 pub mod theme;
 mod tone;

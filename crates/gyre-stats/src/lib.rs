@@ -15,7 +15,7 @@
 //! | [`bandit`] | which of several versions is best, and which share should each have while that is not known? |
 //! | [`stream`] | has it changed *now*, value by value, and how often is such an alarm wrong? |
 //! | [`fairness`] | do groups of people get different outcomes or different errors? |
-//! | [`proportion`], [`moments`] | the binomial and moment arithmetic below all of them |
+//! | [`proportion`], [`moments`], [`shape`] | the binomial and moment arithmetic below all of them |
 //!
 //! Invariants
 //! - No I/O, no clock, no threads, no randomness but from a given seed: the same numbers in give the same numbers out.
@@ -35,6 +35,7 @@ pub mod performance;
 pub mod profile;
 pub mod proportion;
 pub mod sequential;
+pub mod shape;
 mod special;
 pub mod stream;
 

@@ -73,6 +73,8 @@ enum Command {
     Store(commands::store::StoreCommand),
     /// Remove for good what was deleted: runs, experiments, logged models, and their artifacts.
     Gc(commands::gc::GcArgs),
+    /// Say what tables hold, column by column; profiles of parts merge.
+    Profile(commands::profile::ProfileArgs),
     /// Say what has changed between two tables, and whether it matters.
     Drift(commands::drift::DriftArgs),
     /// Replay history under the repair policy and under others: what each would have cost.
@@ -162,6 +164,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Lineage(args) => commands::lineage::run(&args),
         Command::Store(command) => commands::store::run(&command),
         Command::Gc(args) => commands::gc::run(&args),
+        Command::Profile(args) => commands::profile::run(&args),
         Command::Drift(args) => commands::drift::run(&args),
         Command::Backtest(args) => commands::backtest::run(&args),
         Command::Bias(args) => commands::bias::run(&args),

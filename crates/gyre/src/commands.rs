@@ -23,6 +23,7 @@ pub(crate) mod model;
 mod offline;
 mod operations;
 pub(crate) mod predict;
+pub(crate) mod profile;
 mod project;
 pub(crate) mod run;
 mod signature;

@@ -54,6 +54,7 @@ fn every_command_explains_itself() {
         "journal verify",
         "lineage",
         "backtest",
+        "profile",
         "bias",
         "baseline train",
         "completions",

@@ -6,6 +6,7 @@
 //! `<desc>` for readers that do not see it, and marks with a `<title>` each, which browsers show on hover.
 //! The output is well-formed XML; all text is escaped, and characters that XML forbids are dropped.
 
+mod bars;
 mod calendar;
 mod heat_strip;
 mod histogram;
@@ -18,6 +19,7 @@ mod time_chart;
 
 use maud::{Markup, html};
 
+pub use bars::{Bars, bars, tiny_bars};
 pub use heat_strip::{HeatRow, HeatStrip, HeatWindow, heat_strip};
 pub use histogram::{Histogram, histogram};
 pub use intervals::{Interval, IntervalPlot, interval_plot};

@@ -14,8 +14,8 @@ use std::{error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
+mod bins;
 pub mod categorical;
-mod exact;
 pub mod numeric;
 
 pub use categorical::{CategoricalReference, CategoricalWindow};

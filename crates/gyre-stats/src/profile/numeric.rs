@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incompatible, exact};
+use super::{Incompatible, bins::Bins};
 use crate::moments::Moments;
 
 /// Most cut points that a reference may have.
@@ -66,7 +66,7 @@ impl NumericReference {
         finite.iter_mut().for_each(|value| *value += 0.0);
         finite.sort_unstable_by(f64::total_cmp);
         let bins = bins.min(MOST_QUANTILES).min(finite.len() / ROWS_A_BIN).max(1);
-        let mut histogram = NumericWindow::with_cuts(cut_points(&finite, bins).into());
+        let mut histogram = NumericWindow::with_bins(Arc::new(Bins::new(&cut_points(&finite, bins))));
         values.iter().for_each(|value| histogram.push(*value));
         Self { histogram, quartiles: quartiles(&finite) }
     }
@@ -108,8 +108,8 @@ impl NumericReference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct NumericWindow {
-    #[serde(with = "exact")]
-    cuts: Arc<[f64]>,
+    #[serde(rename = "cuts")]
+    bins: Arc<Bins>,
     counts: Vec<u64>,
     missing: u64,
     negative_infinite: u64,
@@ -121,26 +121,26 @@ impl NumericWindow {
     /// An empty window with the bins of `reference`.
     #[must_use]
     pub fn new(reference: &NumericReference) -> Self {
-        Self::with_cuts(Arc::clone(&reference.histogram.cuts))
+        Self::with_bins(Arc::clone(&reference.histogram.bins))
     }
 
-    fn with_cuts(cuts: Arc<[f64]>) -> Self {
-        let counts = vec![0; cuts.len() + 1];
-        Self { cuts, counts, missing: 0, negative_infinite: 0, positive_infinite: 0, moments: Moments::new() }
+    fn with_bins(bins: Arc<Bins>) -> Self {
+        let counts = vec![0; bins.cuts().len() + 1];
+        Self { bins, counts, missing: 0, negative_infinite: 0, positive_infinite: 0, moments: Moments::new() }
     }
 
     /// Counts one value; NaN is a missing value.
     pub fn push(&mut self, value: f64) {
-        if value.is_nan() {
+        if value.is_finite() {
+            // There is one count more than cuts, so the index is always within.
+            self.counts[self.bins.of(value)] += 1;
+            self.moments.push(value);
+        } else if value.is_nan() {
             self.missing += 1;
-        } else if value == f64::NEG_INFINITY {
-            self.negative_infinite += 1;
-        } else if value == f64::INFINITY {
+        } else if value > 0.0 {
             self.positive_infinite += 1;
         } else {
-            // There is one count more than cuts, so the index is always within.
-            self.counts[self.cuts.partition_point(|cut| *cut < value)] += 1;
-            self.moments.push(value);
+            self.negative_infinite += 1;
         }
     }
 
@@ -165,13 +165,13 @@ impl NumericWindow {
     /// Whether both count into the same bins.
     #[must_use]
     pub fn same_bins(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.cuts, &other.cuts) || self.cuts == other.cuts
+        Arc::ptr_eq(&self.bins, &other.bins) || self.bins == other.bins
     }
 
     /// Ascending inclusive upper ends of all bins but the last, which is open.
     #[must_use]
     pub fn cuts(&self) -> &[f64] {
-        &self.cuts
+        self.bins.cuts()
     }
 
     /// Counts of finite values, one more than [`cuts`](Self::cuts).
@@ -224,8 +224,8 @@ impl NumericWindow {
 /// [`NumericWindow`] as stored, before it is known to be consistent.
 #[derive(Deserialize)]
 struct Stored {
-    #[serde(with = "exact")]
-    cuts: Arc<[f64]>,
+    #[serde(rename = "cuts")]
+    bins: Arc<Bins>,
     counts: Vec<u64>,
     missing: u64,
     negative_infinite: u64,
@@ -237,7 +237,8 @@ impl TryFrom<Stored> for NumericWindow {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let Stored { cuts, counts, missing, negative_infinite, positive_infinite, moments } = stored;
+        let Stored { bins, counts, missing, negative_infinite, positive_infinite, moments } = stored;
+        let cuts = bins.cuts();
         if counts.len() != cuts.len() + 1 || cuts.len() > MAX_BINS {
             return Err(format!(
                 "a histogram with {} cut points has {} counts; expected one count more than cut points and at most \
@@ -250,7 +251,7 @@ impl TryFrom<Stored> for NumericWindow {
         if total != Some(moments.count()) {
             return Err(format!("the counts of a histogram do not add up to its {} values", moments.count()));
         }
-        Ok(Self { cuts, counts, missing, negative_infinite, positive_infinite, moments })
+        Ok(Self { bins, counts, missing, negative_infinite, positive_infinite, moments })
     }
 }
 
