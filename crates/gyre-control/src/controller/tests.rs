@@ -139,7 +139,8 @@ fn estimate(loss: f64, standard_error: f64) -> Fact {
 fn a_loss_that_is_expected_twice_rings_before_any_label_and_trains_only_where_that_is_wanted() {
     for wanted in [false, true] {
         let mut story = Story::begin();
-        story.policies.get_mut(&kiln()).unwrap().on_estimate = wanted;
+        let policy = story.policies.get_mut(&kiln()).unwrap();
+        (policy.on_estimate, policy.tolerance) = (wanted, 0.1);
         let alarm = |step: &Step| {
             step.facts.iter().find_map(|fact| match fact {
                 Fact::AlarmRaised { alarm, .. } => Some((*alarm, true)),
@@ -161,6 +162,7 @@ fn a_loss_that_is_expected_twice_rings_before_any_label_and_trains_only_where_th
 #[test]
 fn estimates_that_were_wrong_before_are_not_believed() {
     let mut story = Story::begin();
+    story.policies.get_mut(&kiln()).unwrap().tolerance = 0.1;
     for week in 0..6 {
         // Half of what is expected never comes true.
         let realised = if week % 2 == 0 { 6.0 } else { 14.0 };
