@@ -12,6 +12,7 @@ mod auc;
 mod classification;
 mod clustered;
 mod regression;
+mod shortfall;
 
 pub use auc::auc;
 pub use classification::{BinaryStats, MulticlassStats};
@@ -20,6 +21,7 @@ pub use clustered::{
     p_above_reference, paired,
 };
 pub use regression::RegressionStats;
+pub use shortfall::expected_shortfall;
 
 use crate::moments::Moments;
 
