@@ -194,6 +194,25 @@ pub enum Fact {
         /// The numbers.
         numbers: Numbers,
     },
+    /// Something else than losses and age asks for a training: data, the calendar, the code. What is trained is a candidate, and
+    /// has to pass its gates as any other.
+    TrainingDue {
+        /// The model.
+        model: ModelName,
+        /// What asks: `new_data`, `schedule` or `code`.
+        trigger: String,
+        /// In words, with the numbers.
+        reason: String,
+        /// The numbers.
+        numbers: Numbers,
+    },
+    /// What the loop had put off for the model may begin: its quiet hours are over, or whatever else stood in the way.
+    WaitEnded {
+        /// The model.
+        model: ModelName,
+        /// What may begin, in words.
+        reason: String,
+    },
     /// A version began to take traffic.
     RolloutStarted {
         /// The model.
@@ -332,7 +351,7 @@ pub enum Fact {
         /// Why.
         reason: String,
     },
-    /// A person let the loop try again.
+    /// The loop tries again: a person let it, or it has rested.
     LoopResumed {
         /// The model.
         model: ModelName,
@@ -655,6 +674,8 @@ impl Fact {
             | Self::IncidentAcknowledged { model, .. }
             | Self::VersionsCompared { model, .. }
             | Self::DecisionTaken { model, .. }
+            | Self::TrainingDue { model, .. }
+            | Self::WaitEnded { model, .. }
             | Self::RolloutStarted { model, .. }
             | Self::RolloutAsked { model, .. }
             | Self::StepObserved { model, .. }
@@ -693,6 +714,8 @@ impl Fact {
             Self::IncidentAcknowledged { .. } => "incident_acknowledged",
             Self::VersionsCompared { .. } => "versions_compared",
             Self::DecisionTaken { .. } => "decision_taken",
+            Self::TrainingDue { .. } => "training_due",
+            Self::WaitEnded { .. } => "wait_ended",
             Self::RolloutStarted { .. } => "rollout_started",
             Self::RolloutAsked { .. } => "rollout_asked",
             Self::StepObserved { .. } => "step_observed",

@@ -75,6 +75,8 @@ fn project(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
         | Fact::IncidentAcknowledged { .. }
         | Fact::VersionsCompared { .. }
         | Fact::DecisionTaken { .. }
+        | Fact::TrainingDue { .. }
+        | Fact::WaitEnded { .. }
         | Fact::StepObserved { .. }
         | Fact::RolloutAsked { .. }
         | Fact::SplitRuled { .. }

@@ -146,6 +146,13 @@ fn tell(fact: &Fact) -> Option<News> {
             reason.clone(),
             Some(*to),
         ),
+        Fact::TrainingDue { trigger, reason, .. } => {
+            let title = format!("a training is due: {}", trigger.replace('_', " "));
+            (EventKind::Note, title, reason.clone(), None)
+        }
+        Fact::WaitEnded { reason, .. } => {
+            (EventKind::Note, "the wait is over".to_owned(), reason.clone(), None)
+        }
         Fact::ActionFailed { action, reason, .. } => {
             (EventKind::Failed, format!("{action} failed"), reason.clone(), None)
         }

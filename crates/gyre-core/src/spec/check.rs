@@ -140,11 +140,6 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("mae or rmse for regression; log_loss or error_rate for binary and multiclass"),
         );
     }
-    if !(model.retrain.significance > 0.0 && model.retrain.significance < 1.0) {
-        wrong.push(
-            say("retrain.significance is not a p-value".to_owned(), data.referenced).expected("0.1, or 0.05"),
-        );
-    }
     if model.train.holdout.every < 2 {
         wrong.push(
             say("train.holdout.every would withhold every row".to_owned(), data.referenced)
@@ -237,6 +232,7 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
     }
     super::features::check(file, name, &model.features, wrong);
     super::labels::check(file, name, &model.labels, wrong);
+    super::retrain::check(file, name, model, wrong);
     let versions = versions_measured(model);
     for gate in &model.gates {
         check_expression(file, &gate.value, gate.referenced, &versions, wrong);

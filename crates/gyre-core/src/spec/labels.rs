@@ -19,13 +19,24 @@ pub struct Labels {
     pub join: Option<String>,
     /// How long after the prediction its label is usually there; windows wait that long before they close.
     pub expected_delay: Span,
+    /// Whether what is done about a prediction decides which labels come, or what they are: of a loan that was refused nobody learns
+    /// whether it would have been paid back. The loop trains by itself then on explored rows only, and on none when there are none.
+    pub caused_by_action: bool,
+    /// The column of the dataset that is true, or 1, where the action was left to chance.
+    pub explored: Option<String>,
     /// Where labels come from, when the server is to fetch them.
     pub source: Option<Spanned<LabelSource>>,
 }
 
 impl Default for Labels {
     fn default() -> Self {
-        Self { join: None, expected_delay: Span::days(1), source: None }
+        Self {
+            join: None,
+            expected_delay: Span::days(1),
+            caused_by_action: false,
+            explored: None,
+            source: None,
+        }
     }
 }
 

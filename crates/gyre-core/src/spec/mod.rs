@@ -8,6 +8,9 @@ mod check;
 mod features;
 mod labels;
 mod notify;
+mod quiet;
+mod retrain;
+mod schedule;
 mod words;
 
 use std::collections::BTreeMap;
@@ -19,7 +22,10 @@ pub use check::{KNOWN_MEASURES, check};
 pub use features::{Feature, Features, Odd, OnOdd, Substitute};
 pub use labels::{LABEL_SECRETS, LabelSource, Labels, SINCE};
 pub use notify::{LetterFormat, NOTIFY_SECRETS, Receiver, Topic};
-pub use words::{Limit, Percent, Trigger, Window};
+pub use quiet::{Quiet, QuietHours};
+pub use retrain::{Breaker, Candidate, Cost, NewData, Retrain, Trigger, Try};
+pub use schedule::Schedule;
+pub use words::{Limit, Percent, Window};
 
 use crate::expr::Expression;
 use crate::fact::{BanditPlan, RolloutPlan, SplitRule, SplitRules};
@@ -437,71 +443,20 @@ pub struct Monitor {
     pub drift_share: f64,
     /// How much worse than its reference, as a share of it, the loss must be to matter.
     pub tolerance: f64,
+    /// The share of a window's logged predictions that must have labels for the window to be judged; below it nothing is said of
+    /// the loss, and nothing is trained.
+    pub min_coverage: Percent,
 }
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { window: Span::days(7), drift_effect: 0.1, drift_share: 0.03, tolerance: 0.1 }
-    }
-}
-
-/// When and how a model is repaired.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Retrain {
-    /// What sets it off.
-    pub when: Vec<Trigger>,
-    /// What may be done.
-    pub candidates: Vec<Candidate>,
-    /// What it costs.
-    pub cost: Cost,
-    /// The p-value below which a difference counts: of a decay, of a challenger's gain.
-    pub significance: f64,
-    /// The least time between two repairs.
-    pub cooldown: Span,
-    /// The most trainings in a time.
-    pub limit: Limit,
-    /// How long a training may take before it is stopped, by the system's clock.
-    pub timeout: Span,
-}
-
-impl Default for Retrain {
-    fn default() -> Self {
         Self {
-            when: vec![Trigger::Decay],
-            candidates: vec![Candidate::Recall, Candidate::Train(Window::Last(Span::days(56)))],
-            cost: Cost::default(),
-            significance: 0.1,
-            cooldown: Span::days(3),
-            limit: Limit { count: 3, per: Span::days(7) },
-            timeout: Span::hours(1),
+            window: Span::days(7),
+            drift_effect: 0.1,
+            drift_share: 0.03,
+            tolerance: 0.1,
+            min_coverage: Percent::new(50.0),
         }
-    }
-}
-
-/// A repair that may be tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Candidate {
-    /// Bring back the older version that fits best today.
-    Recall,
-    /// Train on a window.
-    Train(Window),
-}
-
-/// What being wrong and being repaired cost, in one currency.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cost {
-    /// One training with all that hangs on it.
-    pub retrain: f64,
-    /// One day on which the model is wrong by its reference loss more than it promised: a model that promised a loss
-    /// of 8 and shows 12 costs half of this a day.
-    pub error: f64,
-}
-
-impl Default for Cost {
-    fn default() -> Self {
-        Self { retrain: 3.0, error: 1.0 }
     }
 }
 

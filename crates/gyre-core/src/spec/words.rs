@@ -6,7 +6,6 @@ use std::str::FromStr;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Candidate;
 use crate::{Diagnostic, Span};
 
 /// A share of traffic.
@@ -17,6 +16,11 @@ impl Percent {
     /// A share given in percent.
     pub const fn new(percent: f64) -> Self {
         Self(percent)
+    }
+
+    /// The share, from 0 to 1.
+    pub fn share(self) -> f64 {
+        self.0 / 100.0
     }
 
     /// The share in hundredths of a percent: 5 % is 500.
@@ -123,22 +127,11 @@ impl<'de> Deserialize<'de> for Window {
     }
 }
 
-/// What sets a repair off.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Trigger {
-    /// The realised loss got worse.
-    Decay,
-    /// The inputs moved.
-    Drift,
-    /// The loss is expected to be worse than promised, before its labels have come.
-    Estimate,
-}
-
 /// A word, or a map of one key: the two ways to write a trigger or a candidate.
-struct WordOrPair<T> {
-    expecting: &'static str,
-    word: fn(&str) -> Option<T>,
-    pair: fn(&str, &str) -> Option<Result<T, String>>,
+pub(super) struct WordOrPair<T> {
+    pub(super) expecting: &'static str,
+    pub(super) word: fn(&str) -> Option<T>,
+    pub(super) pair: fn(&str, &str) -> Option<Result<T, String>>,
 }
 
 impl<'de, T> Visitor<'de> for WordOrPair<T> {
@@ -163,39 +156,6 @@ impl<'de, T> Visitor<'de> for WordOrPair<T> {
             return Err(A::Error::custom("expected one key only"));
         }
         Ok(found)
-    }
-}
-
-impl<'de> Deserialize<'de> for Trigger {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WordOrPair {
-            expecting: "`decay`, `drift` or `estimate`",
-            word: |word| match word {
-                "decay" => Some(Self::Decay),
-                "drift" => Some(Self::Drift),
-                "estimate" => Some(Self::Estimate),
-                _ => None,
-            },
-            pair: |_, _| None,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Candidate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WordOrPair {
-            expecting: "`recall`, `all` or `{window: 28d}`",
-            word: |word| match word {
-                "recall" => Some(Self::Recall),
-                "all" => Some(Self::Train(Window::All)),
-                _ => None,
-            },
-            pair: |key, value| {
-                (key == "window").then(|| {
-                    value.parse().map(Self::Train).map_err(|e: crate::time::InvalidTime| e.to_string())
-                })
-            },
-        })
     }
 }
 

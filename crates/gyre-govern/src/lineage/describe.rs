@@ -105,6 +105,10 @@ pub(super) fn node(entry: &Entry) -> Node {
         Fact::ActionFailed { action, reason, .. } => {
             (NodeKind::Fact, by_entry, format!("action {action} failed: {reason}"))
         }
+        Fact::TrainingDue { trigger, reason, .. } => {
+            (NodeKind::Fact, by_entry, format!("a training is due ({trigger}): {reason}"))
+        }
+        Fact::WaitEnded { reason, .. } => (NodeKind::Fact, by_entry, format!("the wait is over: {reason}")),
         Fact::LoopPaused { reason, .. } => (NodeKind::Fact, by_entry, format!("loop paused: {reason}")),
         Fact::LoopResumed { .. } => (NodeKind::Fact, by_entry, format!("{} resumed the loop", entry.actor)),
         Fact::ModelUnloaded { .. } => {

@@ -124,6 +124,8 @@ const KINDS: [&str; 25] = [
     "incident_acknowledged",
     "versions_compared",
     "decision_taken",
+    "training_due",
+    "wait_ended",
     "rollout_started",
     "step_observed",
     "traffic_shifted",
