@@ -42,6 +42,8 @@ pub struct CutSpec<'a> {
     pub expected_delay: Span,
     /// The column with the label; rows without one are left out.
     pub target: &'a str,
+    /// The column that is true, or 1, in rows that may be used; without one, all may. What is not used is not counted either.
+    pub explored: Option<&'a str>,
     /// Now, in event time.
     pub as_of: Timestamp,
     /// How far back to reach: rows with `as_of − window <= time < as_of`.
@@ -193,13 +195,17 @@ fn choose(
         Some(column) => batch.timestamps(column)?,
         None => times.iter().map(|time| time.map(|time| time + spec.expected_delay)).collect(),
     };
+    let explored = spec.explored.map(|column| batch.numbers(column)).transpose()?;
+    let is_explored = |row: usize| {
+        explored.as_ref().is_none_or(|explored| explored.get(row).copied().flatten() == Some(1.0))
+    };
     let in_window = |time: Timestamp| match spec.window {
         Window::All => time < spec.as_of,
         Window::Last(span) => spec.as_of - span <= time && time < spec.as_of,
     };
     let (mut train, mut holdout) = (vec![false; batch.rows()], vec![false; batch.rows()]);
     for (row, (time, known_at)) in times.iter().zip(&known_at).enumerate() {
-        let Some(time) = time.filter(|time| in_window(*time)) else { continue };
+        let Some(time) = time.filter(|time| in_window(*time) && is_explored(row)) else { continue };
         *seen += 1;
         let label_known = known_at.is_some_and(|known_at| known_at <= spec.as_of);
         if !label_known || unknown.get(row).copied().unwrap_or(true) {
@@ -319,6 +325,7 @@ mod tests {
             label_time: Some("known"),
             expected_delay: Span::days(1),
             target: "y",
+            explored: None,
             as_of: as_of.parse().unwrap(),
             window,
             holdout: Holdout { last: Span::days(8), every: 4 },
@@ -369,6 +376,19 @@ mod tests {
         spec.label_time = None;
         let by_delay = cut(&spec, &train, &holdout).unwrap();
         assert_eq!(by_delay.unlabelled, 4 + 4, "the last day's four rows wait a day for their labels");
+    }
+
+    #[test]
+    fn only_rows_that_were_explored_are_used_where_a_column_says_which() {
+        let dir = source(20);
+        let (file, train, holdout) =
+            (dir.path().join("source.csv"), dir.path().join("t.parquet"), dir.path().join("h.parquet"));
+        // Of the ids one is 1.
+        let spec = CutSpec { explored: Some("id"), ..spec(&file, "2013-03-20T00:00:00Z", Window::All) };
+        let found = cut(&spec, &train, &holdout).unwrap();
+        assert_eq!((found.train.rows, found.holdout.rows, found.unlabelled), (1, 0, 0));
+        let wrong = CutSpec { explored: Some("at"), ..spec };
+        assert!(cut(&wrong, &train, &holdout).unwrap_err().to_string().contains("`at`"));
     }
 
     #[test]

@@ -45,6 +45,25 @@ pub fn code_version(dir: &Path) -> Result<CodeVersion, GitError> {
     Ok(CodeVersion { commit, dirty: !status.stdout.is_empty() })
 }
 
+/// Which of `paths` (files and folders, relative to `dir`) differ between two commits; relative to `dir`, in Git's order.
+///
+/// # Errors
+/// When Git is missing, or does not know one of the commits.
+pub fn differing(dir: &Path, (from, to): (&str, &str), paths: &[String]) -> Result<Vec<String>, GitError> {
+    let literal = paths.iter().map(|path| format!(":(literal){path}"));
+    let arguments: Vec<String> = ["diff", "--name-only", "--no-ext-diff", "--relative", from, to, "--"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(literal)
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let found = git(dir, &arguments)?;
+    if !found.status.success() {
+        return Err(GitError::Failed { command: arguments.join(" "), message: text(&found.stderr) });
+    }
+    Ok(String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect())
+}
+
 /// Records the files in `tree` as a commit on the current one, under the reference `reference`, without touching the branch,
 /// the index or the files that a person works with. What `.gitignore` in `tree` leaves out, and `.dvc/`, is not recorded.
 /// Returns the commit; none outside a repository.
@@ -114,6 +133,26 @@ mod tests {
     fn run(dir: &Path, arguments: &[&str]) {
         let done = git(dir, arguments).unwrap();
         assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
+    }
+
+    #[test]
+    fn only_files_that_are_asked_for_and_differ_between_two_commits_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, project) = (dir.path(), dir.path().join("project"));
+        std::fs::create_dir_all(project.join("src")).unwrap();
+        run(root, &["init", "--quiet"]);
+        let commit = |train: &str, readme: &str| {
+            std::fs::write(project.join("src/train.py"), train).unwrap();
+            std::fs::write(project.join("README"), readme).unwrap();
+            run(root, &["add", "."]);
+            run(root, &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "m"]);
+            code_version(root).unwrap().commit.unwrap()
+        };
+        let (first, second, third) = (commit("1", "1"), commit("1", "2"), commit("2", "2"));
+        let paths = ["src".to_owned(), "dvc.yaml".to_owned()];
+        assert_eq!(differing(&project, (&first, &second), &paths).unwrap(), Vec::<String>::new());
+        assert_eq!(differing(&project, (&first, &third), &paths).unwrap(), ["src/train.py"]);
+        assert!(differing(&project, ("0123456789", &third), &paths).is_err());
     }
 
     #[test]

@@ -193,6 +193,7 @@ fn thin(from: &Path, to: &Path) {
     let source = to.with_extension("csv");
     std::fs::write(&source, csv).unwrap();
     let spec = CutSpec {
+        explored: None,
         source: &source,
         time: "scheduled_departure",
         label_time: None,

@@ -92,6 +92,7 @@ impl Training<'_> {
             label_time: self.dataset.label_time.as_deref(),
             expected_delay: self.model.labels.expected_delay,
             target: &self.model.target,
+            explored: self.model.labels.explored.as_deref(),
             as_of: self.as_of,
             window: self.window,
             holdout: self.model.train.holdout,
