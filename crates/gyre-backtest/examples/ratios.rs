@@ -1,5 +1,6 @@
 //! Prints what each policy costs on a history: `ratios FILE TARGET TASK METRIC ORDER [key=value…]`, where ORDER is a time column or
-//! rows a day. Keys: window, delay, warm_up, candidates (28d,56d,all), label_time, without, features, cache, gates (`;` between them).
+//! rows a day. Keys: window, delay, warm_up, candidates (28d,56d,all), label_time, without, features, cache, gates (`;` between them),
+//! try (one, all), breaker (setbacks until it rests), patience.
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,6 +30,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Some(warm_up) = key("warm_up") {
         settings.warm_up = warm_up.parse()?;
+    }
+    if let Some(attempt) = key("try") {
+        settings.policy.try_all = attempt == "all";
+    }
+    if let Some(after) = key("breaker") {
+        settings.policy.breaker.after = after.parse()?;
+    }
+    if let Some(patience) = key("patience") {
+        settings.policy.patience = patience.parse()?;
     }
     if let Some(gates) = key("gates") {
         settings.gates = gates.split(';').map(str::to_owned).collect();

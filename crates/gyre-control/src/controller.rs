@@ -8,6 +8,7 @@
 //! beyond luck: waiting longer would cost more than acting (the ski-rental argument: at most twice what hindsight would have
 //! paid); or when the champion's age has cost as much, by what the versions' ages have been shown to cost ([`crate::worth`]).
 //! What was trained must pass its gates and then walk through the steps of a rollout.
+//! What each option is expected to cost stands in every decision ([`crate::costs`]).
 //!
 //! Some losses no training mends: the days have become harder for every model. A training whose result is not proven better on the
 //! withheld rows says so, and after each of them in a row the next takes twice the regret. So whatever happens, trainings in vain
@@ -16,17 +17,17 @@
 //! The controller's own facts come back to it through the journal and are passed over: what they say was put into the
 //! state when they were decided, in the same transaction.
 
-use gyre_core::fact::{
-    Alarm, Decision, Entry, Fact, ModelVersion, Numbers, RolloutPlan, Score, Verdict, WindowSummary,
-};
+use gyre_core::fact::{Alarm, Decision, Entry, Fact, Numbers, RolloutPlan, Score, Verdict, WindowSummary};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_monitor::persistence::{ENOUGH, REMEMBERED};
 use gyre_stats::performance::p_above_reference;
 
 use crate::action::{Action, ROUTE};
+use crate::costs::Costs;
 use crate::policy::{Policies, Policy};
 use crate::state::{Known, ModelState, Repair, State};
+use crate::waiting::{self, Due};
 
 /// The name under which the controller writes.
 pub const ACTOR: &str = "controller";
@@ -36,9 +37,6 @@ pub const GATEWAY: &str = "gateway";
 
 /// After how many failures in a row the loop stops trying.
 pub const MAX_FAILURES: u32 = 3;
-
-/// How many trainings are remembered for the limit.
-const REMEMBERED_TRAININGS: usize = 1000;
 
 /// What follows from a fact.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -89,15 +87,11 @@ pub fn step(policies: &Policies, state: &mut State, entry: &Entry) -> Step {
             }
         }
         Fact::ActionFailed { action, reason, .. } if action == ROUTE => turn.route_failed(reason),
-        Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => {
-            turn.end_repair();
-            turn.failed(reason);
-        }
+        Fact::RunFailed { reason, .. } | Fact::ActionFailed { reason, .. } => turn.attempt_failed(reason),
+        Fact::TrainingDue { trigger, reason, numbers, .. } => turn.training_due(trigger, reason, numbers),
+        Fact::WaitEnded { .. } => turn.wait_ended(),
+        Fact::LoopResumed { .. } => turn.resumed(),
         Fact::IncidentAcknowledged { incident, until, .. } => turn.acknowledged(incident, *until),
-        Fact::LoopResumed { .. } => {
-            turn.model.paused = false;
-            turn.model.failures = 0;
-        }
         _ => {}
     }
     follows
@@ -123,6 +117,9 @@ impl Turn<'_> {
         let drifts = self.watch_drift(window);
         self.watch_incidents(window);
         let Some(champion) = self.model.champion else { return };
+        if self.is_mostly_unlabelled(window) {
+            return;
+        }
         let realised = window.realised.iter().find(|realised| realised.version == champion);
         if let (Some(estimated), Some(realised)) = (&window.estimated, realised) {
             self.model.foresight.came_true(estimated, realised.loss);
@@ -145,18 +142,18 @@ impl Turn<'_> {
         let excess = (realised.loss - promised) / self.reference(promised);
         // What broken rows cost is mended at their source, not by a training.
         if self.model.incidents.obstacle().is_none() {
-            self.model.regret = (self.model.regret + f64::from(realised.days) * excess).max(0.0);
+            self.model.add_regret(realised.days, excess);
         }
         let regret = self.model.regret;
         let patience = self.model.patience(self.policy.patience);
-        let numbers = numbers([
+        let mut numbers = numbers([
             ("loss", realised.loss),
             ("promised", promised),
             ("p", p),
             ("regret", regret),
             ("patience", patience),
         ]);
-        let told = format!(
+        let mut told = format!(
             "version {champion}: {metric} {loss:.2}{unit}, promised {promised:.2} (p = {p:.3}); regret {regret:.1} of {patience}",
             metric = self.policy.metric,
             loss = realised.loss,
@@ -165,11 +162,14 @@ impl Turn<'_> {
         let worse = p < self.policy.significance;
         self.watch_decay(worse && share > self.policy.tolerance, share, &told, &numbers);
         let due = worse && regret >= patience && self.policy.on_decay;
+        let costs = Costs::of(self.policy, self.model, realised.days.into());
+        costs.add_to(&mut numbers);
+        told += &format!("; {}", costs.told());
         let drifted = self.policy.on_drift && drifts;
         if !(self.policy.on_decay || drifted) {
             return self.keep(told, numbers);
         }
-        if let Some(obstacle) = self.obstacle() {
+        if let Some(obstacle) = waiting::obstacle(self.policy, self.model, self.now) {
             return self.keep(format!("{told}; {obstacle}"), numbers);
         }
         // To look for a version that is better costs nothing, so it does not wait for a training to pay.
@@ -182,7 +182,7 @@ impl Turn<'_> {
             self.decide(Decision::Compare, told, numbers);
             self.follows.actions.push(Action::Compare { model: self.name.clone(), period });
         } else if due {
-            self.retrain(told, numbers);
+            self.retrain(Due { since: self.now, reason: told, numbers, by_loss: true });
         } else {
             self.keep(told, numbers);
         }
@@ -191,21 +191,6 @@ impl Turn<'_> {
     /// The loss that costs are counted in: the first promise that was ever held against what came true.
     fn reference(&mut self, promised: f64) -> f64 {
         *self.model.reference.get_or_insert(promised)
-    }
-
-    /// Why no repair may begin now.
-    pub(crate) fn obstacle(&self) -> Option<String> {
-        if self.model.paused {
-            return Some("the loop is paused for this model".to_owned());
-        }
-        if self.model.repair.is_some() {
-            return Some("a repair is under way".to_owned());
-        }
-        if let Some(obstacle) = self.model.incidents.obstacle() {
-            return Some(obstacle);
-        }
-        let rested = self.model.last_repair.is_none_or(|last| self.now.since(last) >= self.policy.cooldown);
-        (!rested).then(|| format!("the last repair is less than {} ago", self.policy.cooldown))
     }
 
     fn watch_decay(&mut self, decayed: bool, share: f64, told: &str, numbers: &Numbers) {
@@ -259,6 +244,18 @@ impl Turn<'_> {
         let others: Vec<&Score> =
             scores.iter().filter(|score| score.version != champion).filter(may_serve).collect();
         let ages = self.ages(champion, &others, period);
+        let costs = Costs::of(
+            self.policy,
+            self.model,
+            f64::from(scores.iter().map(|score| score.days).max().unwrap_or(0)),
+        );
+        let costs = costs.with_best_of(&others, self.model.reference.unwrap_or_default());
+        let told = costs.told();
+        let numbers = |pairs: &[(&str, f64)]| {
+            let mut numbers = numbers(pairs.iter().copied());
+            costs.add_to(&mut numbers);
+            numbers
+        };
         let tried = others.len() as f64;
         let proven = |score: &&&Score| {
             // Bonferroni: the best of many looks good by luck alone.
@@ -269,31 +266,35 @@ impl Turn<'_> {
         if let Some(best) = best {
             let p = best.p.unwrap_or(1.0);
             let reason = format!(
-                "version {} is better than version {champion} by {:.2}{} on the same {} recent rows (p = {p:.4})",
+                "version {} is better than version {champion} by {:.2}{} on the same {} recent rows (p = {p:.4}); {told}",
                 best.version,
                 best.gain,
                 self.unit(),
                 best.rows
             );
             let numbers =
-                numbers([("gain", best.gain), ("p", p), ("rows", best.rows as f64), ("excess", excess)]);
+                numbers(&[("gain", best.gain), ("p", p), ("rows", best.rows as f64), ("excess", excess)]);
             self.model.futile = 0;
             self.older_is_better(best.version);
+            self.try_again();
             self.decide(Decision::Recall { version: best.version }, reason.clone(), numbers);
-            self.roll_out(best.version, reason);
+            self.roll_out_when_not_quiet(best.version, reason);
         } else if due {
             let reason = format!(
-                "none of {} older versions recovers half of the excess of {excess:.2}{} for sure",
+                "none of {} older versions recovers half of the excess of {excess:.2}{} for sure; {told}",
                 others.len(),
                 self.unit()
             );
-            self.retrain(reason, numbers([("excess", excess), ("regret", self.model.regret)]));
+            let numbers = numbers(&[("excess", excess), ("regret", self.model.regret)]);
+            self.retrain(Due { since: self.now, reason, numbers, by_loss: true });
         } else if self.policy.on_decay && ages >= self.model.patience(self.policy.patience) {
-            let reason =
-                format!("the age of version {champion} has cost {ages:.1} days of the reference loss");
-            self.retrain(reason, numbers([("age_cost", ages), ("excess", excess)]));
+            let reason = format!(
+                "the age of version {champion} has cost {ages:.1} days of the reference loss; {told}"
+            );
+            let numbers = numbers(&[("age_cost", ages), ("excess", excess)]);
+            self.retrain(Due { since: self.now, reason, numbers, by_loss: true });
         } else {
-            self.keep("no other version is better for sure".to_owned(), numbers([("age_cost", ages)]));
+            self.keep(format!("no other version is better for sure; {told}"), numbers(&[("age_cost", ages)]));
         }
     }
 
@@ -313,100 +314,22 @@ impl Turn<'_> {
         self.model.worth.spent()
     }
 
-    pub(crate) fn retrain(&mut self, reason: String, numbers: Numbers) {
-        let limit = self.policy.limit;
-        // Both ways, for event time may jump back.
-        let near = |begun: &&Timestamp| self.now.since(**begun).as_millis().abs() < limit.per.as_millis();
-        if self.model.trainings.iter().filter(near).count() >= limit.count as usize {
-            return self.keep(format!("{reason}; the limit of trainings is used up ({limit})"), numbers);
-        }
-        let windows = &self.policy.windows;
-        let Some(window) = windows.get(self.model.next_window % windows.len().max(1)).copied() else {
-            return self.keep(format!("{reason}; no training window is allowed"), numbers);
-        };
-        self.train(window, Some((reason, numbers)));
-    }
-
-    fn asked_to_train(&mut self, window: gyre_core::spec::Window) {
-        // A look at versions is no reason to make a person wait.
-        if let Some(repair) = self.model.repair.filter(|repair| !matches!(repair, Repair::Comparing { .. })) {
-            let reason = format!("not trained, although asked to: a repair is under way ({repair:?})");
-            return self.keep(reason, Numbers::new());
-        }
-        self.train(window, None);
-    }
-
-    fn train(&mut self, window: gyre_core::spec::Window, why: Option<(String, Numbers)>) {
-        self.model.trainings.push(self.now);
-        let forgotten = self.model.trainings.len().saturating_sub(REMEMBERED_TRAININGS);
-        self.model.trainings.drain(..forgotten);
-        self.model.repair = Some(Repair::Training { window });
-        if let Some((reason, numbers)) = why {
-            self.decide(Decision::Retrain { window }, reason, numbers);
-        }
-        self.follows.actions.push(Action::Train { model: self.name.clone(), window, as_of: self.now });
-    }
-
-    fn registered(&mut self, registered: &ModelVersion) {
-        let (version, holdout) = (registered.version, &registered.holdout);
-        let promised = holdout.get(self.policy.metric).copied();
-        let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
-        let since = Some(self.now);
-        self.model
-            .versions
-            .insert(version, Known { promised, promised_error, since, passed: None, withdrawn: false });
-        // What a person brings meanwhile is not what the training made.
-        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
-            self.model.failures = 0;
-            if self.model.champion.is_some() {
-                // Until it is proven.
-                self.model.futile = self.model.futile.saturating_add(1);
-            }
-            self.judge(version);
-        }
-    }
-
-    fn judge(&mut self, version: Version) {
-        self.model.repair = Some(Repair::Judging { version });
-        self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of: self.now });
-    }
-
-    fn judged(&mut self, version: Version, passed: bool, comparison: Option<&Score>) {
-        if let Some(known) = self.model.versions.get_mut(&version) {
-            known.passed = Some(passed);
-        }
-        if self.model.repair != Some(Repair::Judging { version }) {
-            return;
-        }
-        self.model.regret = 0.0;
-        self.model.worth.renew();
-        if comparison.and_then(|score| score.p).is_some_and(|p| p < self.policy.significance) {
-            self.model.futile = 0;
-        }
-        if passed {
-            let reason = format!("version {version} passed its gates");
-            self.decide(Decision::RollOut { version }, reason.clone(), Numbers::new());
-            self.roll_out(version, reason);
-        } else {
-            self.model.next_window += 1;
-            self.end_repair();
-            let reason = format!("version {version} did not pass its gates; the champion stays");
-            self.decide(Decision::Refuse { version }, reason, Numbers::new());
-        }
-    }
-
     /// A person asked for it; whoever took the wish down has looked that nothing stands against it, but time has passed.
     fn asked_to_roll_out(&mut self, version: Version, plan: &Option<RolloutPlan>, reason: &str) {
         let obstacle = match (self.model.versions.get_mut(&version), self.model.repair) {
             _ if self.model.champion == Some(version) => "it is the champion already".to_owned(),
-            (_, Some(repair)) => format!("other work is under way ({repair:?})"),
+            (_, Some(repair)) if repair != (Repair::Waiting { version }) => {
+                format!("other work is under way ({repair:?})")
+            }
             (None, _) => "it is not known".to_owned(),
             (Some(Known { passed: Some(false), .. }), _) => "it has not passed its gates".to_owned(),
-            (Some(known), None) => {
+            (Some(known), _) => {
                 known.withdrawn = false;
                 let passed = known.passed == Some(true);
                 self.model.plan.clone_from(plan);
-                return if passed { self.roll_out(version, reason.to_owned()) } else { self.judge(version) };
+                self.model.repair = None;
+                let (now, reason) = (self.now, reason.to_owned());
+                return if passed { self.roll_out(version, reason) } else { self.judge(version, now) };
             }
         };
         self.keep(
@@ -426,7 +349,16 @@ impl Turn<'_> {
         self.model.plan.as_ref().unwrap_or(&self.policy.plan)
     }
 
-    fn roll_out(&mut self, version: Version, reason: String) {
+    /// Begins the rollout, or has it wait: where there are quiet hours, whoever watches event time says when it may begin, for what
+    /// led here may have taken its time.
+    pub(crate) fn roll_out_when_not_quiet(&mut self, version: Version, reason: String) {
+        if self.policy.quiet.is_empty() || self.model.champion.is_none() {
+            return self.roll_out(version, reason);
+        }
+        self.model.repair = Some(Repair::Waiting { version });
+    }
+
+    pub(crate) fn roll_out(&mut self, version: Version, reason: String) {
         let Some(champion) = self.model.champion else {
             // Nothing serves yet, so there is nothing to go back to, and nobody to protect.
             return self.promote(version, reason);
@@ -477,8 +409,9 @@ impl Turn<'_> {
                 let Some(to) = self.model.champion else { return };
                 self.end_repair();
                 self.withdraw(version);
-                self.model.regret = 0.0;
+                self.forget_regret();
                 self.send_back(version, to, evidence.to_owned());
+                self.setback(evidence);
             }
             Verdict::Continue => {
                 let plan = self.plan();
@@ -503,7 +436,8 @@ impl Turn<'_> {
         self.model.foresight.renew();
         self.model.champion_since = self.now;
         self.model.next_window = 0;
-        self.model.regret = 0.0;
+        self.forget_regret();
+        self.went_well();
         self.end_repair();
         self.settle_incidents(version);
         let model = self.name.clone();
@@ -514,8 +448,9 @@ impl Turn<'_> {
     fn promoted_by_hand(&mut self, version: Version) {
         self.model.champion = Some(version);
         self.model.champion_since = self.now;
-        self.model.regret = 0.0;
+        self.forget_regret();
         self.model.futile = 0;
+        self.went_well();
         self.model.worth.renew();
         self.settle_incidents(version);
         if let Some(known) = self.model.versions.get_mut(&version) {
@@ -539,13 +474,22 @@ impl Turn<'_> {
             self.model.worth.renew();
             self.settle_incidents(to);
         }
-        self.model.regret = 0.0;
+        self.forget_regret();
         self.end_rollout();
     }
 
     /// A person moved traffic: a rollout ends there; other work goes on.
     fn end_rollout(&mut self) {
-        if matches!(self.model.repair, Some(Repair::RollingOut { .. } | Repair::Exploring { .. })) {
+        // Of what is being trained, gains would be over another champion.
+        if let Some(attempt) = &mut self.model.attempt {
+            attempt.left.clear();
+            attempt.tried.clear();
+        }
+        self.model.due = None;
+        if matches!(
+            self.model.repair,
+            Some(Repair::RollingOut { .. } | Repair::Exploring { .. } | Repair::Waiting { .. })
+        ) {
             self.model.repair = None;
             self.model.plan = None;
             self.model.shares.clear();
@@ -567,20 +511,15 @@ impl Turn<'_> {
         self.failed(reason);
     }
 
-    fn failed(&mut self, reason: &str) {
-        self.model.failures += 1;
-        if self.model.failures >= MAX_FAILURES && !self.model.paused {
-            self.model.paused = true;
-            let reason = format!(
-                "{} failures in a row, the last one: {reason}. The champion keeps serving. When the cause is mended: gyre resume {}",
-                self.model.failures, self.name
-            );
-            self.follows.facts.push(Fact::LoopPaused { model: self.name.clone(), reason });
-        }
+    /// What was lost so far is settled.
+    pub(crate) fn forget_regret(&mut self) {
+        self.model.regret = 0.0;
+        self.model.regret_days = 0;
     }
 
     pub(crate) fn end_repair(&mut self) {
         self.model.repair = None;
+        self.model.attempt = None;
         self.model.plan = None;
         self.model.shares.clear();
         self.model.last_repair = Some(self.now);
@@ -601,7 +540,7 @@ impl Turn<'_> {
         self.decide(Decision::Keep, reason, numbers);
     }
 
-    fn decide(&mut self, decision: Decision, reason: String, numbers: Numbers) {
+    pub(crate) fn decide(&mut self, decision: Decision, reason: String, numbers: Numbers) {
         self.follows.facts.push(Fact::DecisionTaken { model: self.name.clone(), decision, reason, numbers });
     }
 
@@ -610,7 +549,7 @@ impl Turn<'_> {
     }
 }
 
-pub(crate) fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Numbers {
+pub(crate) fn numbers<'a>(pairs: impl IntoIterator<Item = (&'a str, f64)>) -> Numbers {
     pairs
         .into_iter()
         .filter(|(_, value)| value.is_finite())

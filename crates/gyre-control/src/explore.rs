@@ -92,7 +92,8 @@ impl Turn<'_> {
         if left < 2 {
             self.end_repair();
             self.withdraw(version);
-            return self.send_back(version, champion, reason.to_owned());
+            self.send_back(version, champion, reason.to_owned());
+            return self.setback(reason);
         }
         let of = |wanted: Version| {
             let found = self.model.shares.iter().find(|(arm, _)| *arm == wanted);

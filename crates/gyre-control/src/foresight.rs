@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::{Turn, numbers};
 use crate::state::Known;
+use crate::waiting::{self, Due};
 
 /// From how many windows on the record of the estimates counts.
 const ENOUGH_WINDOWS: u64 = 4;
@@ -99,9 +100,9 @@ impl Turn<'_> {
             self.clear(Alarm::DecayExpected, told.clone());
         }
         if self.policy.on_estimate && !turned.raised.is_empty() {
-            match self.obstacle() {
+            match waiting::obstacle(self.policy, self.model, self.now) {
                 Some(obstacle) => self.keep(format!("{told}; {obstacle}"), numbers),
-                None => self.retrain(told, numbers),
+                None => self.retrain(Due { since: self.now, reason: told, numbers, by_loss: true }),
             }
         }
     }

@@ -13,6 +13,12 @@
 //! | [`worth`] | what age has been shown to cost |
 //! | [`foresight`] | losses that are expected, before their labels come |
 //! | [`incidents`] | what is told of the windows of late, and what keeps the loop from training on them |
+//! | [`costs`] | what each option is expected to cost |
+//! | [`coverage`] | windows whose labels are mostly missing |
+//! | [`triggers`] | what asks for a training besides losses and age |
+//! | [`waiting`] | what has to wait, and when it may begin |
+//! | [`attempt`] | from a decision to train until the gates have spoken |
+//! | [`breaker`] | what comes to nothing again and again |
 //! | [`action`] | what it wants done |
 //!
 //! Invariants: no I/O, no clock, no thread, no randomness; a version that did not pass its gates never becomes champion; while
@@ -21,12 +27,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
+pub mod attempt;
+pub mod breaker;
 pub mod controller;
+pub mod costs;
+pub mod coverage;
 mod explore;
 pub mod foresight;
 pub mod incidents;
 pub mod policy;
 pub mod state;
+pub mod triggers;
+pub mod waiting;
 pub mod worth;
 
 pub use action::Action;

@@ -8,8 +8,11 @@ use gyre_core::{ModelName, Timestamp, Version};
 use gyre_monitor::persistence::Persistence;
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::Attempt;
+use crate::breaker::Breaker;
 use crate::foresight::Foresight;
 use crate::incidents::Incidents;
+use crate::waiting::Due;
 use crate::worth::Worth;
 
 /// All models.
@@ -30,6 +33,9 @@ pub struct ModelState {
     pub champion_since: Timestamp,
     /// Excess loss since the last action, in days of the reference loss.
     pub regret: f64,
+    /// The days over which it added up.
+    #[serde(default)]
+    pub regret_days: u32,
     /// The reference loss: what the first champion promised. A currency keeps its value, so later promises do not change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<f64>,
@@ -58,6 +64,21 @@ pub struct ModelState {
     pub shares: Vec<(Version, u32)>,
     /// What is under way.
     pub repair: Option<Repair>,
+    /// The decision to train that is being carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// A training that is due and has to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+    /// Labelled predictions in the windows that closed since the last training.
+    #[serde(default)]
+    pub new_rows: u64,
+    /// When a schedule fired last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_fired: Option<Timestamp>,
+    /// Whether labels of the last window were mostly missing.
+    #[serde(default)]
+    pub unlabelled: bool,
     /// When the last repair ended.
     pub last_repair: Option<Timestamp>,
     /// When trainings began: what the limit is held against.
@@ -66,14 +87,23 @@ pub struct ModelState {
     pub next_window: usize,
     /// Failures in a row.
     pub failures: u32,
-    /// Whether the loop has given up on the model until a person says otherwise.
+    /// Whether the loop has given up on the model, until it has rested or a person says otherwise.
     pub paused: bool,
+    /// Setbacks in a row, and how long it rests.
+    #[serde(default, skip_serializing_if = "Breaker::is_fresh")]
+    pub breaker: Breaker,
 }
 
 /// After how many futile trainings in a row the regret that the next one takes grows no more.
 const MOST_DOUBLINGS: u32 = 10;
 
 impl ModelState {
+    /// `days` days went by that cost `excess` reference losses each more than promised, or less. Regret never falls below zero.
+    pub(crate) fn add_regret(&mut self, days: u32, excess: f64) {
+        self.regret = (self.regret + f64::from(days) * excess).max(0.0);
+        self.regret_days = if self.regret > 0.0 { self.regret_days.saturating_add(days) } else { 0 };
+    }
+
     /// The regret at which a training pays, when a first one pays at `patience`: twice as much after each training in a row that
     /// proved nothing. So whatever the world is like, the trainings that are in vain cost no more than a logarithm of the regret.
     pub fn patience(&self, patience: f64) -> f64 {
@@ -123,6 +153,11 @@ pub enum Repair {
     },
     /// A version stands before its gates.
     Judging {
+        /// Which.
+        version: Version,
+    },
+    /// A version that passed its gates waits until it is not quiet.
+    Waiting {
         /// Which.
         version: Version,
     },

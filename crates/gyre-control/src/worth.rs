@@ -27,6 +27,9 @@ pub struct Worth {
     square: f64,
     /// What the champion's age has cost so far, in days of the reference loss.
     spent: f64,
+    /// The days over which that added up.
+    #[serde(default)]
+    days: f64,
 }
 
 impl Worth {
@@ -50,6 +53,7 @@ impl Worth {
         let cost = self.a_day_of_age() * age.max(0.0) * days;
         if cost.is_finite() {
             self.spent += cost;
+            self.days += days;
         }
     }
 
@@ -58,9 +62,15 @@ impl Worth {
         self.spent
     }
 
+    /// The days over which that added up.
+    pub fn days(&self) -> f64 {
+        self.days
+    }
+
     /// A training was made, or another version serves: its age is another.
     pub fn renew(&mut self) {
         self.spent = 0.0;
+        self.days = 0.0;
     }
 }
 

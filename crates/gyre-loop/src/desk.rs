@@ -389,7 +389,7 @@ impl Desk {
         Ok(appended)
     }
 
-    /// Asks for a training on `window` (`train.window` when none is given), as of `as_of` (now, when none is given).
+    /// Asks for a training on `window` (`train.window` when none is given), as of `as_of` (now, when none is given), for `reason`.
     ///
     /// # Errors
     /// [`DeskError::Refused`] for an unknown model.
@@ -399,6 +399,7 @@ impl Desk {
         window: Option<Window>,
         as_of: Option<Timestamp>,
         actor: &str,
+        reason: Option<&str>,
     ) -> Result<Appended, DeskError> {
         let project = self.project();
         let spec = known(&project, model)?;
@@ -410,7 +411,10 @@ impl Desk {
         let fact = Fact::DecisionTaken {
             model: model.clone(),
             decision: Decision::Retrain { window },
-            reason: format!("{actor} asked for it"),
+            reason: reason.map_or_else(
+                || format!("{actor} asked for it"),
+                |reason| format!("{actor} asked for it: {reason}"),
+            ),
             numbers: Numbers::new(),
         };
         let actor = actor.to_owned();

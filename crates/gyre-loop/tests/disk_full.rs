@@ -50,7 +50,7 @@ fn on_a_small_disk() {
     let said = [
         plant.desk().gateway().flush("kiln").unwrap_err().to_string(),
         plant.bring_labels(hours).unwrap_err().to_string(),
-        plant.desk().train(&kiln(), Some(Window::All), None, "user:ada").unwrap_err().to_string(),
+        plant.desk().train(&kiln(), Some(Window::All), None, "user:ada", None).unwrap_err().to_string(),
         plant.desk().resume(&kiln(), "user:ada").unwrap_err().to_string(),
         plant.desk().advance(support::moment(25, 0), true).unwrap_err().to_string(),
     ];
@@ -78,7 +78,7 @@ fn on_a_small_disk() {
     let train = support::trainer().replace("exec ", "");
     let fill = format!("head -c 100000000 /dev/zero > '{}' || true", dump.display());
     plant.train_by(&format!("{train}\nif test -e '{}'; then {fill}; fi", full.display()));
-    plant.desk().train(&kiln(), Some(Window::All), None, "user:ada").unwrap();
+    plant.desk().train(&kiln(), Some(Window::All), None, "user:ada", None).unwrap();
     let refused = plant.desk().settle().unwrap_err().to_string();
     assert!(refused.contains("full"), "{refused}");
     assert_eq!(plant.answered_by().0, [1], "the champion serves");

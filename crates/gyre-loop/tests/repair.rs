@@ -14,6 +14,7 @@ use support::{Law, Plant, kiln, models, promotes};
 gyre_testing::on_both!(
     a_candidate_that_breaks_under_traffic_goes_back_by_itself,
     a_person_moves_traffic_and_every_state_survives_an_end,
+    a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
 );
 
@@ -227,4 +228,30 @@ fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
     assert_eq!(by_hand, [&["decision_taken"; 2][..], &moves, &["decision_taken"]].concat());
     assert_eq!(plant.failed, 0);
     plant.assert_survives_reopening();
+}
+
+fn a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours(place: &Place) {
+    let mut plant = Plant::new(place, 45, summer);
+    plant.declare("when: [decay]", "when: [{schedule: \"0 6 * * mon UTC\"}], quiet: [mon-tue]");
+    plant.first_version();
+    assert_eq!(plant.champion(), Some(1), "what a person asks for does not wait, although it is a Tuesday");
+    // 2013-01-21 and 2013-01-28, the days 20 and 27, are Mondays; day 28 is a quiet Tuesday.
+    plant.live_to(19);
+    let before = plant.facts().len();
+    plant.be_away_to(28);
+    plant.live_to(29);
+    let due = only(plant.of_kind("training_due"), |_| true);
+    let Fact::TrainingDue { trigger, reason, .. } = &due.fact else { unreachable!() };
+    assert_eq!((trigger.as_str(), reason.contains("fell due at 2013-01-21T06:00:00Z")), ("schedule", true));
+    assert!(plant.live_until(33, |plant| plant.champion() == Some(2)), "trained, judged and rolled out");
+    let quiet = |entry: &Entry| entry.at < support::moment(29, 0);
+    let begun = ["run_finished", "rollout_started", "traffic_shifted", "promoted"];
+    let facts = plant.facts();
+    let begun: Vec<&Entry> = facts.iter().skip(before).filter(|it| begun.contains(&it.fact.kind())).collect();
+    assert!(begun.len() >= 5 && !begun.iter().any(|entry| quiet(entry)), "{begun:?}");
+    plant.assert_survives_reopening();
+    // The next Monday is the day 34.
+    plant.live_to(35);
+    assert_eq!(plant.count("training_due"), 2);
+    assert_eq!(plant.count("run_finished"), 2, "and waits for Wednesday");
 }

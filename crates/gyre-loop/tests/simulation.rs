@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use gyre_control::{triggers, waiting};
 use gyre_core::fact::{
     Decision, Fact, ModelVersion, Numbers, Realised, RolloutPlan, Score, Verdict, WindowSummary,
 };
 use gyre_core::record::Signature;
 use gyre_core::runtime::Runtime;
-use gyre_core::spec::{Limit, Window};
+use gyre_core::spec::{Breaker, Limit, Quiet, QuietHours, Window};
 use gyre_core::time::{ManualClock, Period};
 use gyre_core::{Digest, ModelName, Span, Timestamp, Version};
 use gyre_loop::state::{ModelState, Repair};
@@ -120,7 +121,8 @@ fn version(model: &ModelName, version: Version) -> ModelVersion {
     }
 }
 
-fn policy() -> Policy {
+/// Lives differ: some decisions try all windows, some know quiet days, a schedule, or a breaker that is soon worn out.
+fn policy(seed: u64) -> Policy {
     Policy {
         metric: "mae",
         unit: "min".to_owned(),
@@ -135,6 +137,15 @@ fn policy() -> Policy {
         cooldown: Span::days(3),
         limit: Limit { count: 2, per: Span::days(21) },
         plan: RolloutPlan { steps: vec![500, 2500, 10_000], ..Policy::undeclared().plan },
+        try_all: seed % 2 == 1,
+        schedules: if seed % 3 == 1 { vec!["0 6 * * mon".parse().unwrap()] } else { Vec::new() },
+        quiet: if seed % 3 == 2 {
+            vec!["fri-sat".parse::<Quiet>().unwrap()].into()
+        } else {
+            QuietHours::default()
+        },
+        breaker: Breaker { after: 2 + seed as u32 % 4, rest: Span::days(10) },
+        ..Policy::undeclared()
     }
 }
 
@@ -172,7 +183,7 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
 
 fn live(place: &Place, seed: u64) {
     let model: ModelName = "m".parse().unwrap();
-    let policies: Policies = [(model.clone(), policy())].into();
+    let policies: Policies = [(model.clone(), policy(seed))].into();
     let mut dice = Dice(seed);
     let mut store = open(place);
     let mut begun = BTreeMap::new();
@@ -241,6 +252,13 @@ fn live(place: &Place, seed: u64) {
             5 | 6 => {
                 if let Some(pending) = engine.pending().unwrap().first() {
                     Engine::perform(&store, &world, pending).unwrap();
+                }
+            }
+            7 => {
+                let policy = &policies[&model];
+                let fired = || triggers::fired(policy, &state, &model, now).map(|fired| fired.fact);
+                if let Some(fact) = waiting::ready(policy, &state, &model, now).or_else(fired) {
+                    append(&store, now, "monitor", fact);
                 }
             }
             _ => {
@@ -341,7 +359,7 @@ fn check(seed: u64, store: &Store, engine: &Engine) {
             _ => {}
         }
     }
-    let policy = policy();
+    let policy = policy(seed);
     for begun in &trainings {
         let span = policy.limit.per.as_millis();
         let near =

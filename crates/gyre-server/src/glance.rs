@@ -200,13 +200,20 @@ fn last_estimate(tx: &mut Tx<'_>, name: &ModelName) -> Result<Option<LossEstimat
 /// What the loop is doing for a model, in words.
 fn doing(state: &ModelState, steps: usize) -> String {
     if state.paused {
-        return format!("paused after {} failures in a row", state.failures);
+        let until = state.breaker.rests_until.map(|until| format!(", until {until}")).unwrap_or_default();
+        return match state.failures {
+            0 => format!("paused after {} setbacks in a row{until}", state.breaker.setbacks),
+            failures => format!("paused after {failures} failures in a row{until}"),
+        };
     }
     match state.repair {
         Some(Repair::Comparing { .. }) => "comparing versions on recent labelled rows".to_owned(),
         Some(Repair::Training { window: Window::All }) => "training on all data".to_owned(),
         Some(Repair::Training { window: Window::Last(span) }) => format!("training on the last {span}"),
         Some(Repair::Judging { version }) => format!("holding version {version} against its gates"),
+        Some(Repair::Waiting { version }) => {
+            format!("version {version} passed its gates and waits for the quiet hours to end")
+        }
         Some(Repair::RollingOut { version, step, .. }) => {
             format!("rolling out version {version}, step {} of {steps}", step.saturating_add(1))
         }
@@ -215,6 +222,7 @@ fn doing(state: &ModelState, steps: usize) -> String {
             let arms: Vec<String> = arms.unwrap_or_default().iter().map(ToString::to_string).collect();
             format!("a bandit chooses among versions {}, round {}", arms.join(", "), round.saturating_add(1))
         }
+        None if state.due.is_some() => "a training is due and waits".to_owned(),
         None if state.champion.is_none() => "waiting for a first version".to_owned(),
         None => "watching".to_owned(),
     }

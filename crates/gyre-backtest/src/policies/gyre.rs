@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use gyre_control::controller::step;
-use gyre_control::{Action, Policies, State};
+use gyre_control::{Action, Policies, State, triggers, waiting};
 use gyre_core::expr::{Expression, Measured};
 use gyre_core::fact::{
     Decision, Entry, Fact, ModelVersion, Numbers, Realised, RolloutPlan, Score, WindowSummary,
@@ -124,6 +124,21 @@ impl Gyre {
         Some((champion, *self.versions.get(&champion)?))
     }
 
+    /// What fell due since the window before, and what had to wait and may begin: looked at when windows close.
+    fn look_at_time(&mut self, known: &Known<'_>) {
+        let now = known.moment();
+        let of = |gyre: &Self| {
+            let (policy, model) = (gyre.policies.get(&gyre.model)?, gyre.state.models.get(&gyre.model)?);
+            let fired = || triggers::fired(policy, model, &gyre.model, now).map(|fired| fired.fact);
+            waiting::ready(policy, model, &gyre.model, now).or_else(fired)
+        };
+        // A training that was put off, and the rollout that follows from it.
+        for _ in 0..2 {
+            let Some(fact) = of(self) else { return };
+            self.tell(known, fact);
+        }
+    }
+
     /// The window that has just closed, as the monitor would tell of it.
     fn close(&self, known: &Known<'_>, serves: &[Fit]) -> Option<WindowSummary> {
         let window = known.window()?;
@@ -144,11 +159,13 @@ impl Gyre {
             }
         }
         let rows = realised.iter().map(|realised| realised.rows).sum();
+        let late: u64 =
+            known.slices().filter(|(_, it)| it.window == Some(window)).map(|(_, it)| it.late).sum();
         Some(WindowSummary {
             model: self.model.clone(),
             period: known.period(window)?,
             champion,
-            predictions: rows,
+            predictions: rows + late,
             labels: rows,
             realised,
             drift: if self.drift { known.drift(fit) } else { Vec::new() },
@@ -265,6 +282,7 @@ impl Strategy for Gyre {
         if let Some(summary) = self.close(known, serves) {
             self.tell(known, Fact::WindowClosed(summary));
         }
+        self.look_at_time(known);
         let serve = self.champion().map_or_else(|| serving(serves), |(_, fit)| fit);
         Turn { serve, trainings: self.trainings }
     }

@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::*;
 
+mod deciding;
+
 /// A model with one version in service that promised a loss of 10, and weeks that close one after another.
 struct Story {
     policies: Policies,

@@ -9,6 +9,7 @@ mod checkout;
 mod cluster;
 mod compare;
 mod drifted;
+mod due;
 mod elsewhere;
 mod foresee;
 mod frame;
@@ -37,6 +38,7 @@ use crate::engine::{Failure, Hands};
 use crate::state::{ModelState, State};
 use bandit::Looked;
 use drifted::Drifted;
+use due::CodeLooks;
 pub use elsewhere::Abroad;
 use recall::Remembered;
 use route::Waiting;
@@ -70,6 +72,8 @@ pub struct Workshop {
     looked: Looked,
     /// How far the inputs of steps under way have drifted.
     drifted: Drifted,
+    /// When the code of models was looked at.
+    code_looks: CodeLooks,
     /// Whether commands that run are to end.
     stop: Arc<AtomicBool>,
 }
@@ -97,6 +101,7 @@ impl Workshop {
             remembered: Remembered::default(),
             looked: Looked::default(),
             drifted: Drifted::default(),
+            code_looks: CodeLooks::default(),
             stop: Arc::default(),
         }
     }

@@ -9,7 +9,7 @@ use gyre_gateway::rollout::{Plan, Shown, judge, waits_for};
 use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInput, summarise};
 use gyre_store::{NewFact, journal};
 
-use super::{Workshop, bandit, foresee, frame, recall};
+use super::{Workshop, bandit, due, foresee, frame, recall};
 use crate::controller::GATEWAY;
 use crate::engine::Failure;
 use crate::state::{ModelState, Repair, State};
@@ -39,6 +39,7 @@ pub(super) fn observe(
         if let (Some(champion), Some(spec)) = (model.champion, spec) {
             foresee::windows(workshop, name, spec, champion, watermark, &mut facts)?;
             close_windows(workshop, name, spec, champion, watermark, &mut facts)?;
+            facts.extend(due::due(workshop, name, spec, model, watermark)?);
         }
     }
     Ok(facts)
@@ -74,7 +75,9 @@ fn rollout_step(
     // What takes all traffic goes back at once when it is found wanting, and is promoted only when it has baked.
     let baking =
         plan.share(step) == Some(10_000) && plan.bake.is_some_and(|bake| watermark.since(begun) < bake);
-    if baking && judgement.verdict == Verdict::Continue {
+    // Nor does another step begin in quiet hours.
+    let quiet = || spec.is_some_and(|spec| spec.retrain.quiet.value.covers(watermark));
+    if judgement.verdict == Verdict::Continue && (baking || quiet()) {
         return Ok(None);
     }
     let fact = Fact::StepObserved {
@@ -107,8 +110,11 @@ pub(super) fn waiting(
     let lasted = watermark.since(begun);
     let shown = Shown { candidate, trial: trial.as_ref(), lasted, ..Shown::default() };
     waits_for(&Plan::of(&plan), step, &shown).or_else(|| {
-        let bake = plan.bake.filter(|bake| plan.share(step) == Some(10_000) && lasted < *bake)?;
-        Some(format!("time: it bakes for {bake}"))
+        if let Some(bake) = plan.bake.filter(|bake| plan.share(step) == Some(10_000) && lasted < *bake) {
+            return Some(format!("time: it bakes for {bake}"));
+        }
+        let end = workshop.project().models.get(name)?.retrain.quiet.value.end(watermark)?;
+        Some(format!("the quiet hours to end, at {end}"))
     })
 }
 

@@ -178,7 +178,7 @@ impl Plant {
 
     /// Asks for a training and waits for what comes of it.
     pub fn train(&self, window: Window) {
-        self.desk().train(&kiln(), Some(window), Some(self.now), "user:ada").unwrap();
+        self.desk().train(&kiln(), Some(window), Some(self.now), "user:ada", None).unwrap();
         self.desk().advance(self.now, true).unwrap();
     }
 
@@ -201,6 +201,13 @@ impl Plant {
             self.tick().unwrap();
         }
         seen(self)
+    }
+
+    /// Nobody asks, brings labels or watches until `day` begins.
+    pub fn be_away_to(&mut self, day: u32) {
+        self.desk = None;
+        self.now = moment(day, 0);
+        self.open().unwrap();
     }
 
     /// Six hours: asks, brings the labels that became known, and says how late it is.

@@ -49,6 +49,8 @@ struct Training {
     window: Option<Window>,
     #[serde(default)]
     as_of: Option<Timestamp>,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -117,7 +119,8 @@ pub(crate) async fn roll_back(
     entry(&app, model, move |app, model| app.desk.roll_back(model, &caller.actor, &reason)).await
 }
 
-/// `POST /v1/models/{model}/train {window?, as_of?}`: answers once the training is asked for; the journal tells the rest.
+/// `POST /v1/models/{model}/train {window?, as_of?, reason?}`: answers once the training is asked for, by a person or by another
+/// system's webhook; the journal tells the rest.
 pub(crate) async fn train(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -125,8 +128,12 @@ pub(crate) async fn train(
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let model = known(&app, path)?;
-    let Training { window, as_of } = optional(request).await?;
-    entry(&app, model, move |app, model| app.desk.train(model, window, as_of, &caller.actor)).await
+    let Training { window, as_of, reason: given } = optional(request).await?;
+    let given = given.map(|given| reason(Some(given))).transpose()?;
+    entry(&app, model, move |app, model| {
+        app.desk.train(model, window, as_of, &caller.actor, given.as_deref())
+    })
+    .await
 }
 
 /// `POST /v1/models/{model}/resume`: the loop tries again after it had given up.

@@ -24,6 +24,9 @@ pub(crate) struct TrainArgs {
     /// As of which moment, in RFC 3339: later rows are not known yet. By default now.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
+    /// Why, for the journal.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
@@ -41,7 +44,7 @@ pub(crate) struct ResumeArgs {
 }
 
 pub(crate) fn train(args: &TrainArgs) -> Result<(), Failure> {
-    let body = json!({"window": args.window, "as_of": args.as_of});
+    let body = json!({"window": args.window, "as_of": args.as_of, "reason": args.reason});
     ask(&args.project, args.output, &args.model, "train", &body, "a training is asked for")
 }
 

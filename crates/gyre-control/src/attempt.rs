@@ -1,0 +1,223 @@
+//! The controller's turn from a decision to train until the gates have spoken.
+//!
+//! One decision trains on one of the windows, or on all of them, one after the other (`retrain.try`). What is trained as of the same
+//! moment is judged on the same withheld rows, so the gains over the champion can be held against each other: the best that passes
+//! its gates goes on, and of two that are equally good the one that has learnt from more. Whatever the number of windows, it is one
+//! decision: it counts once for the limit, and once when it was in vain.
+
+use gyre_core::fact::{Decision, ModelVersion, Numbers, Score};
+use gyre_core::spec::Window;
+use gyre_core::{Timestamp, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::controller::Turn;
+use crate::state::{Known, Repair};
+use crate::waiting::{self, Due};
+
+/// How many trainings are remembered for the limit.
+const REMEMBERED_TRAININGS: usize = 1000;
+
+/// A decision to train, while it is carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// As of when everything is trained and judged.
+    pub as_of: Timestamp,
+    /// Whether its being in vain makes the loop more patient.
+    pub counts: bool,
+    /// The window under way.
+    pub window: Window,
+    /// Windows that are still to be tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Window>,
+    /// Versions that were made and judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+}
+
+/// A version that was made and judged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Which.
+    pub version: Version,
+    /// Trained on what.
+    pub window: Window,
+    /// Whether it passed its gates.
+    pub passed: bool,
+    /// By how much it was better than the champion on the withheld rows; none when there was nothing to compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<f64>,
+    /// The p-value of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
+}
+
+/// The best of those that passed; of equals the one with the larger window.
+fn best(tried: &[Tried]) -> Option<Tried> {
+    let reach = |window: Window| match window {
+        Window::Last(span) => span.as_millis(),
+        Window::All => i64::MAX,
+    };
+    let gain = |tried: &Tried| tried.gain.unwrap_or(f64::NEG_INFINITY);
+    let better = |a: &&Tried, b: &&Tried| {
+        gain(a).total_cmp(&gain(b)).then_with(|| reach(a.window).cmp(&reach(b.window)))
+    };
+    tried.iter().filter(|tried| tried.passed).max_by(better).copied()
+}
+
+impl Turn<'_> {
+    /// Trains, unless the limit or the quiet hours stand against it.
+    pub(crate) fn retrain(&mut self, due: Due) {
+        if let Some(own) = waiting::own_action(self.policy) {
+            return self.keep(format!("{}; not trained: {own}", due.reason), due.numbers);
+        }
+        if let Some(used_up) = waiting::used_up(self.policy, self.model, self.now) {
+            return self.keep(format!("{}; {used_up}", due.reason), due.numbers);
+        }
+        if let Some(quiet) = waiting::quiet(self.policy, self.now) {
+            return self.put_off(due, &quiet);
+        }
+        let windows = &self.policy.windows;
+        let Some(next) = windows.get(self.model.next_window % windows.len().max(1)).copied() else {
+            return self.keep(format!("{}; no training window is allowed", due.reason), due.numbers);
+        };
+        let (first, left) = match windows.split_first() {
+            Some((first, rest)) if self.policy.try_all => (*first, rest.to_vec()),
+            _ => (next, Vec::new()),
+        };
+        let why = if left.is_empty() {
+            due.reason
+        } else {
+            format!("{}; all {} windows are tried", due.reason, windows.len())
+        };
+        self.train(first, left, due.by_loss, Some((why, due.numbers)));
+    }
+
+    pub(crate) fn asked_to_train(&mut self, window: Window) {
+        // A look at versions is no reason to make a person wait, nor are the quiet hours.
+        if let Some(repair) = self.model.repair.filter(|repair| !matches!(repair, Repair::Comparing { .. })) {
+            let reason = format!("not trained, although asked to: a repair is under way ({repair:?})");
+            return self.keep(reason, Numbers::new());
+        }
+        self.train(window, Vec::new(), true, None);
+    }
+
+    fn train(&mut self, window: Window, left: Vec<Window>, counts: bool, why: Option<(String, Numbers)>) {
+        self.try_again();
+        self.model.trainings.push(self.now);
+        let forgotten = self.model.trainings.len().saturating_sub(REMEMBERED_TRAININGS);
+        self.model.trainings.drain(..forgotten);
+        self.model.due = None;
+        self.model.new_rows = 0;
+        self.model.attempt = Some(Attempt { as_of: self.now, counts, window, left, tried: Vec::new() });
+        if let Some((reason, numbers)) = why {
+            self.decide(Decision::Retrain { window }, reason, numbers);
+        }
+        self.begin_training(window, self.now);
+    }
+
+    fn begin_training(&mut self, window: Window, as_of: Timestamp) {
+        self.model.repair = Some(Repair::Training { window });
+        self.follows.actions.push(Action::Train { model: self.name.clone(), window, as_of });
+    }
+
+    pub(crate) fn registered(&mut self, registered: &ModelVersion) {
+        let (version, holdout) = (registered.version, &registered.holdout);
+        let promised = holdout.get(self.policy.metric).copied();
+        let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
+        let since = Some(self.now);
+        self.model
+            .versions
+            .insert(version, Known { promised, promised_error, since, passed: None, withdrawn: false });
+        // What a person brings meanwhile is not what the training made.
+        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
+            self.model.failures = 0;
+            let attempt = self.model.attempt.as_ref();
+            let first_that_counts = attempt.is_none_or(|attempt| attempt.counts && attempt.tried.is_empty());
+            if self.model.champion.is_some() && first_that_counts {
+                // Until it is proven.
+                self.model.futile = self.model.futile.saturating_add(1);
+            }
+            let as_of = attempt.map_or(self.now, |attempt| attempt.as_of);
+            self.judge(version, as_of);
+        }
+    }
+
+    pub(crate) fn judge(&mut self, version: Version, as_of: Timestamp) {
+        self.model.repair = Some(Repair::Judging { version });
+        self.follows.actions.push(Action::Judge { model: self.name.clone(), version, as_of });
+    }
+
+    pub(crate) fn judged(&mut self, version: Version, passed: bool, comparison: Option<&Score>) {
+        if let Some(known) = self.model.versions.get_mut(&version) {
+            known.passed = Some(passed);
+        }
+        if self.model.repair != Some(Repair::Judging { version }) {
+            return;
+        }
+        let p = comparison.and_then(|score| score.p);
+        if p.is_some_and(|p| p < self.policy.significance) {
+            self.model.futile = 0;
+        }
+        if !passed {
+            let reason = format!("version {version} did not pass its gates; the champion stays");
+            self.decide(Decision::Refuse { version }, reason, Numbers::new());
+        }
+        let Some(attempt) = self.model.attempt.as_mut() else {
+            // A person asked for it.
+            return self.conclude(vec![Tried { version, window: Window::All, passed, gain: None, p }]);
+        };
+        let gain = comparison.map(|score| score.gain);
+        attempt.tried.push(Tried { version, window: attempt.window, passed, gain, p });
+        self.next_window_or_end();
+    }
+
+    /// Trains on the window that is next, or ends the attempt with what was made.
+    fn next_window_or_end(&mut self) {
+        let Some(attempt) = self.model.attempt.as_mut() else { return };
+        if attempt.left.is_empty() {
+            let tried = std::mem::take(&mut attempt.tried);
+            return self.conclude(tried);
+        }
+        let window = attempt.left.remove(0);
+        attempt.window = window;
+        let as_of = attempt.as_of;
+        self.begin_training(window, as_of);
+    }
+
+    /// The gates have spoken about everything that was made.
+    fn conclude(&mut self, tried: Vec<Tried>) {
+        self.forget_regret();
+        self.model.worth.renew();
+        let counts = self.model.attempt.take().is_some_and(|attempt| attempt.counts);
+        let Some(best) = best(&tried) else {
+            self.model.next_window += 1;
+            self.end_repair();
+            if counts {
+                self.setback("it did not pass its gates");
+            }
+            return;
+        };
+        let mut reason = format!("version {} passed its gates", best.version);
+        if tried.len() > 1 {
+            let told = tried.iter().map(|it| match it.gain {
+                Some(gain) => format!("{} {gain:+.2}", it.window),
+                None => format!("{} not compared", it.window),
+            });
+            reason += &format!("; gains by window: {}", told.collect::<Vec<_>>().join(", "));
+        }
+        self.decide(Decision::RollOut { version: best.version }, reason.clone(), Numbers::new());
+        self.roll_out_when_not_quiet(best.version, reason);
+    }
+
+    /// An action broke while something was trained or judged: the windows that are left are tried all the same.
+    pub(crate) fn attempt_failed(&mut self, reason: &str) {
+        let at_work = matches!(self.model.repair, Some(Repair::Training { .. } | Repair::Judging { .. }));
+        let more = self.model.attempt.as_ref().is_some_and(|it| !it.left.is_empty() || !it.tried.is_empty());
+        if at_work && more {
+            return self.next_window_or_end();
+        }
+        self.end_repair();
+        self.failed(reason);
+    }
+}
