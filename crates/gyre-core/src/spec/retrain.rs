@@ -223,11 +223,17 @@ impl<'de> Deserialize<'de> for Candidate {
 /// Everything that makes no sense in how `model` is repaired.
 pub(super) fn check(file: &str, name: &str, model: &Model, wrong: &mut Vec<Diagnostic>) {
     let retrain = &model.retrain;
+    let place = model.train.data.referenced;
+    if model.labels.explored.is_some() && !model.labels.caused_by_action {
+        let told =
+            "labels.explored says where an action was left to chance, but labels.caused_by_action is not set";
+        let told = Diagnostic::new(file, format!("models.{name}: {told}")).at(place.line(), place.column());
+        wrong.push(told.expected("labels: {caused_by_action: true, explored: COLUMN}"));
+    }
     let mut say = |text: &str, place: Location, expected: &str| {
         let told = Diagnostic::new(file, format!("models.{name}.retrain.{text}"));
         wrong.push(told.at(place.line(), place.column()).expected(expected));
     };
-    let place = model.train.data.referenced;
     if !(retrain.significance > 0.0 && retrain.significance < 1.0) {
         say("significance is not a p-value", place, "0.1, or 0.05");
     }
@@ -236,13 +242,6 @@ pub(super) fn check(file: &str, name: &str, model: &Model, wrong: &mut Vec<Diagn
     };
     if retrain.when.iter().any(trains) && model.windows().next().is_none() {
         say("when sets trainings off, and no window may be trained on", place, "candidates: [{window: 56d}]");
-    }
-    if model.labels.explored.is_some() && !model.labels.caused_by_action {
-        say(
-            "candidates need no explored rows: labels.explored says where the action was left to chance, and none is said to cause labels",
-            place,
-            "labels: {caused_by_action: true, explored: COLUMN}",
-        );
     }
     if retrain.quiet.value.is_always() {
         say(
