@@ -96,6 +96,8 @@ impl Journal {
             drift: Vec::new(),
             errors: 0,
             odd: vec![],
+            attribution: None,
+            segments: vec![],
         });
         self.tell("monitor", None, fact)
     }

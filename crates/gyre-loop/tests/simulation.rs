@@ -162,6 +162,8 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
         drift: Vec::new(),
         errors: 0,
         odd: vec![],
+        attribution: None,
+        segments: vec![],
     })
 }
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use gyre_core::fact::Numbers;
-use gyre_core::spec::Metric;
+use gyre_core::spec::{Metric, Segment};
 use gyre_core::time::Period;
 use gyre_stats::profile::ColumnReference;
 use serde::{Deserialize, Serialize};
 
+use crate::attribution::LossReference;
 use crate::columns::{MonitorError, Values};
 use crate::loss::MeasuredLoss;
+use crate::segments::{self, Division};
 use crate::summary::PREDICTION;
 use crate::variation::{Variation, of_column, windows as cut};
 
@@ -32,6 +34,12 @@ pub struct ReferenceProfile {
     /// where the rows were too few to say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variation: BTreeMap<String, BTreeMap<String, Variation>>,
+    /// What the features of those rows say of its losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<LossReference>,
+    /// How wrong it was on them, segment by segment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Division>,
 }
 
 /// How wrong a version was on rows withheld from training.
@@ -61,7 +69,26 @@ impl ReferenceProfile {
             prediction: prediction.reference(),
             holdout,
             variation: BTreeMap::new(),
+            losses: None,
+            segments: Vec::new(),
         }
+    }
+
+    /// Learns how the losses of the withheld rows follow from their `features`, and what they were in the `segments`. Rows
+    /// without a label have the loss NaN.
+    ///
+    /// # Errors
+    /// [`MonitorError::Length`] when columns differ in length.
+    pub fn learn_losses(
+        &mut self,
+        metric: Metric,
+        features: &[(&str, Values<'_>)],
+        (losses, days): (&[f64], &[i64]),
+        segments: &[Segment],
+    ) -> Result<(), MonitorError> {
+        self.losses = LossReference::learn(metric, features.iter().copied(), losses, days)?;
+        self.segments = segments::learn(metric, features, (losses, days), segments)?;
+        Ok(())
     }
 
     /// Learns how much the columns of `training`, and the `prediction`, vary between windows of `rows` rows. `training_order`

@@ -104,6 +104,8 @@ pub fn summarise(
         drift: drifts(input, reference, settings)?,
         errors: input.errors,
         odd: Vec::new(),
+        attribution: None,
+        segments: Vec::new(),
     })
 }
 

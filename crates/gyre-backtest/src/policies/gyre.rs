@@ -154,6 +154,8 @@ impl Gyre {
             drift: if self.drift { known.drift(fit) } else { Vec::new() },
             errors: 0,
             odd: Vec::new(),
+            attribution: None,
+            segments: Vec::new(),
         })
     }
 

@@ -85,6 +85,8 @@ impl Story {
             drift: Vec::new(),
             errors: 0,
             odd: Vec::new(),
+            attribution: None,
+            segments: Vec::new(),
         };
         let actions = self.tell(Fact::WindowClosed(window)).actions;
         self.answered(actions)

@@ -204,6 +204,8 @@ fn eventful() -> Scene {
             }],
             errors: 0,
             odd: vec![],
+            attribution: None,
+            segments: vec![],
         }));
     }
     scene.tell(Fact::AlarmRaised {
