@@ -16,6 +16,7 @@ FOLDER has census.parquet and flights.parquet; without it these two are left out
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import time
 import warnings
 
 import lightgbm
+os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")
 import nannyml
 import numpy as np
 import pandas as pd

@@ -264,8 +264,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let (window, reference) = (rows(&window, &reference)?, rows(&reference, &reference)?);
-    let starts = (0..window.scores.len()).step_by(size);
-    let chunks = starts.map(|from| chunk(&window, from, (from + size).min(window.scores.len())));
+    let starts = (0..window.labels.len()).step_by(size);
+    let chunks = starts.map(|from| chunk(&window, from, (from + size).min(window.labels.len())));
     let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
     match kind.as_str() {
         "binary" => classifier(&reference, &chunks),

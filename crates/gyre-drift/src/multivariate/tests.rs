@@ -42,12 +42,12 @@ fn world(rows: usize, correlation: f64, seed: u64) -> Sampled {
 }
 
 fn options(seed: u64) -> Options {
-    Options { pair_rows: 150, permutations: 99, seed, ..Options::default() }
+    Options { pair_rows: 100, permutations: 99, seed, ..Options::default() }
 }
 
 #[test]
 fn a_relation_that_turns_round_is_found_although_every_column_is_as_it_was() {
-    let found = together(world(1_500, 0.7, 1), world(1_500, -0.7, 2), &options(3));
+    let found = together(world(800, 0.8, 1), world(800, -0.8, 2), &options(3));
     assert_eq!(found.verdict, Verdict::Drift, "{found:#?}");
     let classifier = found.look("domain_classifier").unwrap();
     assert!(classifier.value > 0.65 && classifier.p_value < 1e-6, "{classifier:?}");
@@ -59,33 +59,33 @@ fn a_relation_that_turns_round_is_found_although_every_column_is_as_it_was() {
 
 #[test]
 fn the_same_seed_gives_the_same_numbers() {
-    let once = || together(world(400, 0.5, 1), world(400, 0.2, 2), &options(3));
+    let once = || together(world(200, 0.5, 1), world(200, 0.2, 2), &options(3));
     assert_eq!(once(), once());
 }
 
 #[test]
 fn nothing_is_said_where_nothing_changed() {
-    let verdicts = (0..12).map(|seed| {
-        together(world(600, 0.6, 100 + seed), world(400, 0.6, 200 + seed), &options(seed)).verdict
+    let verdicts = (0..5).map(|seed| {
+        together(world(400, 0.6, 100 + seed), world(300, 0.6, 200 + seed), &options(seed)).verdict
     });
     assert_eq!(verdicts.filter(|verdict| *verdict != Verdict::Stable).count(), 0);
 }
 
 #[test]
 fn rows_that_go_missing_together_are_found() {
-    let mut after = world(1_500, 0.7, 5);
+    let mut after = world(800, 0.7, 5);
     // A fifth of the values is missing still, but now where x is high.
     let Cells::Numbers(x) = after.columns[0].1.clone() else { panic!() };
     if let Cells::Numbers(gaps) = &mut after.columns[3].1 {
         gaps.iter_mut().zip(&x).for_each(|(gap, x)| *gap = if *x > 0.84 { f64::NAN } else { 0.5 });
     }
-    let found = together(world(1_500, 0.7, 4), after, &options(6));
+    let found = together(world(800, 0.7, 4), after, &options(6));
     assert_eq!((found.verdict, found.telling[0].column.as_str()), (Verdict::Drift, "gaps"), "{found:#?}");
 }
 
 #[test]
 fn odd_tables_have_a_defined_answer() {
-    let few = together(world(40, 0.5, 1), world(400, 0.5, 2), &options(1));
+    let few = together(world(40, 0.5, 1), world(200, 0.5, 2), &options(1));
     assert_eq!((few.verdict, few.looks.len()), (Verdict::Insufficient, 0));
     let constant =
         |value: f64, rows| Sampled { columns: vec![("c".to_owned(), Cells::Numbers(vec![value; rows]))] };
