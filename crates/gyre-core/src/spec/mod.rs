@@ -8,6 +8,7 @@ mod check;
 mod features;
 mod labels;
 mod notify;
+mod segments;
 mod words;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use check::{KNOWN_MEASURES, check};
 pub use features::{Feature, Features, Odd, OnOdd, Substitute};
 pub use labels::{LABEL_SECRETS, LabelSource, Labels, SINCE};
 pub use notify::{LetterFormat, NOTIFY_SECRETS, Receiver, Topic};
+pub use segments::Segment;
 pub use words::{Limit, Percent, Trigger, Window};
 
 use crate::expr::Expression;
@@ -437,11 +439,19 @@ pub struct Monitor {
     pub drift_share: f64,
     /// How much worse than its reference, as a share of it, the loss must be to matter.
     pub tolerance: f64,
+    /// Features by whose values the loss is told apart.
+    pub segments: Vec<Spanned<Segment>>,
 }
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { window: Span::days(7), drift_effect: 0.1, drift_share: 0.03, tolerance: 0.1 }
+        Self {
+            window: Span::days(7),
+            drift_effect: 0.1,
+            drift_share: 0.03,
+            tolerance: 0.1,
+            segments: Vec::new(),
+        }
     }
 }
 
