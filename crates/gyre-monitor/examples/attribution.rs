@@ -95,6 +95,7 @@ fn divide(rows: &Rows, reference: &LossReference) -> Result<Attribution, Box<dyn
         predictions: Predictions { outputs: Values::Numbers(&zeros), scores: &[], classes: &[] },
         labels: Values::Numbers(&rows.losses),
         features: &features(rows),
+        latencies_us: &[],
         errors: 0,
     };
     Ok(attribute(&input, reference, Metric::Mae)?.ok_or("nothing to divide")?)
