@@ -142,8 +142,8 @@ fn charts(column: &ColumnFigures, of_present: &dyn Fn(u64) -> f64) -> Vec<Bars> 
 
 fn bin(bin: &Bin) -> (String, f64) {
     let name = match (bin.above, bin.up_to) {
-        (_, Some(up_to)) => format!("≤ {}", show::number(up_to)),
-        (Some(above), None) => format!("> {}", show::number(above)),
+        (_, Some(up_to)) => format!("≤ {}", text::figure(Some(up_to), "")),
+        (Some(above), None) => format!("> {}", text::figure(Some(above), "")),
         (None, None) => percent(Some(1.0)),
     };
     (name, bin.share.max(0.0))
