@@ -5,6 +5,7 @@
 //! projection of them, and the state tables change only together with the fact that says so.
 
 mod access;
+mod attribution;
 mod bandit;
 mod estimate;
 mod incident;
@@ -25,6 +26,7 @@ use crate::time::Period;
 use crate::{Digest, ModelName, Timestamp, Version};
 
 pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
+pub use attribution::{Attribution, ColumnPart, Part, SegmentLoss};
 pub use bandit::{Arm, BanditPlan, MOST_ARMS};
 pub use estimate::{EstimateMethod, LossEstimate, LossForecast};
 pub use incident::{Cause, CauseGroup, Check, Evidence, Explained, Finding, Incident, LabelShift, Severity};
@@ -514,6 +516,12 @@ pub struct WindowSummary {
     /// What speaks for one cause or another.
     #[serde(default, skip_serializing_if = "Evidence::is_empty")]
     pub evidence: Evidence,
+    /// Where the change of the champion's loss comes from; none without labels, or without the losses of the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<Attribution>,
+    /// The champion's loss in the segments that `monitor.segments` names, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentLoss>,
 }
 
 /// How often a feature held something odd.

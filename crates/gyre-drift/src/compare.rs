@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::DriftError;
 use crate::measure::{Measured, measure};
+use crate::multivariate::Multivariate;
 use crate::read::Source;
 use crate::verdict::{Judged, Settings, Verdict, judge};
 
@@ -65,6 +66,9 @@ pub struct Comparison {
     pub columns: Vec<Column>,
     /// The columns of which nothing can be said.
     pub unmatched: Vec<Unmatched>,
+    /// What the columns show together, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multivariate: Option<Multivariate>,
 }
 
 impl Comparison {
@@ -74,11 +78,13 @@ impl Comparison {
         self.columns.iter().filter(|column| column.judged.verdict == verdict).count()
     }
 
-    /// Whether something has changed that matters: a column drifts, vanished, or holds something else.
+    /// Whether something has changed that matters: a column drifts, vanished, or holds something else, or the columns drift
+    /// together.
     #[must_use]
     pub fn has_drift(&self) -> bool {
         let broken = |unmatched: &Unmatched| matches!(unmatched.why, Why::Vanished | Why::Retyped);
-        self.count(Verdict::Drift) > 0 || self.unmatched.iter().any(broken)
+        let together = self.multivariate.as_ref().is_some_and(|found| found.verdict == Verdict::Drift);
+        together || self.count(Verdict::Drift) > 0 || self.unmatched.iter().any(broken)
     }
 }
 
@@ -115,6 +121,7 @@ pub fn compare(
         settings: *settings,
         columns: columns.into_iter().zip(judged).map(column).collect(),
         unmatched,
+        multivariate: None,
     })
 }
 

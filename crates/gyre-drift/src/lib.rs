@@ -5,7 +5,8 @@
 //! millions of rows, and keeps apart what is sure from what is large.
 //!
 //! The way through it: files → columns ([`read`]) → counts and numbers ([`sample`]) → tests and distances ([`measure`]) →
-//! verdicts over all columns together ([`verdict`]), all of it by [`compare`].
+//! verdicts over all columns together ([`verdict`]), all of it by [`compare`]. What no column shows by itself is looked for in a
+//! sample of whole rows ([`multivariate`]).
 //!
 //! Invariants
 //! - `measure` and `verdict` are pure; no input panics, and what is undefined is absent.
@@ -17,6 +18,7 @@
 mod compare;
 mod error;
 pub mod measure;
+pub mod multivariate;
 pub mod read;
 pub mod sample;
 pub mod verdict;
@@ -24,4 +26,5 @@ pub mod verdict;
 pub use compare::{Column, Comparison, Unmatched, Why, compare};
 pub use error::DriftError;
 pub use measure::Measured;
+pub use multivariate::{Multivariate, multivariate};
 pub use verdict::{Settings, Verdict};

@@ -1,8 +1,8 @@
-//! Estimates the rows of one CSV file, chunk by chunk, by those of another: `estimate_csv binary|regression REFERENCE WINDOW ROWS`;
+//! Estimates the rows of one CSV file, chunk by chunk, by those of another: `estimate_csv binary|multiclass|regression REFERENCE WINDOW ROWS`;
 //! or measures how long a million rows take: `estimate_csv speed`.
 //!
-//! Columns `__score`, `__decision` (0 or 1) and `__label` are the model's answer and the truth, the rest are features. A column
-//! whose values are all numbers or empty is numeric; the rest are categories. No quoting. Prints a JSON line a chunk, the truth
+//! Columns `__score`, `__decision` (0 or 1) and `__label` are the model's answer and the truth, the rest are features; of
+//! several classes there is a `__scoreCLASS` for each, and decision and label are names of classes. A column whose values are all numbers or empty is numeric; the rest are categories. No quoting. Prints a JSON line a chunk, the truth
 //! left to whoever compares.
 //!
 //! `cargo run --release -p gyre-estimate --example estimate_csv -- binary reference.csv analysis.csv 5000`
@@ -12,14 +12,21 @@ use std::time::Instant;
 
 use gyre_estimate::{DirectLoss, DirectOptions, Pape, PapeOptions};
 use gyre_runtime::{Column, Table};
-use gyre_stats::estimate::{BinaryEstimates, BinaryRows, Calibration, Expected, Undefined, binary};
+use gyre_stats::estimate::{
+    BinaryEstimates, BinaryRows, Calibration, Expected, MulticlassCalibration, MulticlassEstimates,
+    MulticlassRows, Undefined, binary, multiclass,
+};
 use serde_json::{Value, json};
 
 struct Rows {
     features: Table,
+    /// One a row, or of several classes one a row and class.
     scores: Vec<f64>,
-    decisions: Vec<bool>,
+    /// 1 for yes, or the number of the class.
+    decisions: Vec<f64>,
     labels: Vec<f64>,
+    /// How many scores a row has.
+    width: usize,
 }
 
 /// A column's name and cells.
@@ -53,11 +60,26 @@ fn rows(cells: &[Cells], like: &[Cells]) -> Result<Rows, Box<dyn Error>> {
         let column = if is_numeric(first) { Column::Numeric(numbers(cells)) } else { Column::Text(text()) };
         (name.clone(), column)
     });
+    let mut classes: Vec<&str> = cells.iter().filter_map(|(name, _)| name.strip_prefix("__score")).collect();
+    classes.sort_unstable();
+    let number = |name: &str| -> Result<Vec<f64>, Box<dyn Error>> {
+        if classes.len() < 2 {
+            return of(name);
+        }
+        let (_, cells) = cells.iter().find(|(column, _)| column == name).ok_or("no such column")?;
+        let class = |cell: &String| classes.iter().position(|class| class == cell).map(|class| class as f64);
+        cells.iter().map(|cell| class(cell).ok_or_else(|| format!("unknown class {cell}").into())).collect()
+    };
+    let by_class =
+        classes.iter().map(|class| of(&format!("__score{class}"))).collect::<Result<Vec<_>, _>>()?;
+    let rows = by_class.first().map_or(0, Vec::len);
+    let scores = (0..rows).flat_map(|row| by_class.iter().filter_map(move |scores| scores.get(row).copied()));
     Ok(Rows {
         features: Table::new(features)?,
-        scores: of("__score")?,
-        decisions: of("__decision")?.iter().map(|decision| *decision == 1.0).collect(),
-        labels: of("__label")?,
+        scores: scores.collect(),
+        decisions: number("__decision")?,
+        labels: number("__label")?,
+        width: classes.len().max(1),
     })
 }
 
@@ -71,9 +93,10 @@ fn chunk(rows: &Rows, from: usize, to: usize) -> Result<Rows, Box<dyn Error>> {
     });
     Ok(Rows {
         features: Table::new(features)?,
-        scores: rows.scores[from..to].to_vec(),
+        scores: rows.scores[from * rows.width..to * rows.width].to_vec(),
         decisions: rows.decisions[from..to].to_vec(),
         labels: rows.labels[from..to].to_vec(),
+        width: rows.width,
     })
 }
 
@@ -107,7 +130,8 @@ fn classifier(reference: &Rows, chunks: &[Rows]) -> Result<(), Box<dyn Error>> {
     );
     let (mut of_plain, mut of_adapted) = (0.0, 0.0);
     for chunk in chunks {
-        let window = BinaryRows { scores: &chunk.scores, decisions: &chunk.decisions, weights: None };
+        let decisions: Vec<bool> = chunk.decisions.iter().map(|decision| *decision == 1.0).collect();
+        let window = BinaryRows { scores: &chunk.scores, decisions: &decisions, weights: None };
         let start = Instant::now();
         let plain = binary(&calibration, window)?;
         of_plain += start.elapsed().as_secs_f64();
@@ -123,6 +147,34 @@ fn classifier(reference: &Rows, chunks: &[Rows]) -> Result<(), Box<dyn Error>> {
         println!("{}", json!({"rows": plain.rows, "cbpe": metrics(&plain), "pape": adapted}));
     }
     eprintln!("CBPE {of_plain:.3} s, PAPE {of_adapted:.3} s");
+    Ok(())
+}
+
+fn several(of: &MulticlassEstimates) -> Value {
+    json!({
+        "roc_auc": metric(of.macro_auc), "f1": metric(of.macro_f1), "accuracy": metric(of.accuracy),
+        "log_loss": metric(of.log_loss),
+    })
+}
+
+fn classes(reference: &Rows, chunks: &[Rows]) -> Result<(), Box<dyn Error>> {
+    let numbers = |values: &[f64]| values.iter().map(|value| *value as usize).collect::<Vec<usize>>();
+    let (labels, width) = (numbers(&reference.labels), reference.width);
+    let start = Instant::now();
+    let calibration = MulticlassCalibration::fit(&reference.scores, &labels, width, None)?;
+    let pape =
+        Pape::multiclass(&reference.features, &reference.scores, &labels, width, PapeOptions::default())?;
+    eprintln!("fit {:.3} s", start.elapsed().as_secs_f64());
+    for chunk in chunks {
+        let decisions = numbers(&chunk.decisions);
+        let window = MulticlassRows { probabilities: &chunk.scores, decisions: &decisions, weights: None };
+        let plain = multiclass(&calibration, window)?;
+        let adapted = match pape.estimate_multiclass(&chunk.features, window) {
+            Ok(adapted) => json!({"metrics": several(&adapted.estimates), "share": adapted.share}),
+            Err(error) => json!({"error": error.to_string()}),
+        };
+        println!("{}", json!({"rows": plain.rows, "cbpe": several(&plain), "pape": adapted}));
+    }
     Ok(())
 }
 
@@ -207,16 +259,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         _ => {
             return Err(
-                "usage: estimate_csv binary|regression REFERENCE WINDOW ROWS, or estimate_csv speed".into()
+                "usage: estimate_csv binary|multiclass|regression REFERENCE WINDOW ROWS, or estimate_csv speed".into()
             );
         }
     };
     let (window, reference) = (rows(&window, &reference)?, rows(&reference, &reference)?);
-    let starts = (0..window.scores.len()).step_by(size);
-    let chunks = starts.map(|from| chunk(&window, from, (from + size).min(window.scores.len())));
+    let starts = (0..window.labels.len()).step_by(size);
+    let chunks = starts.map(|from| chunk(&window, from, (from + size).min(window.labels.len())));
     let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
     match kind.as_str() {
         "binary" => classifier(&reference, &chunks),
+        "multiclass" => classes(&reference, &chunks),
         "regression" => regression(&reference, &chunks),
         other => Err(format!("unknown {other}").into()),
     }

@@ -99,6 +99,8 @@ impl Journal {
             odd: vec![],
             quality: vec![],
             evidence: gyre_core::fact::Evidence::default(),
+            attribution: None,
+            segments: vec![],
         });
         self.tell("monitor", None, fact)
     }

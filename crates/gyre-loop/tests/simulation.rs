@@ -178,6 +178,8 @@ fn window(dice: &mut Dice, model: &ModelName, champion: Version, at: Timestamp) 
         odd: vec![],
         quality: vec![],
         evidence: gyre_core::fact::Evidence::default(),
+        attribution: None,
+        segments: vec![],
     })
 }
 

@@ -113,7 +113,7 @@ impl Values<'_> {
         let mut window = reference.window();
         match (self, &mut window) {
             (Self::Numbers(values), ColumnWindow::Numeric(window)) => {
-                rows.filter_map(|row| values.get(row)).for_each(|value| window.push(*value));
+                window.extend(rows.filter_map(|row| values.get(row).copied()));
             }
             (Self::Text(values), ColumnWindow::Categorical(window)) => {
                 rows.filter_map(|row| values.get(row)).for_each(|value| window.push(value.as_deref()));

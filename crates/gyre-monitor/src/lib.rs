@@ -7,10 +7,12 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
+//! | [`attribution`] | which columns a change of the loss comes from, and what is concept |
 //! | [`columns`] | values by column, as every function here takes them |
 //! | [`loss`] | the loss of a row, and the metric over rows with its error clustered by day |
 //! | [`profile`] | the reference profile |
 //! | [`persistence`] | from windows that drifted to an alarm |
+//! | [`segments`] | the loss by parts of the rows |
 //! | [`variation`] | how much a column varies by itself from window to window |
 //! | [`windows`] | which windows are due |
 //! | [`summary`] | a window's rows in, a window's fact out |
@@ -28,6 +30,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod attribution;
 mod change;
 pub mod columns;
 pub mod comparison;
@@ -39,14 +42,17 @@ pub mod persistence;
 pub mod profile;
 pub mod quality;
 pub mod seen;
+pub mod segments;
 pub mod summary;
 pub mod variation;
 pub mod windows;
 
+pub use attribution::{LossReference, attribute};
 pub use columns::{MonitorError, Predictions, Values};
 pub use diagnosis::{Diagnosis, diagnose};
 pub use loss::MeasuredLoss;
 pub use profile::{Holdout, ReferenceProfile};
 pub use seen::Seen;
+pub use segments::by_segment;
 pub use summary::{Settings, WindowInput, summarise};
 pub use windows::Calendar;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use gyre_core::fact::Numbers;
-use gyre_core::spec::Metric;
+use gyre_core::spec::{Metric, Segment};
 use gyre_core::time::Period;
 use gyre_stats::profile::ColumnReference;
 use serde::{Deserialize, Serialize};
 
+use crate::attribution::LossReference;
 use crate::columns::{MonitorError, Predictions, Values};
 use crate::loss::MeasuredLoss;
 use crate::mix::{self, Labelled, Mix};
 use crate::quality::learned::{self, Learned, Repeats};
+use crate::segments::{self, Division};
 use crate::summary::PREDICTION;
 use crate::variation::{Variation, of_column, windows as cut};
 
@@ -43,6 +45,12 @@ pub struct ReferenceProfile {
     /// What inputs and outcomes explain of a loss; absent where the withheld rows were too few to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
+    /// What the features of those rows say of its losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<LossReference>,
+    /// How wrong it was on them, segment by segment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Division>,
 }
 
 /// How wrong a version was on rows withheld from training.
@@ -79,6 +87,8 @@ impl ReferenceProfile {
             learned: learned.collect(),
             repeats: learned::repeats(&values, rows),
             mix: None,
+            losses: None,
+            segments: Vec::new(),
         }
     }
 
@@ -87,7 +97,7 @@ impl ReferenceProfile {
     ///
     /// # Errors
     /// [`MonitorError::Length`] when columns differ in length.
-    pub fn learn_losses(
+    pub fn learn_mix(
         &mut self,
         features: &[(&str, Values<'_>)],
         predictions: &Predictions<'_>,
@@ -102,6 +112,23 @@ impl ReferenceProfile {
         let probability = mix::second_of_two(predictions.scores, predictions.classes);
         let columns = mix::with_prediction(&known, predictions.outputs, &probability);
         self.mix = Mix::learn(&Labelled { columns: &columns, labels, losses });
+        Ok(())
+    }
+
+    /// Learns how the losses of the withheld rows follow from their `features`, and what they were in the `segments`. Rows
+    /// without a label have the loss NaN.
+    ///
+    /// # Errors
+    /// [`MonitorError::Length`] when columns differ in length.
+    pub fn learn_losses(
+        &mut self,
+        metric: Metric,
+        features: &[(&str, Values<'_>)],
+        (losses, days): (&[f64], &[i64]),
+        segments: &[Segment],
+    ) -> Result<(), MonitorError> {
+        self.losses = LossReference::learn(metric, features.iter().copied(), losses, days)?;
+        self.segments = segments::learn(metric, features, (losses, days), segments)?;
         Ok(())
     }
 

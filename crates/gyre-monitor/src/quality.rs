@@ -12,7 +12,7 @@
 //! | stuck | one value in 95 % of the rows, or in a run that luck does not make, or in 20 points more rows than before ([`stuck`]) |
 //! | missing, infinite | a share up by 5 points, by half a point |
 //! | range, new names | 1 % of the rows beyond what training had |
-//! | repeats | 10 points more rows that repeat an earlier one |
+//! | repeats | 10 points more rows that repeat an earlier one, where in training no more than a tenth did |
 //!
 //! Shares are tested with [`two_proportion_p`] at [`LEVEL`], far below 0.05: a window has many columns, a model many
 //! windows, and what is broken is broken in many rows. What needs earlier windows (volume, freshness, labels, errors,
@@ -49,6 +49,8 @@ const MISSING_UNKNOWN: f64 = 0.15;
 const INFINITE: f64 = 0.005;
 /// The share of values beyond the range, and of new names.
 const BEYOND: f64 = 0.01;
+/// Where more of the rows of training than that repeat an earlier one, repeated rows are no sign of anything.
+const ALIKE_BY_NATURE: f64 = 0.1;
 /// The share of repeated rows above what is usual.
 const REPEATS: f64 = 0.1;
 /// The share of values of another kind.
@@ -283,8 +285,17 @@ fn new_names(usual: &Usual<'_>, reference: &CategoricalReference, names: &[Optio
 }
 
 fn repeats(input: &WindowInput<'_>, reference: &ReferenceProfile, rows: &[usize]) -> Option<Finding> {
-    let usual = reference.repeats?.bound();
-    let repeated = learned::repeated(&watched(input, reference), rows);
+    let known = reference.repeats?;
+    let usual = known.bound();
+    // Of more rows more are alike by chance, so no more are looked at than training had; and where rows are alike by
+    // nature, another mix of them makes other shares.
+    let most = usize::try_from(known.rows).unwrap_or(usize::MAX);
+    if usual > ALIKE_BY_NATURE || most == 0 {
+        return None;
+    }
+    let step = rows.len().div_ceil(most);
+    let rows: Vec<usize> = rows.iter().step_by(step).copied().collect();
+    let repeated = learned::repeated(&watched(input, reference), &rows);
     let share = repeated as f64 / rows.len() as f64;
     let before = Proportion::new((usual.min(1.0) * rows.len() as f64).ceil() as u64, rows.len() as u64);
     let (share, was) =

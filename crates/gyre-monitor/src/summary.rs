@@ -115,6 +115,8 @@ pub fn summarise(
         odd: Vec::new(),
         quality: quality::findings(input, reference),
         evidence,
+        attribution: None,
+        segments: Vec::new(),
     })
 }
 

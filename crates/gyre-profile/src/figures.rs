@@ -388,17 +388,20 @@ fn numbers(numbers: &Numbers) -> NumberFigures {
         standard_deviation: moments.standard_deviation(),
         skewness: numbers.shape.skewness(),
         quantiles: quantiles(|rank| sorted.quantile(rank)),
-        histogram: histogram(&numbers.quantiles),
+        histogram: histogram(numbers),
     }
 }
 
-/// Bins of equal width between the first and the last percent; a value alone when that is all there is.
-fn histogram(quantiles: &Quantiles) -> Vec<Bin> {
-    let sorted = quantiles.sorted();
+/// Bins of equal width between the first and the last percent; a value alone when that is all there is. Bins of whole
+/// numbers hold equally many of them.
+fn histogram(numbers: &Numbers) -> Vec<Bin> {
+    let sorted = numbers.quantiles.sorted();
     let Some((low, high)) = sorted.quantile(0.01).zip(sorted.quantile(0.99)) else { return Vec::new() };
+    let are_whole = numbers.whole == numbers.shape.count();
     let step = high / BINS as f64 - low / BINS as f64;
-    let mut cuts: Vec<f64> =
-        (0..=BINS).map(|at| if at == BINS { high } else { low + step * at as f64 }).collect();
+    let step = if are_whole { step.ceil() } else { step };
+    let cuts = (0..=BINS).map(|at| if at == BINS { high } else { (low + step * at as f64).min(high) });
+    let mut cuts: Vec<f64> = cuts.collect();
     cuts.dedup_by(|next, last| next <= last);
     let (mut bins, mut above, mut through) = (Vec::with_capacity(BINS + 2), None, 0.0);
     for cut in cuts {

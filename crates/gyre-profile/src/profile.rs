@@ -68,25 +68,10 @@ impl Profile {
         Ok(())
     }
 
-    /// Keeps only these columns, in this order.
-    ///
-    /// # Errors
-    /// [`ProfileError::NoColumn`].
-    pub fn select(&mut self, wanted: &[String]) -> Result<(), ProfileError> {
-        let mut kept = Vec::with_capacity(wanted.len());
-        for name in wanted {
-            let Some(at) = self.columns.iter().position(|column| column.name == *name) else {
-                if kept.iter().any(|column: &Column| column.name == *name) {
-                    continue;
-                }
-                let names = self.columns.iter().chain(&kept).map(|column| column.name.as_str());
-                let known = names.take(20).collect::<Vec<_>>().join(", ");
-                return Err(ProfileError::NoColumn { column: name.clone(), known });
-            };
-            kept.push(self.columns.remove(at));
-        }
-        self.columns = kept;
-        Ok(())
+    /// The columns' names.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
     }
 
     /// Writes it as JSON, whole or not at all.

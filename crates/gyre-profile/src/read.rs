@@ -46,11 +46,7 @@ pub fn profile(
         work.run();
         others.into_iter().all(|thread| thread.join().is_ok()).then_some(()).ok_or(ProfileError::Thread)
     })?;
-    let mut whole = work.state.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
-    if let Some(wanted) = wanted {
-        whole.select(wanted)?;
-    }
-    Ok(whole)
+    work.state.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
 /// What the threads share.
@@ -64,6 +60,8 @@ struct Work<'a> {
 struct State<'a> {
     files: std::slice::Iter<'a, PathBuf>,
     wanted: Option<&'a [String]>,
+    /// Columns of the first table, wanted or not.
+    known: Vec<String>,
     /// The file whose parts are given out, and those that are left.
     open: Option<(Arc<Source>, std::vec::IntoIter<Part>)>,
     /// The number of the next part, over all files.
@@ -149,6 +147,7 @@ impl<'a> State<'a> {
         Self {
             files: files.iter(),
             wanted,
+            known: Vec::new(),
             open: None,
             next: 0,
             waiting: BTreeMap::new(),
@@ -168,7 +167,12 @@ impl<'a> State<'a> {
                 return Some((self.next - 1, Arc::clone(source), part));
             }
             match Source::open(self.files.next()?, self.wanted) {
-                Ok((source, parts)) => self.open = Some((Arc::new(source), parts.into_iter())),
+                Ok(Opened { source, parts, names }) => {
+                    self.open = Some((Arc::new(source), parts.into_iter()));
+                    if self.known.is_empty() {
+                        self.known = names;
+                    }
+                }
                 Err(error) => self.fail(error),
             }
         }
@@ -190,12 +194,39 @@ impl<'a> State<'a> {
     }
 
     fn finish(self) -> Result<Profile, ProfileError> {
-        self.failed.map_or(Ok(self.whole), Err)
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let (mut whole, wanted) = (self.whole, self.wanted.unwrap_or_default());
+        if let Some(column) =
+            wanted.iter().find(|name| !whole.columns.iter().any(|column| column.name == **name))
+        {
+            let known = if self.known.is_empty() { whole.names() } else { self.known };
+            return Err(ProfileError::NoColumn { column: column.clone(), known: some(&known) });
+        }
+        if self.wanted.is_some() {
+            whole.columns.retain(|column| wanted.contains(&column.name));
+        }
+        Ok(whole)
     }
 }
 
+/// The first of many names.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown}, …") } else { shown }
+}
+
+/// A file, its parts, and the names of all its columns.
+struct Opened {
+    source: Source,
+    parts: Vec<Part>,
+    names: Vec<String>,
+}
+
 impl Source {
-    fn open(path: &Path, wanted: Option<&[String]>) -> Result<(Self, Vec<Part>), ProfileError> {
+    fn open(path: &Path, wanted: Option<&[String]>) -> Result<Opened, ProfileError> {
         let (kind, parts, mut columns) = if is_parquet(path)? {
             let file = Parquet::open(path)?.with_texts_as_codes()?;
             let parts = file.parts((file.rows() / PARTS).clamp(FEWEST_ROWS, MOST_ROWS));
@@ -214,9 +245,10 @@ impl Source {
             let columns: Vec<Wanted> = names.into_iter().enumerate().map(column).collect();
             (kind, csv::parts(path, CSV_ROWS)?, columns)
         };
-        let mut names: Vec<&str> = columns.iter().map(|column: &Wanted| column.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let names: Vec<String> = columns.iter().map(|column: &Wanted| column.name.clone()).collect();
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             let message = format!("there are two columns `{}`", twice[0]);
             return Err(
                 TableError::NotATable { file: path.display().to_string(), format: "table", message }.into()
@@ -225,7 +257,7 @@ impl Source {
         if let Some(wanted) = wanted {
             columns.retain(|column| wanted.contains(&column.name));
         }
-        Ok((Self { path: path.to_path_buf(), kind, columns }, parts))
+        Ok(Opened { source: Self { path: path.to_path_buf(), kind, columns }, parts, names })
     }
 
     fn read(&self, part: &Part) -> Result<Profile, ProfileError> {

@@ -299,7 +299,7 @@ fn mixed_columns_and_columns_that_only_some_tables_have_are_told() {
     let chosen = profile(std::slice::from_ref(&one), Some(&["gone".to_owned()]), &|_| {}).unwrap();
     assert_eq!((chosen.columns.len(), chosen.rows, chosen.columns[0].rows), (1, 204, 204));
     let error = profile(&[one], Some(&["ages".to_owned()]), &|_| {}).unwrap_err().to_string();
-    assert!(error.contains("no column `ages`"), "{error}");
+    assert!(error.contains("no column `ages`; there are age, gone"), "{error}");
 }
 
 #[test]

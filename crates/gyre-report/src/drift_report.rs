@@ -25,6 +25,21 @@ pub struct DriftReport {
     pub columns: Vec<Column>,
     /// Columns of which nothing can be said, and why.
     pub unmatched: Vec<(String, String)>,
+    /// What all columns show together, where that was looked at.
+    pub together: Option<Together>,
+}
+
+/// All columns together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Together {
+    /// The verdict in words.
+    pub sentence: String,
+    /// Whether it is drift.
+    pub drifts: bool,
+    /// Ways to look: name, value, adjusted p-value.
+    pub looks: Vec<(String, f64, f64)>,
+    /// What the classifier needs: column, fall of the area under the curve without it, share of the gain.
+    pub telling: Vec<(String, f64, f64)>,
 }
 
 /// A column.
@@ -83,6 +98,7 @@ pub fn html(report: &DriftReport) -> String {
         (lead(eyebrow(report), title, sentence(report)))
         (stats(&summary(report)))
         (card("Columns", "", overview(report)))
+        @if let Some(found) = &report.together { (card("All columns together", "", together(found))) }
         @if !report.unmatched.is_empty() { (card("Not compared", "", unmatched(report))) }
         @for column in report.columns.iter().filter(|column| !column.bins.is_empty()) { (details(column)) }
     };
@@ -137,6 +153,27 @@ fn overview(report: &DriftReport) -> Markup {
     };
     let rows: Vec<Vec<Markup>> = report.columns.iter().map(row).collect();
     table(&columns, &rows, "Both tables have no column in common.")
+}
+
+fn together(found: &Together) -> Markup {
+    let looks = [("Look", Align::Text), ("Value", Align::Number), ("p, adjusted", Align::Number)];
+    let look = |(name, value, p): &(String, f64, f64)| {
+        vec![html! { (name) }, html! { (number(*value)) }, html! { (p_value(Some(*p))) }]
+    };
+    let telling =
+        [("Column", Align::Text), ("Area falls by", Align::Number), ("Share of gain", Align::Number)];
+    let column = |(name, drop, gain): &(String, f64, f64)| {
+        vec![html! { strong { (name) } }, html! { (format!("{drop:.3}")) }, html! { (percent(Some(*gain))) }]
+    };
+    let looked: Vec<Vec<Markup>> = found.looks.iter().map(look).collect();
+    let columns: Vec<Vec<Markup>> = found.telling.iter().map(column).collect();
+    html! {
+        p { (badge(if found.drifts { Tone::Bad } else { Tone::Ok }, if found.drifts { "drift" } else { "no drift" })) " " (found.sentence) }
+        div.grid {
+            div { (table(&looks, &looked, "Too few rows.")) }
+            div { (table(&telling, &columns, "The classifier learned nothing.")) }
+        }
+    }
 }
 
 fn unmatched(report: &DriftReport) -> Markup {
@@ -202,10 +239,19 @@ mod tests {
                 adjusted_p: Some(1e-9),
                 ..Column::default()
             }],
+            together: Some(Together {
+                sentence: "the columns drift together".to_owned(),
+                drifts: true,
+                looks: vec![("energy".to_owned(), 0.2, 1e-3)],
+                telling: vec![("<b>bold</b>".to_owned(), 0.123, 0.5)],
+            }),
             ..DriftReport::default()
         };
         let page = html(&report);
         assert!(!page.contains("<script>x") && !page.contains("<img>") && !page.contains("a<b>"));
+        assert!(
+            page.contains("columns drift together") && page.contains("0.123") && !page.contains("<b>bold")
+        );
         assert!(page.contains("missing +7.0 points") && page.contains("&lt; 0.0001"));
         assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
     }

@@ -1,6 +1,6 @@
 //! The report on a table: each column with its distribution and what occurs most in it.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::{
     Tone,
@@ -94,7 +94,7 @@ fn overview(report: &ProfileReport) -> Markup {
             html! { (column.kind) },
             html! { (percent(column.missing)) },
             html! { (column.distinct) },
-            html! { @if let Some(first) = column.charts.first() { (chart(tiny_bars(first))) } },
+            html! { @if let Some(first) = column.charts.first() { (PreEscaped(tiny_bars(first))) } },
             html! { (column.note) },
         ]
     };
@@ -108,7 +108,7 @@ fn details(column: &Column) -> Markup {
     let largest = column.frequent.iter().map(|(_, share, _)| *share).fold(0.0, f64::max);
     let name = |(name, share, told): &(String, f64, String)| {
         let bar = paired_bars(&format!("{name}: {told}"), &[(Some(*share), 0)], largest);
-        vec![html! { (name) }, chart(bar), html! { (told) }]
+        vec![html! { (name) }, PreEscaped(bar), html! { (told) }]
     };
     let body = html! {
         @for distribution in &column.charts { (chart(bars(distribution))) }

@@ -23,20 +23,27 @@ fn even(seed: u64) -> impl Iterator<Item = f64> {
 }
 
 fn main() {
-    println!("bins asked for  cut points  ns a value  bytes a window");
+    println!("bins asked for  cut points  ns a value  ns one by one  bytes a window");
     let training: Vec<f64> = even(1).take(200_000).map(|share| (share / (1.0 - share)).ln()).collect();
     let live: Vec<f64> = even(2).take(VALUES).map(|share| (share / (1.0 - share)).ln()).collect();
     for bins in [10, DEFAULT_BINS, 112] {
         let reference = NumericReference::with_bins(&training, bins);
-        let mut window = NumericWindow::new(&reference);
+        let (mut window, mut alone) = (NumericWindow::new(&reference), NumericWindow::new(&reference));
         let turns = (0..TURNS).map(|_| {
             let begun = Instant::now();
-            black_box(&live).iter().for_each(|value| window.push(*value));
+            window.extend(black_box(&live).iter().copied());
             begun.elapsed().as_secs_f64() * 1e9 / VALUES as f64
         });
         let fastest = turns.fold(f64::INFINITY, f64::min);
+        let one_by_one = (0..TURNS).map(|_| {
+            let begun = Instant::now();
+            black_box(&live).iter().for_each(|value| alone.push(*value));
+            begun.elapsed().as_secs_f64() * 1e9 / VALUES as f64
+        });
+        let one_by_one = one_by_one.fold(f64::INFINITY, f64::min);
+        assert_eq!(window, alone);
         black_box(&window);
         let (cuts, bytes) = (window.cuts().len(), size_of::<NumericWindow>() + 8 * window.counts().len());
-        println!("{bins:14}  {cuts:10}  {fastest:10.1}  {bytes:14}");
+        println!("{bins:14}  {cuts:10}  {fastest:10.1}  {one_by_one:13.1}  {bytes:14}");
     }
 }

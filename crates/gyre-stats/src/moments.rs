@@ -30,6 +30,7 @@ impl Moments {
     }
 
     /// Takes in one value; NaN and infinities are ignored (the caller counts them where they matter).
+    #[inline]
     pub fn push(&mut self, value: f64) {
         if !value.is_finite() {
             return;

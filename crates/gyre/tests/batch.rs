@@ -135,6 +135,15 @@ fn the_champion_scores_files_and_its_log_is_read_while_the_server_runs() {
     assert_eq!(log[0][..6], ["id", "time", "version", "route", "prediction", "latency_us"]);
     assert_eq!(log[0].last().unwrap(), "label_time");
     assert_eq!(log[1].last().unwrap(), "2025-02-24T13:00:00.000Z");
+    let periods = "drift --model minutes --reference 2025-02-24..2025-02-25 --current last:1d --json";
+    let drift = gyre(&root, periods).done().json();
+    assert_eq!(drift["reference"], "minutes 2025-02-24..2025-02-25");
+    let columns = drift["columns"].as_array().unwrap().iter().map(|column| column["name"].clone());
+    let columns: Vec<Value> = columns.collect();
+    assert!(columns.contains(&json!("district")) && columns.contains(&json!("prediction")), "{columns:?}");
+    assert!(!columns.contains(&json!("id")) && drift["columns"][0]["verdict"] == "insufficient");
+    let wrong = gyre(&root, "drift --model minutes --reference 2025-02-25..2025-02-24 --current last:1d");
+    assert!(wrong.code == 2 && wrong.err.contains("FROM..TO"), "{wrong:?}");
     let again = gyre(&root, "predict minutes --input rows.csv --output again.csv --id order");
     again.done();
     assert_eq!(rows(&root.join("again.csv")), scored);

@@ -72,3 +72,29 @@ fn what_is_wrong_is_said() {
     assert!(missing.code != 0 && missing.err.contains("gone.csv"), "{}", missing.err);
     assert_eq!(gyre(dir.path(), "drift before.csv after.csv --fdr 2").code, 2);
 }
+
+#[test]
+fn columns_that_fall_apart_are_found_together_and_in_none_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |name: &str, turned: bool| {
+        let mut text = "heat,ice\n".to_owned();
+        for row in 0..3_000_u32 {
+            let heat = (f64::from(row) * 0.618_033_988_749_895).fract();
+            let noise = (f64::from(row) * 0.414_213_562_373_095).fract();
+            let ice = 0.8 * if turned { 1.0 - heat } else { heat } + 0.2 * noise;
+            text += &format!("{heat},{ice}\n");
+        }
+        std::fs::write(dir.path().join(name), text).unwrap();
+    };
+    table("before.csv", false);
+    table("after.csv", true);
+    let alone = gyre(dir.path(), "drift before.csv after.csv --fail").done().out;
+    assert!(alone.contains("0 of 2 columns drift"), "{alone}");
+    let together = "drift before.csv after.csv --multivariate --html drift.html";
+    let said = gyre(dir.path(), together).done().out;
+    assert!(said.contains("0 of 2 columns drift") && said.contains("the columns drift together"), "{said}");
+    assert!(std::fs::read_to_string(dir.path().join("drift.html")).unwrap().contains("All columns together"));
+    let found = gyre(dir.path(), "drift before.csv after.csv --multivariate --json").done().json();
+    assert_eq!(found["multivariate"]["verdict"], "drift");
+    assert_eq!(gyre(dir.path(), "drift before.csv after.csv --multivariate --fail").code, 1);
+}

@@ -174,6 +174,8 @@ impl Gyre {
             odd: Vec::new(),
             quality: Vec::new(),
             evidence: gyre_core::fact::Evidence::default(),
+            attribution: None,
+            segments: Vec::new(),
         })
     }
 

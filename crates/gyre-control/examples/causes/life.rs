@@ -228,7 +228,7 @@ impl Life {
             .learn_variation(ROWS, (features.iter().copied(), &order(&trained)), (outputs, &order(&withheld)))
             .unwrap();
         let predictions = answers.predictions();
-        profile.learn_losses(&withheld.features(), &predictions, labels.values(), &losses).unwrap();
+        profile.learn_mix(&withheld.features(), &predictions, labels.values(), &losses).unwrap();
         // As it is kept.
         let profile = ReferenceProfile::from_json(&profile.to_json().unwrap()).unwrap();
         self.profiles.insert(version, profile);

@@ -31,7 +31,7 @@ pub(crate) fn print(rows: usize) {
     let withheld = Values::Numbers(&training[0].1);
     let predictions = Predictions { outputs: withheld, scores: &[], classes: &[] };
     let mut profile = ReferenceProfile::build(trained.iter().copied(), withheld, None);
-    profile.learn_losses(&trained, &predictions, withheld, &training[1].1).unwrap();
+    profile.learn_mix(&trained, &predictions, withheld, &training[1].1).unwrap();
     let model: ModelName = "m".parse().unwrap();
     let period = Period { from: Timestamp::default(), to: Timestamp::default() + Span::days(7) };
     let step = Span::days(7).as_millis() / rows as i64;

@@ -93,6 +93,8 @@ impl Story {
             odd: Vec::new(),
             quality: Vec::new(),
             evidence: gyre_core::fact::Evidence::default(),
+            attribution: None,
+            segments: Vec::new(),
         };
         let actions = self.tell(Fact::WindowClosed(window)).actions;
         self.answered(actions)

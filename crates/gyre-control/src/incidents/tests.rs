@@ -103,6 +103,8 @@ impl Story {
             realised,
             drift,
             estimated: None,
+            attribution: None,
+            segments: Vec::new(),
             errors: 0,
             odd: Vec::new(),
             quality,

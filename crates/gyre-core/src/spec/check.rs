@@ -9,6 +9,9 @@ use crate::expr::{ExprError, Expression, HEADER, Measured};
 use crate::fact::{MOST_RULES, SplitRules};
 use crate::{Diagnostic, ModelName};
 
+/// Most features that `monitor.segments` may name.
+const MOST_SEGMENTS: usize = 10;
+
 /// What gate expressions may name under `candidate` and `champion`.
 pub const KNOWN_MEASURES: [&str; 9] = [
     "mae",
@@ -213,6 +216,22 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
                 .expected("a length of time such as 7d"),
         );
     }
+    for (at, segment) in model.monitor.segments.iter().enumerate() {
+        let column = &segment.value.column;
+        let mut tell = |told: String, help: String| wrong.push(say(told, segment.referenced).expected(help));
+        if model.log.leave_out.iter().any(|left| left.value == *column) {
+            let told =
+                format!("monitor.segments: `{column}` is left out of the log, from which windows are read");
+            tell(told, "a feature whose values are kept".to_owned());
+        }
+        if model.monitor.segments[..at].iter().any(|other| other.value.column == *column) {
+            tell(format!("monitor.segments names `{column}` twice"), "each feature once".to_owned());
+        }
+        if at == MOST_SEGMENTS {
+            let told = format!("monitor.segments has {} features", model.monitor.segments.len());
+            tell(told, format!("{MOST_SEGMENTS} at most"));
+        }
+    }
     if let Some(cache) = &model.serve.cache {
         let most = 10_000_000;
         if !(1..=most).contains(&cache.value.rows) {
@@ -339,6 +358,7 @@ models:
       when: [decay, drift]
       candidates: [recall, {window: 28d}, all]
       limit: 3/week
+    monitor: {segments: [origin, {distance: [500, 1000]}]}
 ";
 
     fn complaint(from: &str, to: &str) -> String {
@@ -440,5 +460,15 @@ models:
                 assert!(text.contains(word), "{to}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn segments_are_features_of_the_log_each_once() {
+        let twice = complaint("[origin, {distance", "[distance, {distance");
+        assert!(twice.contains("names `distance` twice"), "{twice}");
+        let gone = complaint("    monitor: {", "    log: {leave_out: [origin]}\n    monitor: {");
+        assert!(gone.contains("`origin` is left out of the log"), "{gone}");
+        let unsorted = complaint("[500, 1000]", "[1000, 500]");
+        assert!(unsorted.contains("ascending"), "{unsorted}");
     }
 }

@@ -11,6 +11,7 @@ mod notify;
 mod quiet;
 mod retrain;
 mod schedule;
+mod segments;
 mod words;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use notify::{LetterFormat, NOTIFY_SECRETS, Receiver, Topic};
 pub use quiet::{Quiet, QuietHours};
 pub use retrain::{Breaker, Candidate, Cost, NewData, Retrain, Trigger, Try};
 pub use schedule::Schedule;
+pub use segments::Segment;
 pub use words::{Limit, Percent, Window};
 
 use crate::expr::Expression;
@@ -446,6 +448,8 @@ pub struct Monitor {
     /// The share of a window's logged predictions that must have labels for the window to be judged; below it nothing is said of
     /// the loss, and nothing is trained.
     pub min_coverage: Percent,
+    /// Features by whose values the loss is told apart.
+    pub segments: Vec<Spanned<Segment>>,
 }
 
 impl Default for Monitor {
@@ -456,6 +460,7 @@ impl Default for Monitor {
             drift_share: 0.03,
             tolerance: 0.1,
             min_coverage: Percent::new(50.0),
+            segments: Vec::new(),
         }
     }
 }

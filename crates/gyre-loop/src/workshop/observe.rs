@@ -1,12 +1,14 @@
 //! Observing: windows of the inference log that close, and steps of rollouts that have shown enough.
 
 use gyre_core::fact::{Fact, OddValues, RolloutPlan, Verdict, WindowSummary};
-use gyre_core::spec::{Deploy, Model};
+use gyre_core::spec::{Deploy, Model, Segment};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_gateway::FeatureRules;
 use gyre_gateway::rollout::{Plan, Shown, judge, waits_for};
-use gyre_monitor::{Calendar, Predictions, ReferenceProfile, Settings, WindowInput, summarise};
+use gyre_monitor::{
+    Calendar, Predictions, ReferenceProfile, Settings, WindowInput, attribute, by_segment, summarise,
+};
 use gyre_store::{NewFact, journal};
 
 use super::{Workshop, bandit, due, foresee, frame, recall};
@@ -249,6 +251,11 @@ fn close(
         latencies_us: &scan.latencies_us,
     };
     let mut summary = summarise(&input, &reference, &Settings::of(spec))?;
+    if let Some(losses) = &reference.losses {
+        summary.attribution = attribute(&input, losses, spec.metric)?;
+    }
+    let segments: Vec<Segment> = spec.monitor.segments.iter().map(|segment| segment.value.clone()).collect();
+    summary.segments = by_segment(&input, &reference, &segments, &Settings::of(spec))?;
     let rules = FeatureRules::new(&registered.signature, &spec.features, Some(&reference.columns));
     let odd = rules.tally(|feature| scan.feature(feature).filter(|_| is_kept(spec, feature)));
     let odd = odd.into_iter().take(MOST_ODD);

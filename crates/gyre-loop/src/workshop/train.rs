@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
 use gyre_core::runtime::Runtime;
-use gyre_core::spec::{Dataset, Model, Project, Window};
+use gyre_core::spec::{Dataset, Model, Project, Segment, Window};
 use gyre_core::{Digest, ModelName, Span, Timestamp};
 use gyre_data::cut::{Cut, CutSpec, Part, cut};
 use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
@@ -193,9 +193,10 @@ impl Training<'_> {
         let withheld = holdout.features.columns().iter();
         let withheld: Vec<(&str, gyre_monitor::Values<'_>)> =
             withheld.map(|(name, column)| (name.as_ref(), frame::values(column))).collect();
-        profile
-            .learn_losses(&withheld, &predicted.predictions(), frame::values(&holdout.target), &losses)
-            .map_err(|error| Failure::because(error.to_string()))?;
+        profile.learn_mix(&withheld, &predicted.predictions(), frame::values(&holdout.target), &losses)?;
+        let segments: Vec<Segment> =
+            self.model.monitor.segments.iter().map(|segment| segment.value.clone()).collect();
+        profile.learn_losses(self.model.metric, &withheld, (&losses, &holdout.days()), &segments)?;
         if time.is_some() {
             let a_window = self.rows_in_a_window(&[&rows.times, &holdout.times]);
             profile

@@ -42,7 +42,10 @@ pub struct InTime {
 /// How many rows of training repeat an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Repeats {
-    /// The share over all rows: no less than any part of them has.
+    /// The rows.
+    #[serde(default)]
+    pub rows: u64,
+    /// The share over all of them: no less than any part of them has.
     pub share: f64,
     /// The share within windows; none where they were too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,8 +137,11 @@ pub(crate) fn longest_run(values: impl Iterator<Item = f64>) -> (u64, f64) {
 /// The repeated rows of all training, and of the windows that it is cut into.
 pub(crate) fn repeats(columns: &[Values<'_>], rows: usize) -> Option<Repeats> {
     let all: Vec<usize> = (0..rows).collect();
-    (rows > 0 && !columns.is_empty())
-        .then(|| Repeats { share: repeated(columns, &all) as f64 / rows as f64, windows: None })
+    (rows > 0 && !columns.is_empty()).then(|| Repeats {
+        rows: rows as u64,
+        share: repeated(columns, &all) as f64 / rows as f64,
+        windows: None,
+    })
 }
 
 /// How the share of repeated rows varies between windows.

@@ -217,6 +217,8 @@ fn eventful() -> Scene {
             odd: vec![],
             quality: vec![],
             evidence: gyre_core::fact::Evidence::default(),
+            attribution: None,
+            segments: vec![],
         }));
     }
     scene.tell(Fact::AlarmRaised {

@@ -106,6 +106,13 @@ pub fn clustered_mean<K: Ord>(
     }))
 }
 
+/// Student's interval of an estimate with `degrees` of freedom (at least 1 is taken) at confidence `level`.
+#[must_use]
+pub fn student_interval(estimate: f64, standard_error: f64, degrees: f64, level: f64) -> Interval {
+    let half = student_critical(level, degrees.max(1.0)) * standard_error;
+    Interval { lower: estimate - half, upper: estimate + half, level }
+}
+
 /// One-sided p-value against "the mean is not above 0". Rows without any variation are proof, or no evidence at 0.
 fn p_above(mean: f64, standard_error: f64, df: f64) -> f64 {
     match (standard_error > 0.0, mean > 0.0) {

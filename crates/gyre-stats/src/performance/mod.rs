@@ -18,7 +18,7 @@ pub use auc::auc;
 pub use classification::{BinaryStats, MulticlassStats};
 pub use clustered::{
     ClusteredMean, MINIMUM_CLUSTERS, MINIMUM_ROWS, Outcome, PairedDifference, Shortage, clustered_mean,
-    p_above_reference, paired,
+    p_above_reference, paired, student_interval,
 };
 pub use regression::RegressionStats;
 pub use shortfall::expected_shortfall;

@@ -67,7 +67,7 @@ impl NumericReference {
         finite.sort_unstable_by(f64::total_cmp);
         let bins = bins.min(MOST_QUANTILES).min(finite.len() / ROWS_A_BIN).max(1);
         let mut histogram = NumericWindow::with_bins(Arc::new(Bins::new(&cut_points(&finite, bins))));
-        values.iter().for_each(|value| histogram.push(*value));
+        histogram.extend(values.iter().copied());
         Self { histogram, quartiles: quartiles(&finite) }
     }
 
@@ -129,13 +129,14 @@ impl NumericWindow {
         Self { bins, counts, missing: 0, negative_infinite: 0, positive_infinite: 0, moments: Moments::new() }
     }
 
-    /// Counts one value; NaN is a missing value.
+    /// Counts one value; NaN is a missing value. Many at once are counted sooner by `extend`.
+    #[inline]
     pub fn push(&mut self, value: f64) {
-        if value.is_finite() {
-            // There is one count more than cuts, so the index is always within.
-            self.counts[self.bins.of(value)] += 1;
-            self.moments.push(value);
-        } else if value.is_nan() {
+        self.extend([value]);
+    }
+
+    fn count_undefined(&mut self, value: f64) {
+        if value.is_nan() {
             self.missing += 1;
         } else if value > 0.0 {
             self.positive_infinite += 1;
@@ -218,6 +219,24 @@ impl NumericWindow {
     #[must_use]
     pub fn moments(&self) -> &Moments {
         &self.moments
+    }
+}
+
+impl Extend<f64> for NumericWindow {
+    #[inline]
+    fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
+        // As a variable of its own it stays in registers, whatever is written to the counts.
+        let mut moments = std::mem::take(&mut self.moments);
+        for value in values {
+            if value.is_finite() {
+                // There is one count more than cuts, so the index is always within.
+                self.counts[self.bins.of(value)] += 1;
+                moments.push(value);
+            } else {
+                self.count_undefined(value);
+            }
+        }
+        self.moments = moments;
     }
 }
 

@@ -1,17 +1,19 @@
-//! `gyre drift`: what has changed between two tables.
+//! `gyre drift`: what has changed between two tables, or between two periods of a model's inference log.
 
 mod html;
+mod periods;
 mod text;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use gyre_core::Diagnostic;
-use gyre_drift::{DriftError, Settings, compare};
+use gyre_core::{Diagnostic, ModelName};
+use gyre_drift::multivariate::{Options, multivariate};
+use gyre_drift::{Comparison, DriftError, Settings, compare};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::OutputArgs;
+use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
 
@@ -21,14 +23,33 @@ Examples:
   gyre drift january.parquet february.parquet
   gyre drift train.csv today.csv --columns age,income --html drift.html
   gyre drift train.parquet today.parquet --fail     # exit code 1 when something drifts: for pipelines
+  gyre drift train.parquet today.parquet --multivariate
+  gyre drift --model demand --reference 2013-01-01..2013-02-01 --current last:7d
 
 A column drifts when its change is significant (all columns taken together, at the false discovery rate) and at least as
 large as its floor. docs/monitoring.md explains every figure.")]
 pub(crate) struct DriftArgs {
     /// What is normal: Parquet or CSV.
-    reference: PathBuf,
+    #[arg(value_name = "REFERENCE", required_unless_present = "model")]
+    before: Option<PathBuf>,
     /// What is compared with it: Parquet or CSV.
-    current: PathBuf,
+    #[arg(value_name = "CURRENT", required_unless_present = "model")]
+    after: Option<PathBuf>,
+    /// Compare two periods of this model's inference log instead: its features, predictions and labels.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["before", "after"], requires_all = ["reference", "current"])]
+    model: Option<ModelName>,
+    /// What is normal of the log: `FROM..TO` (dates or moments, TO left out), or `last:7d`.
+    #[arg(long, value_name = "PERIOD", requires = "model")]
+    reference: Option<periods::Named>,
+    /// The period that is compared with it.
+    #[arg(long, value_name = "PERIOD", requires = "model")]
+    current: Option<periods::Named>,
+    /// Look at all columns together, too: a change of what columns have to do with each other shows in none of them.
+    #[arg(long)]
+    multivariate: bool,
+    /// Seeds the samples that this looks at.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
     /// Compare only these columns, separated by commas.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     columns: Option<Vec<String>>,
@@ -57,6 +78,8 @@ pub(crate) struct DriftArgs {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
+    project: ProjectArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -83,17 +106,7 @@ pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
         missing: args.min_missing,
         unseen: args.min_unseen,
     };
-    let bar = bar(args.output.json);
-    let tell = |done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    };
-    let found = compare(&args.reference, &args.current, args.columns.as_deref(), &settings, &tell);
-    bar.finish_and_clear();
-    let found = found.map_err(|error| match error {
-        DriftError::Table(error) => Failure::because(error),
-        wrong => Failure::Input(vec![Diagnostic::new(args.current.display().to_string(), wrong.to_string())]),
-    })?;
+    let found = find(args, &settings)?;
     if let Some(path) = &args.html {
         let page = gyre_report::drift_report::html(&html::document(&found));
         gyre_data::files::write(path, page.as_bytes())?;
@@ -110,6 +123,47 @@ pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
         return Err(Failure::because(format!("{} has drifted from {}", found.current, found.reference)));
     }
     Ok(())
+}
+
+/// Compares what was asked for.
+fn find(args: &DriftArgs, settings: &Settings) -> Result<Comparison, Failure> {
+    if let (Some(model), Some(reference), Some(current)) = (&args.model, &args.reference, &args.current) {
+        let exported = periods::export(&args.project, model, [reference, current])?;
+        let columns = exported.columns(args.columns.as_deref())?;
+        let mut found = of_files(args, (&exported.before, &exported.after), Some(&columns), settings)?;
+        found.reference = format!("{model} {reference}");
+        found.current = format!("{model} {current}");
+        return Ok(found);
+    }
+    match (&args.before, &args.after) {
+        (Some(before), Some(after)) => of_files(args, (before, after), args.columns.as_deref(), settings),
+        _ => Err(Failure::because("name two files, or --model with --reference and --current")),
+    }
+}
+
+fn of_files(
+    args: &DriftArgs,
+    (before, after): (&Path, &Path),
+    columns: Option<&[String]>,
+    settings: &Settings,
+) -> Result<Comparison, Failure> {
+    let wrong = |error| match error {
+        DriftError::Table(error) => Failure::because(error),
+        wrong => Failure::Input(vec![Diagnostic::new(after.display().to_string(), wrong.to_string())]),
+    };
+    let bar = bar(args.output.json);
+    let tell = |done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    };
+    let found = compare(before, after, columns, settings, &tell);
+    bar.finish_and_clear();
+    let mut found = found.map_err(wrong)?;
+    if args.multivariate {
+        let options = Options { seed: args.seed, level: settings.false_discovery_rate, ..Options::default() };
+        found.multivariate = Some(multivariate(before, after, columns, &options).map_err(wrong)?);
+    }
+    Ok(found)
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -113,7 +113,7 @@ pub(crate) fn run(command: &LogCommand) -> Result<(), Failure> {
 }
 
 /// A model's log, as far as it is on disk, and the store that vouches for it.
-fn open(project: &ProjectArgs, model: &ModelName) -> Result<(Store, LogView), Failure> {
+pub(super) fn open(project: &ProjectArgs, model: &ModelName) -> Result<(Store, LogView), Failure> {
     if let Some(server) = Server::running(&project.project)
         && let Err(error) = server.post(&format!("/v1/models/{model}/flush"), &json!({}))
     {
@@ -136,13 +136,21 @@ fn open(project: &ProjectArgs, model: &ModelName) -> Result<(Store, LogView), Fa
 /// The log in a database, and the classes of each version from the registry.
 fn book(project: &ProjectArgs, model: &ModelName, period: &PeriodArgs) -> Result<Book, Failure> {
     let period = period.period()?;
-    let (store, view) = open(project, model)?;
+    fill(&open(project, model)?, model, period)
+}
+
+/// The same of a log that is open.
+pub(super) fn fill(
+    (store, view): &(Store, LogView),
+    model: &ModelName,
+    period: Period,
+) -> Result<Book, Failure> {
     let versions = store.read(|tx| gyre_registry::versions(tx, model))?;
     let classes: Classes = versions
         .into_iter()
         .map(|record| (record.registered.version, record.registered.signature.classes))
         .collect();
-    Ok(Book::fill(&view, period, &classes)?)
+    Ok(Book::fill(view, period, &classes)?)
 }
 
 fn export(args: &ExportArgs) -> Result<(), Failure> {

@@ -2,8 +2,8 @@
 
 use gyre_core::Timestamp;
 use gyre_drift::measure::{Kind, Share, Side};
-use gyre_drift::{Column, Comparison, Verdict};
-use gyre_report::drift_report::{Column as Shown, DriftReport, Verdict as Word};
+use gyre_drift::{Column, Comparison, Multivariate, Verdict};
+use gyre_report::drift_report::{Column as Shown, DriftReport, Together, Verdict as Word};
 use gyre_report::format::{count, measure, percent};
 
 use super::text;
@@ -26,6 +26,18 @@ pub(super) fn document(found: &Comparison) -> DriftReport {
         unmatched: (found.unmatched.iter())
             .map(|column| (column.name.clone(), text::unmatched(column).to_owned()))
             .collect(),
+        together: found.multivariate.as_ref().map(together),
+    }
+}
+
+fn together(found: &Multivariate) -> Together {
+    Together {
+        sentence: text::together(found),
+        drifts: found.verdict == Verdict::Drift,
+        looks: (found.looks.iter())
+            .map(|look| (text::look(look.name).to_owned(), look.value, look.adjusted_p_value))
+            .collect(),
+        telling: (found.telling.iter()).map(|of| (of.column.clone(), of.auc_drop, of.gain)).collect(),
     }
 }
 

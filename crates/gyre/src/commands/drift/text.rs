@@ -1,6 +1,7 @@
 //! What has changed, as a table for a terminal; and the words that the report uses too.
 
 use gyre_drift::measure::Kind;
+use gyre_drift::multivariate::{Look, Multivariate, Telling};
 use gyre_drift::verdict::Reason;
 use gyre_drift::{Column, Comparison, Unmatched, Verdict, Why};
 
@@ -46,7 +47,64 @@ pub(super) fn table(found: &Comparison, all: bool) -> String {
         count(Verdict::Stable),
         count(Verdict::Insufficient)
     ));
+    if let Some(together) = &found.multivariate {
+        told.push(String::new());
+        told.push(looks(together));
+    }
     told.join("\n")
+}
+
+/// What all columns show together.
+fn looks(found: &Multivariate) -> String {
+    if found.looks.is_empty() {
+        return "all columns together: too few rows, or none that vary".to_owned();
+    }
+    let row = |of: &Look| {
+        vec![
+            look(of.name).to_owned(),
+            show::number(of.value),
+            p_value(of.p_value),
+            p_value(of.adjusted_p_value),
+        ]
+    };
+    let header = ["ALL COLUMNS TOGETHER", "VALUE", "P", "P ADJUSTED"];
+    let table = show::table(&header, &[1, 2, 3], found.looks.iter().map(row).collect());
+    format!("{table}\n{}", together(found))
+}
+
+/// The verdict on all columns together, in a sentence.
+pub(super) fn together(found: &Multivariate) -> String {
+    let verdict = match found.verdict {
+        Verdict::Drift => "the columns drift together",
+        Verdict::Immaterial => "the columns changed together by too little to matter",
+        Verdict::Stable => "no change of the columns together was found",
+        Verdict::Insufficient => "there are too few rows to say what the columns do together",
+    };
+    let is_telling = |of: &&Telling| of.auc_drop >= TELLING && found.verdict == Verdict::Drift;
+    let telling: Vec<String> = (found.telling.iter().filter(is_telling).take(5))
+        .map(|of| format!("{} ({:.3})", of.column, of.auc_drop))
+        .collect();
+    let rows = format!("{} rows against {}", found.current_rows, found.reference_rows);
+    if telling.is_empty() {
+        return format!("{verdict} ({rows})");
+    }
+    format!(
+        "{verdict} ({rows}); what tells them apart, by how much the area falls without: {}",
+        telling.join(", ")
+    )
+}
+
+/// From which fall of the area under the curve a column is named.
+const TELLING: f64 = 0.01;
+
+/// A look in words.
+pub(super) fn look(name: &str) -> &'static str {
+    match name {
+        "domain_classifier" => "classifier's area under the ROC curve",
+        "reconstruction" => "distance from the reference's plane, times",
+        "mmd" => "maximum mean discrepancy, squared",
+        _ => "energy distance",
+    }
 }
 
 /// What matters or, where nothing does, how large what was found is.

@@ -2,7 +2,7 @@
 
 use gyre_profile::Figures;
 use gyre_profile::figures::{Bin, ColumnFigures, NumberFigures, Quantile};
-use gyre_report::format::{count, measure, percent};
+use gyre_report::format::{count, percent};
 use gyre_report::profile_report::{Column as Shown, ProfileReport};
 use gyre_report::svg::Bars;
 
@@ -62,20 +62,20 @@ fn figures(column: &ColumnFigures) -> Vec<(String, String)> {
     if let Some(NumberFigures { least, greatest, mean, standard_deviation, skewness, quantiles, .. }) =
         &column.numbers
     {
-        tell("least", measure(*least, ""));
-        quantiles.iter().for_each(|quantile| tell(&rank(quantile), measure(Some(quantile.value), "")));
-        tell("greatest", measure(*greatest, ""));
-        tell("mean", measure(*mean, ""));
-        tell("standard deviation", measure(*standard_deviation, ""));
-        tell("skewness", measure(*skewness, ""));
+        tell("least", text::figure(*least, ""));
+        quantiles.iter().for_each(|quantile| tell(&rank(quantile), text::figure(Some(quantile.value), "")));
+        tell("greatest", text::figure(*greatest, ""));
+        tell("mean", text::figure(*mean, ""));
+        tell("standard deviation", text::figure(*standard_deviation, ""));
+        tell("skewness", text::figure(*skewness, ""));
     }
     if let Some(texts) = &column.texts {
-        tell("shortest text", measure(Some(texts.shortest as f64), "characters"));
-        tell("mean length", measure(Some(texts.mean_length), "characters"));
+        tell("shortest text", text::figure(Some(texts.shortest as f64), "characters"));
+        tell("mean length", text::figure(Some(texts.mean_length), "characters"));
         texts.length_quantiles.iter().for_each(|quantile| {
-            tell(&format!("{} of lengths", rank(quantile)), measure(Some(quantile.value), ""));
+            tell(&format!("{} of lengths", rank(quantile)), text::figure(Some(quantile.value), ""));
         });
-        tell("longest text", measure(Some(texts.longest as f64), "characters"));
+        tell("longest text", text::figure(Some(texts.longest as f64), "characters"));
     }
     if let Some(times) = &column.times {
         tell("earliest", show::minute(times.earliest));
@@ -83,12 +83,12 @@ fn figures(column: &ColumnFigures) -> Vec<(String, String)> {
         tell("latest", show::minute(times.latest));
     }
     if let Some(vectors) = &column.vectors {
-        tell("least norm", measure(vectors.least_norm, ""));
+        tell("least norm", text::figure(vectors.least_norm, ""));
         vectors.norm_quantiles.iter().for_each(|quantile| {
-            tell(&format!("{} of norms", rank(quantile)), measure(Some(quantile.value), ""));
+            tell(&format!("{} of norms", rank(quantile)), text::figure(Some(quantile.value), ""));
         });
-        tell("greatest norm", measure(vectors.greatest_norm, ""));
-        tell("mean norm", measure(vectors.mean_norm, ""));
+        tell("greatest norm", text::figure(vectors.greatest_norm, ""));
+        tell("mean norm", text::figure(vectors.mean_norm, ""));
     }
     told
 }
@@ -142,8 +142,8 @@ fn charts(column: &ColumnFigures, of_present: &dyn Fn(u64) -> f64) -> Vec<Bars> 
 
 fn bin(bin: &Bin) -> (String, f64) {
     let name = match (bin.above, bin.up_to) {
-        (_, Some(up_to)) => format!("≤ {}", show::number(up_to)),
-        (Some(above), None) => format!("> {}", show::number(above)),
+        (_, Some(up_to)) => format!("≤ {}", text::figure(Some(up_to), "")),
+        (Some(above), None) => format!("> {}", text::figure(Some(above), "")),
         (None, None) => percent(Some(1.0)),
     };
     (name, bin.share.max(0.0))

@@ -21,7 +21,7 @@ pub(super) fn table(found: &Figures) -> String {
             least,
             middle,
             greatest,
-            measure(column.numbers.as_ref().and_then(|numbers| numbers.mean), ""),
+            figure(column.numbers.as_ref().and_then(|numbers| numbers.mean), ""),
             often(column),
         ]
     };
@@ -38,13 +38,23 @@ pub(super) fn table(found: &Figures) -> String {
     told.join("\n")
 }
 
+/// A figure; a whole number of few digits without a fraction.
+pub(super) fn figure(value: Option<f64>, unit: &str) -> String {
+    match value {
+        Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e3 => {
+            format!("{whole} {unit}").trim_end().to_owned()
+        }
+        value => measure(value, unit),
+    }
+}
+
 /// The least, the middle and the greatest value of a column of one kind.
 fn range(column: &ColumnFigures) -> [String; 3] {
     let none = || ["–", "–", "–"].map(str::to_owned);
     let middle =
         |of: &[gyre_profile::figures::Quantile<f64>]| of.iter().find(|q| q.rank == 0.5).map(|q| q.value);
     if let Some(numbers) = &column.numbers {
-        return [numbers.least, middle(&numbers.quantiles), numbers.greatest].map(|value| measure(value, ""));
+        return [numbers.least, middle(&numbers.quantiles), numbers.greatest].map(|value| figure(value, ""));
     }
     if let Some(times) = &column.times {
         let median = times.quantiles.iter().find(|quantile| quantile.rank == 0.5);
@@ -52,14 +62,14 @@ fn range(column: &ColumnFigures) -> [String; 3] {
         return [minute(times.earliest), median, minute(times.latest)];
     }
     if let Some(texts) = &column.texts {
-        let length = |length: Option<f64>| measure(length, "chars");
+        let length = |length: Option<f64>| figure(length, "chars");
         let median = length(middle(&texts.length_quantiles));
         return [length(Some(texts.shortest as f64)), median, length(Some(texts.longest as f64))];
     }
     match &column.vectors {
         Some(vectors) => {
             let norms = [vectors.least_norm, middle(&vectors.norm_quantiles), vectors.greatest_norm];
-            norms.map(|norm| measure(norm, "norm"))
+            norms.map(|norm| figure(norm, "norm"))
         }
         None => none(),
     }
