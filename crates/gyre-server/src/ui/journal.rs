@@ -107,7 +107,7 @@ fn filter_form(asked: &Asked, models: &[&str]) -> Markup {
 }
 
 /// What [`gyre_core::Fact::kind`] can say.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 27] = [
     "project_loaded",
     "data_recorded",
     "data_refused",

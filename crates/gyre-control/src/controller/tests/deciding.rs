@@ -79,6 +79,8 @@ impl Story {
             odd: Vec::new(),
             quality: Vec::new(),
             evidence: gyre_core::fact::Evidence::default(),
+            attribution: None,
+            segments: Vec::new(),
         }))
     }
 
