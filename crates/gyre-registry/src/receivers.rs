@@ -80,7 +80,7 @@ fn declare(tx: &mut Tx<'_>, author: &Author, project: &str, receiver: &Receiver)
     let mut wanted = events.clone();
     wanted.sort();
     wanted.dedup();
-    let is_known = before.first().is_some();
+    let is_known = !before.is_empty();
     if let Some(row) = before.first() {
         let same = row.get::<String>(0)? == receiver.url
             && row.get::<Option<String>>(1)? == receiver.secret

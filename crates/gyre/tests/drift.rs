@@ -78,7 +78,7 @@ fn columns_that_fall_apart_are_found_together_and_in_none_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let table = |name: &str, turned: bool| {
         let mut text = "heat,ice\n".to_owned();
-        for row in 0..3_000_u32 {
+        for row in 0..800_u32 {
             let heat = (f64::from(row) * 0.618_033_988_749_895).fract();
             let noise = (f64::from(row) * 0.414_213_562_373_095).fract();
             let ice = 0.8 * if turned { 1.0 - heat } else { heat } + 0.2 * noise;
@@ -94,7 +94,6 @@ fn columns_that_fall_apart_are_found_together_and_in_none_of_them() {
     let said = gyre(dir.path(), together).done().out;
     assert!(said.contains("0 of 2 columns drift") && said.contains("the columns drift together"), "{said}");
     assert!(std::fs::read_to_string(dir.path().join("drift.html")).unwrap().contains("All columns together"));
-    let found = gyre(dir.path(), "drift before.csv after.csv --multivariate --json").done().json();
-    assert_eq!(found["multivariate"]["verdict"], "drift");
-    assert_eq!(gyre(dir.path(), "drift before.csv after.csv --multivariate --fail").code, 1);
+    let found = gyre(dir.path(), "drift before.csv after.csv --multivariate --json --fail");
+    assert_eq!((found.code, &found.json()["multivariate"]["verdict"]), (1, &"drift".into()));
 }

@@ -103,7 +103,10 @@ mod tests {
         let reference = NumericReference::from_values(&training);
         let values = Values::Numbers(&training);
         let order: Vec<usize> = (0..training.len()).collect();
-        let learned = Learned { order: Some(in_time(&values, &order, &[0..1_000])), ..of_column(&values) };
+        let learned = Learned {
+            order: Some(in_time(&values, &order, std::slice::from_ref(&(0..1_000)))),
+            ..of_column(&values)
+        };
         let find = |values: &[f64]| stuck(&reference, &learned, values);
         assert!(find(&smooth(1_000)).is_none());
         let mut late = smooth(1_000);

@@ -107,7 +107,7 @@ fn filter_form(asked: &Asked, models: &[&str]) -> Markup {
 }
 
 /// What [`gyre_core::Fact::kind`] can say.
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 28] = [
     "project_loaded",
     "data_recorded",
     "data_refused",
@@ -116,6 +116,7 @@ const KINDS: [&str; 27] = [
     "version_registered",
     "gates_judged",
     "window_closed",
+    "loss_estimated",
     "alarm_raised",
     "alarm_cleared",
     "incident_opened",

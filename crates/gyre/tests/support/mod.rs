@@ -63,7 +63,10 @@ pub fn project() -> (tempfile::TempDir, PathBuf) {
 pub fn change(file: &Path, from: &str, to: &str) {
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains(from), "{} has no `{from}`", file.display());
-    std::fs::write(file, text.replacen(from, to, 1)).unwrap();
+    // As careful editors do: whoever looks at it meanwhile sees it whole.
+    let beside = file.with_extension("changed");
+    std::fs::write(&beside, text.replacen(from, to, 1)).unwrap();
+    std::fs::rename(beside, file).unwrap();
 }
 
 /// `gyre up --replay`, for as long as this lives.
