@@ -76,6 +76,8 @@ pub fn record(dir: &Path, tree: &Path, reference: &str, message: &str) -> Result
         return Ok(None);
     }
     let git_dir = text(&found.stdout);
+    // Git is started in `tree` and would take a relative path from there.
+    let tree = &std::path::absolute(tree).map_err(GitError::NotRun)?;
     let index = tree.with_extension("index");
     let run = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -128,6 +130,8 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn run(dir: &Path, arguments: &[&str]) {
@@ -153,6 +157,23 @@ mod tests {
         assert_eq!(differing(&project, (&first, &second), &paths).unwrap(), Vec::<String>::new());
         assert_eq!(differing(&project, (&first, &third), &paths).unwrap(), ["src/train.py"]);
         assert!(differing(&project, ("0123456789", &third), &paths).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_recorded_by_whatever_name_it_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        run(dir.path(), &["init", "-q"]);
+        let tree = dir.path().join("runs/one");
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::write(tree.join("model.txt"), "1").unwrap();
+        let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+        let relative = up.join(tree.strip_prefix("/").unwrap());
+
+        for tree in [tree.as_path(), relative.as_path()] {
+            let commit = record(dir.path(), tree, "refs/gyre/one", "a run").unwrap().unwrap();
+            let listed = git(dir.path(), &["ls-tree", "--name-only", &commit]).unwrap();
+            assert_eq!(text(&listed.stdout), "model.txt", "{}", tree.display());
+        }
     }
 
     #[test]

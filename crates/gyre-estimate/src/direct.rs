@@ -10,6 +10,9 @@
 //! on rows that it was trained on a learner looks better than it is. One curve leads to absolute errors, for MAE, another to
 //! squared ones, for MSE and RMSE.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
 use gyre_baseline::Options;
 use gyre_runtime::Table;
 use gyre_stats::estimate::{Calibration, Expected, Undefined};
@@ -96,12 +99,12 @@ impl DirectLoss {
         let errors = take(&errors, &rows);
         let options = Options { rounds: options.rounds, leaves: options.leaves, ..Options::default() };
         let target = logarithms(&errors);
-        let said = out_of_fold(&table, &target, &options)?;
+        let (learner, said) = cross_fit(table, target, &options)?;
         let squares: Vec<f64> = errors.iter().map(|error| error * error).collect();
         Ok(Self {
             absolute: Calibration::of_predictions(&said, &errors, None)?.always(),
             squared: Calibration::of_predictions(&said, &squares, None)?.always(),
-            learner: Learner::regression(table, target, &options)?,
+            learner,
         })
     }
 
@@ -162,20 +165,52 @@ fn logarithms(errors: &[f64]) -> Vec<f64> {
     errors.iter().map(|error| (error + floor).ln()).collect()
 }
 
-/// Predictions of every row by a learner that has not seen its part.
-fn out_of_fold(table: &Table, target: &[f64], options: &Options) -> Result<Vec<f64>, EstimateError> {
+/// The learner of all rows, and predictions of every row by one that has not seen its part; fitted beside each other as far as
+/// there are cores.
+fn cross_fit(
+    table: Table,
+    target: Vec<f64>,
+    options: &Options,
+) -> Result<(Learner, Vec<f64>), EstimateError> {
+    let (next, fitted) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let part = next.fetch_add(1, Relaxed);
+            if part >= PARTS {
+                return;
+            }
+            let said = withheld(part, &table, &target, options);
+            fitted.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+        }
+    };
+    let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(PARTS as usize) - 1;
+    let learner = std::thread::scope(|scope| {
+        (0..helpers).for_each(|_| drop(scope.spawn(work)));
+        let learner = Learner::regression(table.clone(), target.clone(), options);
+        work();
+        learner
+    })?;
     let mut said = vec![f64::NAN; target.len()];
-    for part in 0..PARTS {
-        let seen: Vec<usize> = (0..target.len()).filter(|row| part_of(*row) != part).collect();
-        let withheld: Vec<usize> = (0..target.len()).filter(|row| part_of(*row) == part).collect();
-        let learner = Learner::regression(select(table, &seen)?, take(target, &seen), options)?;
-        for (row, value) in withheld.iter().zip(learner.predict(&select(table, &withheld)?)?) {
-            if let Some(slot) = said.get_mut(*row) {
+    for part in fitted.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for (row, value) in part? {
+            if let Some(slot) = said.get_mut(row) {
                 *slot = value;
             }
         }
     }
-    Ok(said)
+    Ok((learner, said))
+}
+
+/// What a learner of the other parts says of the rows of this one.
+fn withheld(
+    part: u64,
+    table: &Table,
+    target: &[f64],
+    options: &Options,
+) -> Result<Vec<(usize, f64)>, EstimateError> {
+    let (own, others): (Vec<usize>, Vec<usize>) = (0..target.len()).partition(|row| part_of(*row) == part);
+    let learner = Learner::regression(select(table, &others)?, take(target, &others), options)?;
+    Ok(own.iter().copied().zip(learner.predict(&select(table, &own)?)?).collect())
 }
 
 fn with_predictions(features: &Table, predictions: &[f64]) -> Result<Table, EstimateError> {

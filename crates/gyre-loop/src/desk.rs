@@ -128,6 +128,10 @@ impl Desk {
         time: TimeSource,
         abroad: Option<Abroad>,
     ) -> Result<Self, DeskError> {
+        // Trainings, processes and Git are started in other folders; there a relative path would mean something else.
+        let root = &std::path::absolute(root).map_err(|error| {
+            DeskError::Refused(format!("cannot tell where {} is: {error}", root.display()))
+        })?;
         let (project, text) = project_in(root)?;
         let state = root.join(STATE_DIR);
         let store = Arc::new(open_store(root, url, Arc::clone(&clock))?);

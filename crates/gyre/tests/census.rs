@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::{Up, change, gyre};
 
@@ -16,7 +17,17 @@ fn example(dir: &Path) -> PathBuf {
     for file in ["gyre.yaml", "dvc.yaml", ".gitignore", "data/census.parquet"] {
         std::fs::copy(from.join(file), root.join(file)).unwrap();
     }
+    git(&root, "init -q");
+    git(&root, "add .");
+    git(&root, "-c user.name=t -c user.email=t@example.org commit -qm example");
     root
+}
+
+/// What `git WORDS` in `root` says.
+fn git(root: &Path, words: &str) -> String {
+    let done = Command::new("git").args(words.split_whitespace()).current_dir(root).output().unwrap();
+    assert!(done.status.success(), "git {words}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
 }
 
 #[test]
@@ -50,4 +61,10 @@ fn a_biased_version_is_refused_with_its_numbers_and_a_better_one_serves() {
     up.come_to(AS_OF);
     let shown = gyre(&root, "model show employment --json").done().json();
     assert_eq!(shown["versions"][1]["status"], "champion");
+
+    let recorded = git(&root, "for-each-ref --format=%(refname) refs/gyre");
+    assert_eq!(recorded.lines().count(), 2, "a commit of each training: {recorded}");
+    let first = recorded.lines().next().unwrap();
+    let files = git(&root, &format!("ls-tree --name-only {first}"));
+    assert!(files.contains("dvc.yaml") && files.contains("dvc.lock"), "{files}");
 }
