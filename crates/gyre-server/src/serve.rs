@@ -8,14 +8,14 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener as Listener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gyre_core::Span;
 use gyre_store::StoreError;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::App;
 use crate::connection::{Connection, Entrance};
@@ -23,7 +23,7 @@ use crate::front::Front;
 use crate::guard::Names;
 use crate::messenger::Messenger;
 use crate::places::{self, Places};
-use crate::tls::{Renewal, Tls};
+use crate::tls::{Expiry, Renewal, Tls};
 use crate::workers::Workers;
 
 /// How long it is waited for news of the journal at a time: the end of the server waits no longer than that.
@@ -291,11 +291,20 @@ async fn follow(app: Arc<App>, mut seen: u64) {
     }
 }
 
-/// Has a changed certificate in force, and says what became of it.
+/// Has a changed certificate in force, and says what became of it, and when the one in force runs out.
 async fn renew(tls: Arc<Tls>) {
     let mut every = tokio::time::interval(RENEW);
+    let mut said = Expiry::Far;
     loop {
         every.tick().await;
+        let expiry = tls.expiry(SystemTime::now());
+        if std::mem::replace(&mut said, expiry) != expiry {
+            match expiry {
+                Expiry::Far => {}
+                Expiry::Days(days) => warn!(days, "the certificate will soon run out; renew it"),
+                Expiry::Past => error!("the certificate has run out, and clients will refuse it; renew it"),
+            }
+        }
         let tls = Arc::clone(&tls);
         match tokio::task::spawn_blocking(move || tls.renew()).await {
             Ok(Renewal::Same) => {}

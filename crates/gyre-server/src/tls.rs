@@ -5,9 +5,12 @@
 //! once; what was in force goes on. Versions 1.2 and 1.3, by rustls; HTTP/2 and HTTP/1.1 are offered by ALPN, so that gRPC
 //! needs no port of its own.
 
+mod expiry;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use gyre_core::Digest;
@@ -16,6 +19,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+
+pub(crate) use expiry::Expiry;
+use expiry::Validity;
 
 /// The largest file that is read, in bytes: a chain of certificates has a few thousand.
 const LARGEST: u64 = 1 << 20;
@@ -92,6 +98,7 @@ pub struct Tls {
 struct Force {
     config: Arc<ServerConfig>,
     fingerprint: Digest,
+    validity: Option<Validity>,
 }
 
 impl Tls {
@@ -142,6 +149,16 @@ impl Tls {
         self.force.load().fingerprint
     }
 
+    /// Until when the certificate that is in force holds; none when it does not say.
+    pub fn holds_until(&self) -> Option<SystemTime> {
+        self.force.load().validity.map(|validity| validity.until)
+    }
+
+    /// What is to be said of its end at `now`.
+    pub(crate) fn expiry(&self, now: SystemTime) -> Expiry {
+        self.force.load().validity.map_or(Expiry::Far, |validity| validity.expiry(now))
+    }
+
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.force.load().config)
     }
@@ -169,6 +186,7 @@ impl Contents {
     fn force(&self, files: &TlsFiles) -> Result<Force, TlsError> {
         let chain = certificates(&files.certificate, &self.certificate)?;
         let fingerprint = chain.first().map_or_else(|| Digest::of(&[]), |leaf| Digest::of(leaf));
+        let validity = chain.first().and_then(Validity::of);
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| TlsError::Content {
             path: files.key.clone(),
             found: format!("no private key ({error})"),
@@ -189,7 +207,7 @@ impl Contents {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| pair(error.to_string()))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Force { config: Arc::new(config), fingerprint })
+        Ok(Force { config: Arc::new(config), fingerprint, validity })
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -114,6 +114,13 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let help = "Spans that no collector took.";
         // Writing to a string cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {dropped}");
+    }
+    let until = app.front.tls.as_ref().and_then(|tls| tls.holds_until());
+    if let Some(until) = until.and_then(|until| until.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+        let (name, until) = ("gyre_tls_certificate_expiry_timestamp_seconds", until.as_secs());
+        let help = "When the certificate that is in force runs out.";
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {until}");
     }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
