@@ -4,6 +4,7 @@
 //! one for reading an answer ([`crate::stall`]), and for each body one in [`crate::payload`]. Handshakes cost a
 //! signature each, so only so many are made at once.
 
+mod leftover;
 mod told;
 
 use std::convert::Infallible;
@@ -27,6 +28,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+
+use leftover::Leftover;
 
 use crate::app::App;
 use crate::guard::Names;
@@ -286,21 +289,29 @@ async fn respond(guest: Arc<Guest>, request: Request<Incoming>) -> Result<Respon
 }
 
 /// From the door to a route and back.
-async fn route(guest: &Guest, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn route(guest: &Guest, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let entrance = &guest.entrance;
+    let (mut request, leftover) = Leftover::of(request);
     let (method, path) = (request.method(), request.uri().path());
     let fit = guard::check(&entrance.names, &guest.host, method, request.uri(), request.headers());
     let mut response = match fit {
-        Err(turned) => routes::refuse(path, turned.status(), &turned.to_string()),
+        Err(turned) => {
+            let refused = routes::refuse(path, turned.status(), &turned.to_string());
+            drop(request);
+            refused
+        }
         Ok(()) => {
             let caller = door::caller(&entrance.app, guest.peer, method, request.headers()).await;
             request.extensions_mut().insert(caller);
             if let Some(watched) = &guest.watched {
                 request.extensions_mut().insert(Arc::clone(watched));
             }
-            entrance.router.clone().oneshot(request.map(Body::new)).await?
+            entrance.router.clone().oneshot(request).await?
         }
     };
+    if let Some(leftover) = leftover {
+        leftover.clear(&mut response).await;
+    }
     headers::keep_in_place(response.headers_mut(), &entrance.app.front);
     Ok(response)
 }

@@ -90,6 +90,31 @@ fn a_body_of_a_gigabyte_is_refused_before_it_comes() {
 }
 
 #[test]
+fn after_a_request_that_was_refused_by_its_head_the_connection_goes_on_or_says_that_it_ends() {
+    const OUTSIDE: &str = "/api/2.0/mlflow-artifacts/artifacts/1/../../x";
+    let scene = Scene::serving();
+    let mut client = scene.connect();
+    let head = |length: usize| {
+        format!("PUT {OUTSIDE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n")
+    };
+    // The body comes after the head was judged, and the next request after the body.
+    for _ in 0..20 {
+        client.begin(head(4).as_bytes());
+        client.begin(b"body");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("connection")), (400, None), "{}", answer.body);
+    }
+    assert_eq!(client.send("POST", INFER, &[], good("after").as_bytes()).status, 200);
+    // One that does not come, and one that is too long to be waited for.
+    for length in [4, 1 << 20] {
+        let mut client = scene.connect();
+        client.begin(head(length).as_bytes());
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{}", answer.body);
+    }
+}
+
+#[test]
 fn clients_that_go_in_the_middle_leave_nothing_behind() {
     let scene = shaped(|server| server.with_connections(16));
     let body = good("gone");
