@@ -422,7 +422,7 @@ models:
                 vec!["`winner`", "champion, candidate"],
             ),
             ("errors > 0.01", "errrors > 0.01", ":21:", vec!["errrors", "did you mean `errors`?"]),
-            ("[decay, drift]", "[decoy]", ":28:", vec!["decoy", "`drift` or `estimate`"]),
+            ("[decay, drift]", "[decoy]", ":28:", vec!["decoy", "`drift`, `estimate`"]),
             (
                 "[0, 6000]",
                 "[9, 1]",

@@ -228,7 +228,8 @@ fn what_is_due_in_quiet_hours_begins_when_they_end() {
     assert_eq!((told(&step), story.model().champion), (vec!["roll_out".to_owned()], Some(1)));
     assert_eq!(story.look(day(14)), Step::default());
     let step = story.look(day(18));
-    assert_eq!((told(&step)[0].as_str(), story.model().champion), ("promoted", Some(2)), "{step:?}");
+    assert!(told(&step).contains(&"promoted".to_owned()), "{step:?}");
+    assert_eq!(story.model().champion, Some(2));
 }
 
 #[test]
