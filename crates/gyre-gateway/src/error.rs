@@ -114,6 +114,11 @@ impl InferError {
         }
     }
 
+    /// Whether the request was good, and not answered all the same.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.status(), Status::Unavailable | Status::Failed | Status::Busy | Status::Late)
+    }
+
     /// Whose fault it is.
     pub fn status(&self) -> Status {
         match self {

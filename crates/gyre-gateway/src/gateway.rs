@@ -269,7 +269,21 @@ impl Gateway {
         deadline: Deadline,
     ) -> Result<Answers, InferError> {
         let Some(deployment) = self.deployment(model) else { return Err(self.unknown(model)) };
-        let deployment = &*deployment;
+        let (time, rows) = (request.time, request.ids.len());
+        let answered = self.ask_deployed(&deployment, pinned, request, deadline).await;
+        if answered.as_ref().is_err_and(InferError::is_failure) {
+            self.log.failed(model, time, rows);
+        }
+        answered
+    }
+
+    async fn ask_deployed(
+        &self,
+        deployment: &Deployment,
+        pinned: Option<Version>,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Answers, InferError> {
         let groups = deployment.groups(pinned, &request)?;
         let refused = |loaded: &Loaded, refusal| InferError::Refused {
             model: deployment.model.clone(),
@@ -485,6 +499,14 @@ impl Gateway {
     /// As [`InferenceLog::scan`].
     pub fn scan(&self, model: &str, period: Period) -> Result<Scan, LogError> {
         self.log.scan(model, period)
+    }
+
+    /// How many predictions failed.
+    ///
+    /// # Errors
+    /// As [`InferenceLog::failures`].
+    pub fn failures(&self, model: &str, period: Period) -> Result<u64, LogError> {
+        self.log.failures(model, period)
     }
 
     /// One prediction with its label, and where it lies.

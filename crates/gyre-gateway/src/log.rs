@@ -12,6 +12,7 @@
 
 mod chunk;
 mod columns;
+mod failures;
 mod intake;
 mod policy;
 mod scan;
@@ -43,6 +44,7 @@ pub use view::{LogView, Row, Tail};
 
 use crate::error::LogError;
 use chunk::Chunk;
+use failures::Failures;
 use segment::Segment;
 use writer::{ENOUGH, Message, ModelWriter};
 
@@ -122,6 +124,8 @@ pub(crate) struct ModelLog {
     policy: ArcSwap<Policy>,
     /// Predictions that the policy does not keep.
     unkept: AtomicU64,
+    /// Predictions that were asked for and not given.
+    failures: Failures,
     shown: Mutex<Shown>,
     /// Held while labels are weighed and written, so that what two bring at a time is counted once.
     bringing: Mutex<()>,
@@ -242,6 +246,21 @@ impl InferenceLog {
         Ok(self.find_model(model)?.dropped.load(Relaxed))
     }
 
+    /// How many predictions of `model` failed in the minutes of event time that begin in `period`, since this process began.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownModel`].
+    pub fn failures(&self, model: &str, period: Period) -> Result<u64, LogError> {
+        Ok(self.find_model(model)?.failures.within(period))
+    }
+
+    /// Counts predictions that were asked for and not given; of a model without a log there is nothing to count.
+    pub(crate) fn failed(&self, model: &str, time: Timestamp, rows: usize) {
+        if let Ok(log) = self.find_model(model) {
+            log.failures.add(time, rows as u64);
+        }
+    }
+
     /// The predictions of `model` with event time in `period` that are on disk, one an id, joined with their labels.
     /// See [`Scan`] for what counts when an id repeats.
     ///
@@ -301,6 +320,7 @@ impl InferenceLog {
             dropped: AtomicU64::new(0),
             policy: ArcSwap::default(),
             unkept: AtomicU64::new(0),
+            failures: Failures::default(),
             shown: Mutex::new(shown),
             bringing: Mutex::default(),
         });

@@ -273,6 +273,8 @@ fn an_answer_that_is_no_number_is_the_versions_error_and_is_not_logged() {
     assert_eq!(gateway.flush("air-time").unwrap().durable_records, logged);
     let evidence = gateway.evidence(&name(), 2).unwrap();
     assert_eq!((evidence.requests, evidence.errors), (6, 6));
+    assert_eq!(gateway.failures("air-time", period(0, 1)).unwrap(), 6);
+    assert_eq!(gateway.failures("air-time", period(1, 2)).unwrap(), 0);
     let rules = vec![Expression::compile("errors > 0.01").unwrap()];
     let plan = Plan {
         steps: vec![5_000],

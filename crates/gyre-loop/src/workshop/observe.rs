@@ -247,7 +247,7 @@ fn close(
         },
         labels: frame::values(&labels),
         features: &features,
-        errors: 0,
+        errors: workshop.gateway.failures(name.as_str(), period)?,
         latencies_us: &scan.latencies_us,
     };
     let mut summary = summarise(&input, &reference, &Settings::of(spec))?;
