@@ -4,7 +4,7 @@
 //! [`crate::binding`].
 
 use crate::binding::{Binding, Feature, Scores, Task, finite};
-use crate::error::{LoadError, ScoreError, SignatureError};
+use crate::error::{LoadError, ScoreError, SignatureError, Unread};
 use crate::explanation::{ExplainError, Explanation};
 use crate::format::{Format, Hints};
 use crate::limits::Limits;
@@ -55,6 +55,10 @@ impl Scorer {
             Format::Skops => crate::skops::archive(bytes, hints),
         };
         let native = native.map_err(|unread| unread.in_file(format))?;
+        if native.features.is_empty() {
+            // A table without columns has no rows either, so there would be nothing to answer.
+            return Err(Unread::broken("features", "there are none to predict from").in_file(format));
+        }
         Ok(Scorer { features: native.features.clone(), format, engine: Engine::Native(native) })
     }
 

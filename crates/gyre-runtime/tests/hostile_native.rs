@@ -52,6 +52,14 @@ fn the_files_load_as_they_are() {
 }
 
 #[test]
+fn a_model_without_features_is_refused() {
+    let text =
+        "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nobjective=regression\n\nend of trees\n";
+    let error = Scorer::load(text.as_bytes(), &Hints::default()).unwrap_err().to_string();
+    assert!(error.contains("features") && error.contains("none to predict from"), "{error}");
+}
+
+#[test]
 fn every_beginning_of_a_file_is_answered() {
     for name in FILES {
         let bytes = file(name);
