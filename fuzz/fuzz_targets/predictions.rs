@@ -25,6 +25,7 @@ fn deploy(desk: &Desk) {
         artifact: Some(artifact),
         signature: None,
         source: None,
+        run: None,
     };
     let version = desk.register(new, "user:fuzz").expect("a model").version;
     desk.deploy(&model, version, None, "user:fuzz", "to be asked").expect("a champion");
