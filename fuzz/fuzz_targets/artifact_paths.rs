@@ -47,9 +47,15 @@ fn decode(text: &str) -> Option<String> {
 fuzz_target!(|text: &str| {
     for path in [ArtifactPath::from_field(text), ArtifactPath::from_url(text)].into_iter().flatten() {
         stays(path.as_str());
-        assert_eq!(ArtifactPath::from_field(path.as_str()).as_ref(), Ok(&path), "read once more it is the same");
+        assert_eq!(
+            ArtifactPath::from_field(path.as_str()).as_ref(),
+            Ok(&path),
+            "read once more it is the same"
+        );
     }
-    for folder in [Folder::from_field(text), Folder::from_url(text), Folder::from_uri(text)].into_iter().flatten() {
+    for folder in
+        [Folder::from_field(text), Folder::from_url(text), Folder::from_uri(text)].into_iter().flatten()
+    {
         if !folder.is_root() {
             stays(folder.as_str());
         }

@@ -45,9 +45,11 @@ fuzz_target!(|data: &[u8]| {
         3 => ("/serve/m/invocations", "content-type: text/csv\r\n".to_owned()),
         _ => ("/v2/models/m/explain", json),
     };
-    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n", body.len());
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n", body.len());
     let Some((status, said)) = RUNNING.ask(&head, body) else { return };
     let text = String::from_utf8_lossy(&said);
     assert!(status < 500, "{path}: {status} {text}");
-    let _: serde_json::Value = serde_json::from_slice(&said).unwrap_or_else(|error| panic!("{path}: {error}: {text}"));
+    let _: serde_json::Value =
+        serde_json::from_slice(&said).unwrap_or_else(|error| panic!("{path}: {error}: {text}"));
 });

@@ -7,7 +7,8 @@ use gyre_wire::{Datatype, Elements};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 13] = [
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES",
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64",
+    "BYTES",
 ];
 
 fuzz_target!(|data: &[u8]| {
