@@ -232,6 +232,7 @@ impl Backend {
             waiting_requests: load.requests,
             waiting_rows: load.rows,
             call_time: load.call_time,
+            waited: load.waited,
         }
     }
 

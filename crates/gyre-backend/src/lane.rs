@@ -120,6 +120,7 @@ struct Line {
     /// Calls whose answer is with the caller: nothing is expected of the server for them.
     away: usize,
     closed: bool,
+    waited: Waited,
     /// When a call ended, or a sign of life came.
     last_used: Instant,
     last_sign: Instant,
@@ -152,6 +153,12 @@ impl Line {
     /// Who is next.
     fn first(&self) -> Option<&Waiting> {
         if self.press.is_on() { self.waiting.back() } else { self.waiting.front() }
+    }
+
+    /// Takes note that a request that came at `since` is being answered.
+    fn begins(&mut self, since: Instant, now: Instant) {
+        self.waited.requests += 1;
+        self.waited.time += now.saturating_duration_since(since);
     }
 
     fn pop(&mut self) -> Option<Waiting> {
@@ -195,6 +202,15 @@ pub(crate) enum Entry {
     Later,
 }
 
+/// Requests for predictions that had to wait in line, since the lane was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waited {
+    /// Without those that were turned away or given up.
+    pub requests: u64,
+    /// How long they waited, all together.
+    pub time: Duration,
+}
+
 /// How busy a lane is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
@@ -202,6 +218,7 @@ pub(crate) struct Load {
     pub(crate) requests: usize,
     pub(crate) rows: usize,
     pub(crate) call_time: Option<Duration>,
+    pub(crate) waited: Waited,
 }
 
 impl Lane {
@@ -215,6 +232,7 @@ impl Lane {
             press: Press::default(),
             away: 0,
             closed: false,
+            waited: Waited::default(),
             last_used: now,
             last_sign: now,
         };
@@ -336,7 +354,7 @@ impl Lane {
     pub(crate) fn load(&self) -> Load {
         let line = self.line();
         let (calls, requests, rows) = (line.calls, line.waiting.len(), line.rows);
-        Load { calls, requests, rows, call_time: line.pace.expect(1) }
+        Load { calls, requests, rows, call_time: line.pace.expect(1), waited: line.waited }
     }
 
     /// Takes no more requests. Those in line are still answered.
@@ -398,7 +416,8 @@ impl Lane {
                 What::Turn(_) if !jobs.is_empty() => break,
                 What::Turn(_) => {}
             }
-            match line.pop()?.what {
+            let Waiting { since, what } = line.pop()?;
+            match what {
                 What::Turn(turn) if !turn.is_closed() => return Some(Next::Turn(turn)),
                 What::Rows(mut job) => {
                     let own = line.pace.expect_at_most(job.table.rows());
@@ -408,6 +427,7 @@ impl Lane {
                     } else if job.is_wanted() {
                         rows += job.table.rows();
                         until = Some(until.map_or(job.deadline, |until| until.min(job.deadline)));
+                        line.begins(since, now);
                         jobs.push(job);
                     }
                 }

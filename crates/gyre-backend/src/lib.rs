@@ -51,6 +51,7 @@ pub use backoff::Backoff;
 pub use body::{Body, Patience};
 pub use dial::Door;
 pub use error::{AnswerError, BackendError};
+pub use lane::Waited;
 pub use placed::{News, Place};
 pub use spec::{EndpointSpec, Limits, Listen, LogHook, PASSED, PlacedSpec, ProcessSpec, Protocol};
 pub use state::{Failure, State, Status};

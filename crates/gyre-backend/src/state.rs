@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::lane::Waited;
+
 /// Why a process was given up or did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -205,4 +207,6 @@ pub struct Status {
     pub waiting_rows: usize,
     /// What is known of how long a call takes: the predicted time of a call with one row.
     pub call_time: Option<Duration>,
+    /// Requests that had to wait until calls before theirs had ended.
+    pub waited: Waited,
 }

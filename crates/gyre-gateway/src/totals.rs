@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use gyre_backend::Waited;
 use gyre_core::Timestamp;
 
 use crate::stream::StreamTotals;
@@ -32,6 +33,8 @@ pub struct Totals {
     pub buckets: [u64; EDGES.len()],
     /// Rows that were answered by what is kept, and rows that were looked up in vain; both 0 where nothing is kept.
     pub cached: (u64, u64),
+    /// Requests that waited in front of its process or URL until earlier ones were answered: part of the times above.
+    pub waited: Waited,
     /// What has become of the requests that were passed on to it, which are counted in nothing else here.
     pub streams: StreamTotals,
 }
@@ -40,6 +43,11 @@ impl Totals {
     /// Calls on which it was asked.
     pub fn calls(&self) -> u64 {
         self.succeeded + self.failed
+    }
+
+    /// Time in the model of all calls, without what they waited for it.
+    pub fn worked(&self) -> Duration {
+        (self.succeeded_time + self.failed_time).saturating_sub(self.waited.time)
     }
 }
 
@@ -110,6 +118,7 @@ impl Tally {
             last: (last > i64::MIN).then(|| Timestamp::from_millis(last)),
             buckets: std::array::from_fn(|at| self.buckets[at].load(Relaxed)),
             cached: (self.hits.load(Relaxed), self.misses.load(Relaxed)),
+            waited: Waited::default(),
             streams: StreamTotals::default(),
         }
     }

@@ -46,8 +46,11 @@ async fn who_comes_to_an_idle_model_goes_at_once_and_others_go_together() {
     let waiting: Vec<_> = [1, 2, 1, 1, 9, 1].map(|rows| enter(&lane, rows, 1_000)).into_iter().collect();
     assert!(waiting.iter().all(|(entry, _)| matches!(entry, Ok(Entry::Later))));
     assert_eq!((lane.load().requests, lane.load().rows), (6, 15));
+    assert_eq!(lane.load().waited, Waited::default());
+    tokio::time::advance(Duration::from_millis(5)).await;
     drop(slot);
     assert_eq!(batches(&started), [vec![1, 2, 1]]);
+    assert_eq!(lane.load().waited, Waited { requests: 3, time: Duration::from_millis(15) });
     finish(&started);
     // What is longer than a batch goes alone.
     assert_eq!(batches(&started), [vec![1]]);

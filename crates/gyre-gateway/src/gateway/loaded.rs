@@ -356,7 +356,8 @@ impl Loaded {
 
     /// What it has done since it was loaded.
     pub(super) fn totals(&self) -> Totals {
-        Totals { streams: self.streams.totals(), ..self.tally.totals() }
+        let waited = self.remote().map(|remote| remote.backend().status().waited).unwrap_or_default();
+        Totals { streams: self.streams.totals(), waited, ..self.tally.totals() }
     }
 
     fn count(&self, rows: usize, failed: usize, latency: Duration, time: Timestamp) {

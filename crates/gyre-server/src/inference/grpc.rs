@@ -198,7 +198,6 @@ async fn model_statistics(State(app): State<Arc<App>>, request: Request<Body>) -
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let one = |counted: statistics::Counted| {
         let statistics::Counted { model, version, totals } = counted;
-        let time = totals.succeeded_time + totals.failed_time;
         ModelStatistics {
             name: model,
             version: version.to_string(),
@@ -208,7 +207,8 @@ async fn model_statistics(State(app): State<Arc<App>>, request: Request<Body>) -
             inference_stats: Some(InferStatistics {
                 success: Some(Stat { count: totals.succeeded, ns: nanos(totals.succeeded_time) }),
                 fail: Some(Stat { count: totals.failed, ns: nanos(totals.failed_time) }),
-                compute_infer: Some(Stat { count: totals.calls(), ns: nanos(time) }),
+                queue: Some(Stat { count: totals.waited.requests, ns: nanos(totals.waited.time) }),
+                compute_infer: Some(Stat { count: totals.calls(), ns: nanos(totals.worked()) }),
             }),
         }
     };

@@ -1,8 +1,8 @@
 //! The statistics extension, and the same numbers for scrapers of metrics.
 //!
-//! Triton's words are used where they mean the same. A row is an inference, a call is an execution. Nothing queues in front
-//! of a model inside this process, and reading and writing tensors is not told apart from waiting for the socket, so those
-//! parts are zero rather than guessed.
+//! Triton's words are used where they mean the same. A row is an inference, a call is an execution. Calls queue only in front
+//! of a process or a URL; reading and writing tensors is not told apart from waiting for the socket, so those parts are zero
+//! rather than guessed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -81,9 +81,9 @@ fn rendered(counted: Vec<Counted>) -> Response {
             "inference_stats": {
                 "success": stat(totals.succeeded, totals.succeeded_time),
                 "fail": stat(totals.failed, totals.failed_time),
-                "queue": none(),
+                "queue": stat(totals.waited.requests, totals.waited.time),
                 "compute_input": none(),
-                "compute_infer": stat(calls, totals.succeeded_time + totals.failed_time),
+                "compute_infer": stat(calls, totals.worked()),
                 "compute_output": none(),
                 "cache_hit": stat(totals.cached.0, Duration::ZERO),
                 "cache_miss": stat(totals.cached.1, Duration::ZERO),
@@ -139,17 +139,26 @@ type Lost = (&'static str, &'static str, fn(&Logged) -> u64);
 /// A counter: its name, what it is, and how it is read.
 type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
-const COUNTERS: [Counter; 7] = [
+const COUNTERS: [Counter; 8] = [
     ("nv_inference_request_success", "Calls that were answered.", |totals| totals.succeeded),
     ("nv_inference_request_failure", "Calls on which the model failed.", |totals| totals.failed),
     ("nv_inference_count", "Rows that were predicted.", |totals| totals.rows),
     ("nv_inference_exec_count", "Calls on which the model was run.", Totals::calls),
     ("nv_inference_compute_infer_duration_us", "Time in the model, in microseconds.", |totals| {
-        u64::try_from((totals.succeeded_time + totals.failed_time).as_micros()).unwrap_or(u64::MAX)
+        micros(totals.worked())
     }),
+    (
+        "nv_inference_queue_duration_us",
+        "Time that calls waited for a process or a URL, in microseconds.",
+        |totals| micros(totals.waited.time),
+    ),
     ("nv_cache_num_hits_per_model", "Rows that were answered by what is kept.", |totals| totals.cached.0),
     ("nv_cache_num_misses_per_model", "Rows that were looked up in vain.", |totals| totals.cached.1),
 ];
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
 
 fn exposition(counted: &[Counted], logs: &[Logged]) -> String {
     let mut text = String::new();
@@ -324,6 +333,7 @@ mod tests {
     fn what_a_scraper_reads_adds_up() {
         let mut totals = Totals { succeeded: 2, failed: 1, rows: 7, ..Totals::default() };
         totals.succeeded_time = Duration::from_micros(30);
+        totals.waited = gyre_backend::Waited { requests: 2, time: Duration::from_micros(12) };
         totals.buckets[0] = 1;
         totals.buckets[2] = 1;
         totals.streams = StreamTotals { whole: 5, bytes: 77, ..StreamTotals::default() };
@@ -332,7 +342,8 @@ mod tests {
         let text = exposition(&counted, &[log]);
         for line in [
             "nv_inference_request_success{model=\"air-time\",version=\"3\"} 2",
-            "nv_inference_compute_infer_duration_us{model=\"air-time\",version=\"3\"} 30",
+            "nv_inference_compute_infer_duration_us{model=\"air-time\",version=\"3\"} 18",
+            "nv_inference_queue_duration_us{model=\"air-time\",version=\"3\"} 12",
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"0.00001\"} 1",
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"0.00005\"} 2",
             "request_predict_seconds_bucket{model=\"air-time\",version=\"3\",le=\"+Inf\"} 3",

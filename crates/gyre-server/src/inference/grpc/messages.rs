@@ -271,6 +271,8 @@ pub(crate) struct InferStatistics {
     pub(crate) success: Option<Stat>,
     #[prost(message, optional, tag = "2")]
     pub(crate) fail: Option<Stat>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) queue: Option<Stat>,
     #[prost(message, optional, tag = "5")]
     pub(crate) compute_infer: Option<Stat>,
 }
