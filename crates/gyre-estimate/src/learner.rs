@@ -1,6 +1,6 @@
 //! A fitted learner: boosted trees, kept as the bytes of their ONNX file, which is what is stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gyre_baseline::{Options, Target, Task, TrainTable, train};
@@ -8,6 +8,10 @@ use gyre_runtime::{Model, Scorer, Scores, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::EstimateError;
+use crate::rows::slice;
+
+/// Rows that a core takes at a time: enough to be worth it, few enough to stay near it.
+const PIECE: usize = 8_192;
 
 /// Boosted trees that answer with one number a row. Stored as base64 text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,8 +67,32 @@ impl Learner {
         Ok(Self { onnx, scorer: Arc::new(scorer) })
     }
 
-    /// The number, or the probability of `true`, for each row.
+    /// The number, or the probability of `true`, for each row; many rows are divided among the cores.
     pub(crate) fn predict(&self, table: &Table) -> Result<Vec<f64>, EstimateError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if table.rows() <= PIECE || cores == 1 {
+            return self.score(table);
+        }
+        let mut said = vec![f64::NAN; table.rows()];
+        let pieces = Mutex::new(said.chunks_mut(PIECE).enumerate());
+        let work = || -> Result<(), EstimateError> {
+            loop {
+                let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((at, said)) = piece else { return Ok(()) };
+                let from = at * PIECE;
+                let scored = self.score(&slice(table, from..from + said.len())?)?;
+                said.iter_mut().zip(scored).for_each(|(slot, scored)| *slot = scored);
+            }
+        };
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..cores).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            helpers.into_iter().map(|helper| helper.join().unwrap_or(Ok(()))).fold(own, Result::and)
+        })?;
+        Ok(said)
+    }
+
+    fn score(&self, table: &Table) -> Result<Vec<f64>, EstimateError> {
         if table.rows() == 0 {
             return Ok(Vec::new());
         }

@@ -1,5 +1,7 @@
 //! Tables by row: which rows are learnt from, which are withheld, and tables on top of each other.
 
+use std::ops::Range;
+
 use gyre_runtime::{Column, Table};
 use gyre_stats::performance::InputError;
 
@@ -39,6 +41,15 @@ pub(crate) fn select(table: &Table, rows: &[usize]) -> Result<Table, EstimateErr
     let column = |column: &Column| match column {
         Column::Numeric(values) => Column::Numeric(take(values, rows)),
         Column::Text(values) => Column::Text(take(values, rows)),
+    };
+    Ok(Table::of_distinct(table.columns().iter().map(|(name, values)| (name.clone(), column(values))))?)
+}
+
+/// The table's rows in `range`; none beyond its end.
+pub(crate) fn slice(table: &Table, range: Range<usize>) -> Result<Table, EstimateError> {
+    let column = |column: &Column| match column {
+        Column::Numeric(values) => Column::Numeric(values.get(range.clone()).unwrap_or_default().to_vec()),
+        Column::Text(values) => Column::Text(values.get(range.clone()).unwrap_or_default().to_vec()),
     };
     Ok(Table::of_distinct(table.columns().iter().map(|(name, values)| (name.clone(), column(values))))?)
 }
