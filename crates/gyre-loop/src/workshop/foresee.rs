@@ -70,11 +70,11 @@ pub(super) fn windows(
         };
         let said = match &estimator {
             Ok(estimator) => foresee(workshop, spec, estimator, &version, &mut estimate)?,
-            Err(error) => Err(error.clone()),
+            Err(error) => Err(error.to_string()),
         };
         match said {
             Ok(forecast) => estimate.forecast = Some(forecast),
-            Err(error) => estimate.reason = Some(error.to_string()),
+            Err(reason) => estimate.reason = Some(reason),
         }
         facts.push(NewFact::new(watermark, "monitor", Fact::LossEstimated(estimate)).once(key(name, period)));
     }
@@ -121,18 +121,21 @@ fn foresee(
     estimator: &Estimator,
     version: &ModelVersion,
     estimate: &mut LossEstimate,
-) -> Result<Result<LossForecast, EstimateError>, Failure> {
+) -> Result<Result<LossForecast, String>, Failure> {
     workshop.gateway.flush(estimate.model.as_str())?;
     let scan = workshop.gateway.scan(estimate.model.as_str(), estimate.period)?;
     let own = own_rows(&scan, version.version);
     estimate.predictions = own.len() as u64;
+    if own.is_empty() {
+        return Ok(Err("it was asked for no prediction".to_owned()));
+    }
     let outputs =
         frame::labels(spec.task, own.iter().filter_map(|row| scan.outputs.get(*row)).cloned().map(Some));
     let scores: Vec<f64> = own.iter().filter_map(|row| scan.scores.get(*row)).flatten().copied().collect();
     let columns = scan.features.iter().map(|(name, column)| (name.as_str(), pick(column, &own)));
     let features = match Table::new(columns) {
         Ok(features) => features,
-        Err(error) => return Ok(Err(error.into())),
+        Err(error) => return Ok(Err(EstimateError::from(error).to_string())),
     };
     let answered = Answered {
         features: &features,
@@ -141,7 +144,7 @@ fn foresee(
         classes: &version.signature.classes,
     };
     let found = estimator.estimate(metric_of(spec.metric), answered);
-    Ok(found.map(|(expected, method)| LossForecast {
+    let forecast = found.map(|(expected, method)| LossForecast {
         loss: expected.value,
         standard_error: expected.standard_error(),
         rows: expected.rows,
@@ -150,7 +153,8 @@ fn foresee(
             Method::Calibration => EstimateMethod::Calibration,
             Method::Adapted => EstimateMethod::AdaptedCalibration,
         },
-    }))
+    });
+    Ok(forecast.map_err(|error| error.to_string()))
 }
 
 /// What the version was asked by chance or rule; what callers ask of a version by its number is asked for comparison.
