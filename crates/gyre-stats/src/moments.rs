@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Sums that are kept side by side, so that one addition need not wait for the last.
+const LANES: usize = 8;
+
 /// Running moments of finite numbers.
 ///
 /// Welford's update (1962) and the pairwise merge of Chan, Golub & LeVeque (1983): stable where the textbook
@@ -24,9 +27,24 @@ impl Moments {
         Self::default()
     }
 
-    /// Those of `count` finite values whose sums are known.
-    pub(crate) fn from_sums(count: u64, mean: f64, m2: f64, range: (f64, f64)) -> Self {
-        Self { count, mean, m2: saturated(m2), min: Some(range.0), max: Some(range.1) }
+    /// Those of finite values, in two passes: no value waits for the one before it.
+    #[must_use]
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let Some(&first) = values.first() else { return Self::default() };
+        let (share, count) = (1.0 / values.len() as f64, values.len() as u64);
+        let (min, max) =
+            values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));
+        let (min, max) = (Some(min), Some(max));
+        if min == max {
+            // No rounding makes a constant vary.
+            return Self { count, mean: first, m2: 0.0, min, max };
+        }
+        let rough = sum(values, |value| value) * share;
+        // Values so large that their sum overflows are divided first.
+        let rough = if rough.is_finite() { rough } else { sum(values, |value| value * share) };
+        let mean = saturated(rough + sum(values, |value| saturated(value - rough) * share));
+        let m2 = sum(values, |value| saturated(value - mean) * saturated(value - mean));
+        Self { count, mean, m2: saturated(m2), min, max }
     }
 
     /// Takes in one value; NaN and infinities are ignored (the caller counts them where they matter).
@@ -132,6 +150,18 @@ impl Moments {
 #[inline]
 pub(crate) fn saturated(value: f64) -> f64 {
     if value.is_finite() { value } else { value.clamp(f64::MIN, f64::MAX) }
+}
+
+/// The sum of `of` over all values.
+pub(crate) fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += of(*value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|value| of(*value)).sum::<f64>()
 }
 
 impl Extend<f64> for Moments {

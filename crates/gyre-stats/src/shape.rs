@@ -1,13 +1,12 @@
 //! Moments up to the third of many numbers at once: mean, spread, range and skewness, mergeable.
 //!
-//! [`Moments`](crate::moments::Moments) takes in values one by one, and pays a division for each. Whoever has a whole batch
-//! of values can do better on both counts: two passes over the batch are quicker and more exact, and only batches are
-//! merged, by the formulas of Chan, Golub & LeVeque (1983) and, for the third moment, Pébay (2008, Sandia report
+//! Whoever has a whole batch of values can do better than value by value: passes over the batch are quicker and more exact, and
+//! only batches are merged, by the formulas of Chan, Golub & LeVeque (1983) and, for the third moment, Pébay (2008, Sandia report
 //! SAND2008-6212).
 
 use serde::{Deserialize, Serialize};
 
-use crate::moments::{Moments, saturated};
+use crate::moments::{Moments, saturated, sum};
 
 /// Moments of finite numbers with the third one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,9 +16,6 @@ pub struct Shape {
     /// Sum of cubed deviations from the mean.
     m3: f64,
 }
-
-/// Sums that are kept side by side, so that one addition need not wait for the last.
-const LANES: usize = 8;
 
 impl Shape {
     /// Moments of nothing.
@@ -35,21 +31,11 @@ impl Shape {
             let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
             return Self::of(&finite);
         }
-        let Some(&first) = values.first() else { return Self::default() };
-        let (n, count) = (values.len() as f64, values.len() as u64);
-        let range =
-            values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));
-        if range.0 == range.1 {
-            // No rounding makes a constant vary.
-            return Self { moments: Moments::from_sums(count, first, 0.0, range), m3: 0.0 };
-        }
-        let rough = sum(values, |value| value) / n;
-        // Values so large that their sum overflows are divided first.
-        let rough = if rough.is_finite() { rough } else { sum(values, |value| value / n) };
-        let mean = saturated(rough + sum(values, |value| saturated(value - rough) / n));
-        let m2 = sum(values, |value| saturated(value - mean) * saturated(value - mean));
+        let moments = Moments::of(values);
+        let Some(mean) = moments.mean().filter(|_| moments.min() < moments.max()) else {
+            return Self { moments, m3: 0.0 };
+        };
         let m3 = sum(values, |value| saturated(value - mean).powi(3));
-        let moments = Moments::from_sums(count, mean, m2, range);
         // Infinities of both signs add up to NaN.
         Self { moments, m3: if m3.is_nan() { f64::MAX } else { saturated(m3) } }
     }
@@ -100,18 +86,6 @@ impl Shape {
         let plain = (self.m3 / n) / (m2 / n).powf(1.5);
         Some(plain * (n * (n - 1.0)).sqrt() / (n - 2.0)).filter(|skewness| skewness.is_finite())
     }
-}
-
-/// The sum of `of` over all values.
-fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (whole, rest) = values.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += of(*value);
-        }
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(|value| of(*value)).sum::<f64>()
 }
 
 #[cfg(test)]

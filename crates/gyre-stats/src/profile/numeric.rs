@@ -42,6 +42,9 @@ pub struct Quartiles {
     pub upper: f64,
 }
 
+/// Values that are counted at a time.
+const BLOCK: usize = 64;
+
 /// What a numeric column looked like at training time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumericReference {
@@ -135,6 +138,18 @@ impl NumericWindow {
         self.extend([value]);
     }
 
+    /// Counts finite values.
+    fn count(&mut self, values: &[f64]) {
+        for value in values {
+            // There is one count more than cuts, so the index is always within.
+            self.counts[self.bins.of(*value)] += 1;
+        }
+        match values {
+            [value] => self.moments.push(*value),
+            several => self.moments.merge(&Moments::of(several)),
+        }
+    }
+
     fn count_undefined(&mut self, value: f64) {
         if value.is_nan() {
             self.missing += 1;
@@ -225,18 +240,21 @@ impl NumericWindow {
 impl Extend<f64> for NumericWindow {
     #[inline]
     fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
-        // As a variable of its own it stays in registers, whatever is written to the counts.
-        let mut moments = std::mem::take(&mut self.moments);
+        // Many at once, so that no value waits until the mean of those before it is known.
+        let (mut block, mut filled) = ([0.0; BLOCK], 0);
         for value in values {
-            if value.is_finite() {
-                // There is one count more than cuts, so the index is always within.
-                self.counts[self.bins.of(value)] += 1;
-                moments.push(value);
-            } else {
+            if !value.is_finite() {
                 self.count_undefined(value);
+                continue;
+            }
+            block[filled] = value;
+            filled += 1;
+            if filled == BLOCK {
+                self.count(&block);
+                filled = 0;
             }
         }
-        self.moments = moments;
+        self.count(&block[..filled]);
     }
 }
 
