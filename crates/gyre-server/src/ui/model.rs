@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use gyre_core::ModelName;
-use gyre_core::fact::Alarm;
+use gyre_core::fact::{Alarm, Fact, WindowSummary};
 use gyre_govern::incidents::Account;
 use gyre_registry::VersionRecord;
 use gyre_report::Tone;
@@ -15,7 +15,7 @@ use gyre_report::components::{Align, badge, card, chart, digest, figure, stat_ca
 use gyre_report::format::{UNDEFINED, count, date, day, measure};
 use gyre_report::loop_report::LoopReport;
 use gyre_report::page::{Nav, lead};
-use gyre_store::StoreError;
+use gyre_store::{StoreError, journal};
 use maud::{Markup, html};
 
 use super::{Refresh, Shown, Unshown, document, parts, show};
@@ -25,6 +25,7 @@ use crate::report::{self, About};
 use crate::rest;
 
 mod charts;
+mod explained;
 
 /// News on the page; the report has them all.
 const RECENT: usize = 200;
@@ -36,6 +37,8 @@ struct View {
     versions: Vec<VersionRecord>,
     report: LoopReport,
     incidents: Vec<Account>,
+    /// The window that closed last.
+    window: Option<WindowSummary>,
 }
 
 pub(crate) async fn page(State(app): State<Arc<App>>, path: Name) -> Shown {
@@ -65,6 +68,7 @@ pub(crate) async fn page(State(app): State<Arc<App>>, path: Name) -> Shown {
              what was noticed and decided.",
             chart(charts::errors(report, versions)),
         ))
+        @if let Some(window) = &view.window { (explained::explained(window, &glance.unit)) }
         (card(
             "Drift of the inputs",
             "Each column against what the champion was trained on. A mark is a drift that counts.",
@@ -86,8 +90,14 @@ pub(crate) async fn report(State(app): State<Arc<App>>, path: Name) -> Result<Re
 
 fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
     let glance = glance::of(app, model)?;
-    let (versions, incidents) =
-        app.store.read(|tx| Ok((gyre_registry::versions(tx, model)?, rest::incidents::of(tx, model)?)))?;
+    let (versions, incidents, closed) = app.store.read(|tx| {
+        let closed = journal::latest_of_kind(tx, "window_closed", model.as_str())?;
+        Ok((gyre_registry::versions(tx, model)?, rest::incidents::of(tx, model)?, closed))
+    })?;
+    let window = closed.and_then(|entry| match entry.fact {
+        Fact::WindowClosed(window) => Some(window),
+        _ => None,
+    });
     let project = app.desk.project();
     let spec = project.models.get(model);
     let about = About {
@@ -99,7 +109,7 @@ fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
         failed_requests: glance.serving.iter().map(|serving| serving.evidence.errors).sum(),
         verified: None,
     };
-    Ok(View { glance, versions, report: report::build(&app.store, model, &about)?, incidents })
+    Ok(View { glance, versions, report: report::build(&app.store, model, &about)?, incidents, window })
 }
 
 fn headline(model: &Glance, metric: &str) -> Markup {

@@ -1,6 +1,9 @@
 //! The door, the API and the pages over a real socket.
 use crate::support::{HOSTILE, OTHER_REGRESSOR, Scene, good, moment, name};
-use gyre_core::fact::{Alarm, Decision, Drift, Numbers, Realised, WindowSummary};
+use gyre_core::fact::{
+    Alarm, Attribution, Check, ColumnPart, Decision, Drift, Finding, Numbers, Part, Realised, SegmentLoss,
+    WindowSummary,
+};
 use gyre_core::spec::Window;
 use gyre_core::time::Period;
 use gyre_core::{Fact, Span};
@@ -188,6 +191,27 @@ fn the_journal_is_read_in_pages_and_verified() {
     assert_eq!(scene.get("/health").body, "OK");
 }
 
+/// A loss that promised 2, half of whose change is that of one column.
+fn attribution(loss: f64) -> Attribution {
+    let change = loss - 2.0;
+    let part = |amount: f64| Part { amount, interval: Some((amount - 0.2, amount + 0.2)) };
+    let column = ColumnPart {
+        column: HOSTILE.to_owned(),
+        shift: part(change / 2.0),
+        unseen: None,
+        alone: change / 2.0,
+    };
+    Attribution {
+        reference: 2.0,
+        rows: 900,
+        change: part(change),
+        covariate: part(change / 2.0),
+        unseen: Some(0.25),
+        concept: part(change / 2.0 - 0.25),
+        columns: vec![column],
+    }
+}
+
 /// A scene in which much has happened, some of it with words that would be markup.
 fn eventful() -> Scene {
     let scene = Scene::serving();
@@ -215,10 +239,27 @@ fn eventful() -> Scene {
             estimated: None,
             errors: 0,
             odd: vec![],
-            quality: vec![],
+            quality: vec![Finding {
+                check: Check::Range,
+                column: Some(HOSTILE.to_owned()),
+                found: Some(0.1),
+                expected: Some(0.0),
+                rows: 100,
+                words: format!("`{HOSTILE}` is outside of 0 to 1"),
+            }],
             evidence: gyre_core::fact::Evidence::default(),
-            attribution: None,
-            segments: vec![],
+            attribution: Some(attribution(loss)),
+            segments: vec![SegmentLoss {
+                column: HOSTILE.to_owned(),
+                segment: "EWR".to_owned(),
+                rows: 300,
+                loss,
+                standard_error: Some(0.1),
+                reference: Some(2.0),
+                contribution: Some(0.5),
+                p: Some(0.001),
+                worse: true,
+            }],
         }));
     }
     scene.tell(Fact::AlarmRaised {
@@ -316,6 +357,13 @@ fn pages_tell_what_is() {
         "candidate.mae &lt;= 3",
         "alert(1)",
         "900 labelled",
+        "on the withheld rows, 7.00",
+        "inputs shifted",
+        "the world changed",
+        "values never seen",
+        "<strong>EWR</strong>",
+        "worse",
+        "is outside of 0 to 1",
     ] {
         assert!(page.contains(told), "{told}");
     }
