@@ -47,9 +47,9 @@ pub enum Why {
     Vanished,
     /// Only the current table has it.
     Appeared,
-    /// It holds numbers in one and names in the other.
+    /// It holds numbers in one and names in the other, or vectors of another length.
     Retyped,
-    /// It holds lists, structures or bytes.
+    /// It holds lists of other things than floats, structures or bytes.
     NotComparable,
 }
 
@@ -139,7 +139,9 @@ fn matched(
     let mut pass = |name: &str, why| unmatched.push(Unmatched { name: name.to_owned(), why });
     for (name, ours) in before.columns().iter().filter(|(name, _)| is_wanted(name)) {
         match kind(after, name) {
-            None if after.passed_over().contains(name) => pass(name, Why::Retyped),
+            None if after.passed_over().contains(name) || after.vectors().contains(name) => {
+                pass(name, Why::Retyped);
+            }
             None => pass(name, Why::Vanished),
             Some(theirs) if are_alike(*ours, theirs) => pairs.push(name.clone()),
             Some(_) => pass(name, Why::Retyped),
@@ -147,7 +149,11 @@ fn matched(
     }
     for (name, _) in after.columns().iter().filter(|(name, _)| is_wanted(name)) {
         if kind(before, name).is_none() {
-            pass(name, if before.passed_over().contains(name) { Why::Retyped } else { Why::Appeared });
+            let is_known = before.passed_over().contains(name) || before.vectors().contains(name);
+            // What were vectors is told with them.
+            if !before.vectors().contains(name) {
+                pass(name, if is_known { Why::Retyped } else { Why::Appeared });
+            }
         }
     }
     for name in before.passed_over().iter().filter(|name| is_wanted(name)) {
@@ -155,6 +161,19 @@ fn matched(
             pass(name, Why::NotComparable);
         }
     }
+    for name in before.vectors().iter().filter(|name| is_wanted(name)) {
+        match kind(after, name) {
+            _ if after.vectors().contains(name) => pairs.push(name.clone()),
+            None if !after.passed_over().contains(name) => {
+                unmatched.push(Unmatched { name: name.clone(), why: Why::Vanished });
+            }
+            _ => unmatched.push(Unmatched { name: name.clone(), why: Why::Retyped }),
+        }
+    }
+    let is_new = |name: &&String| kind(before, name).is_none() && !before.passed_over().contains(name);
+    let new = after.vectors().iter().filter(|name| is_wanted(name) && !before.vectors().contains(name));
+    let new = new.filter(is_new).map(|name| Unmatched { name: name.clone(), why: Why::Appeared });
+    unmatched.extend(new);
     let known = |name: &String| pairs.contains(name) || unmatched.iter().any(|column| column.name == *name);
     if let Some(stranger) = wanted.unwrap_or_default().iter().find(|name| !known(name)) {
         return Err(DriftError::NoColumn {

@@ -6,7 +6,7 @@
 //!
 //! The way through it: files → columns ([`read`]) → counts and numbers ([`sample`]) → tests and distances ([`measure`]) →
 //! verdicts over all columns together ([`verdict`]), all of it by [`compare`]. What no column shows by itself is looked for in a
-//! sample of whole rows ([`multivariate`]).
+//! sample of whole rows ([`multivariate`]). Values that still come are watched one by one ([`stream`]).
 //!
 //! Invariants
 //! - `measure` and `verdict` are pure; no input panics, and what is undefined is absent.
@@ -21,6 +21,8 @@ pub mod measure;
 pub mod multivariate;
 pub mod read;
 pub mod sample;
+pub mod stream;
+pub mod vectors;
 pub mod verdict;
 
 pub use compare::{Column, Comparison, Unmatched, Why, compare};

@@ -3,12 +3,13 @@
 //! Numbers are compared by their ranks (Kolmogorov–Smirnov) and by how far their mass has moved; names by their counts.
 //! Numbers that take few values are names as far as the test is concerned: ranks with many ties say too little. Texts that
 //! name no categories are compared by their lengths, times by the hours and the days of the week on which they fall, since
-//! every later time is greater than every earlier one. Values that are missing, infinite or unseen are counted, and their
+//! every later time is greater than every earlier one; vectors by whether a classifier tells them apart. Values that are missing, infinite or unseen are counted, and their
 //! shares compared apart.
 
 mod names;
 mod numbers;
 mod times;
+mod vectors;
 
 use gyre_core::spec::ColumnType;
 use gyre_stats::drift::ShareChange;
@@ -33,6 +34,8 @@ pub enum Kind {
     Texts,
     /// Times by hour and weekday.
     Times,
+    /// Vectors by a classifier, and by their norms.
+    Vectors,
 }
 
 /// How a column was compared, and what it gave.
@@ -104,7 +107,7 @@ pub struct Distance {
 /// What share of rows is special, on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Share {
-    /// Which rows: `missing`, `infinite`, `unseen`.
+    /// Which rows: `missing`, `infinite`, `unseen`, `broken`.
     pub name: &'static str,
     /// The shares, and the p-value that they are equal.
     #[serde(flatten)]
@@ -140,7 +143,7 @@ impl Measured {
     }
 }
 
-/// Compares the samples of a column. None when one holds numbers and the other names.
+/// Compares the samples of a column. None when one holds numbers and the other names, or vectors of another length.
 #[must_use]
 pub fn measure(reference: Sample, current: Sample) -> Option<Measured> {
     let (missing_before, missing_after) = (reference.missing, current.missing);
@@ -156,6 +159,9 @@ pub fn measure(reference: Sample, current: Sample) -> Option<Measured> {
         }
         (Values::Names(before), Values::Names(after)) => {
             Some(names::measure((missing_before, &before), (missing_after, &after)))
+        }
+        (Values::Vectors(before), Values::Vectors(after)) => {
+            vectors::measure((missing_before, &before), (missing_after, &after))
         }
         _ => None,
     }

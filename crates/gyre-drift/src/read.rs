@@ -19,6 +19,7 @@ use gyre_data::parts::parquet::Parquet;
 use gyre_data::table::{Table, TableError};
 
 use crate::sample::{Names, Sample, Values};
+use crate::vectors::{self, Vectors, holds_vectors};
 
 /// Rows that are taken from a file at a time.
 const BATCH_ROWS: usize = 65_536;
@@ -28,7 +29,9 @@ const BATCH_ROWS: usize = 65_536;
 pub struct Source {
     path: PathBuf,
     columns: Vec<(String, ColumnType)>,
-    /// Columns that hold what cannot be compared: lists, structures, bytes.
+    /// Columns of vectors.
+    vectors: Vec<String>,
+    /// Columns that hold what cannot be compared: other lists, structures, bytes.
     passed_over: Vec<String>,
     kept: Kept,
 }
@@ -51,21 +54,32 @@ impl Source {
         let known = table.columns();
         let passed_over =
             known.iter().filter(|column| column.kind.is_none()).map(|column| column.name.clone());
-        let passed_over = passed_over.collect();
+        let passed_over: Vec<String> = passed_over.collect();
         let columns: Vec<(String, ColumnType)> =
             known.into_iter().filter_map(|column| Some((column.name, column.kind?))).collect();
-        let kept = if is_parquet(path)? {
-            Kept::Parquet(Parquet::open(path)?.with_texts_as_codes()?)
+        let (kept, vectors) = if is_parquet(path)? {
+            let file = Parquet::open(path)?.with_texts_as_codes()?;
+            let schema = file.schema();
+            let vectors = schema.fields().iter().filter(|field| holds_vectors(field.data_type()));
+            let vectors: Vec<String> = vectors.map(|field| field.name().clone()).collect();
+            (Kept::Parquet(file), vectors)
         } else {
-            Kept::Read(read_whole(table, &columns)?)
+            (Kept::Read(read_whole(table, &columns)?), Vec::new())
         };
-        Ok(Self { path: path.to_owned(), columns, passed_over, kept })
+        let passed_over = passed_over.into_iter().filter(|name| !vectors.contains(name)).collect();
+        Ok(Self { path: path.to_owned(), columns, vectors, passed_over, kept })
     }
 
     /// The columns that can be compared, in the order of the file.
     #[must_use]
     pub fn columns(&self) -> &[(String, ColumnType)] {
         &self.columns
+    }
+
+    /// The columns of vectors.
+    #[must_use]
+    pub fn vectors(&self) -> &[String] {
+        &self.vectors
     }
 
     /// The columns that hold what is not compared.
@@ -85,17 +99,21 @@ impl Source {
     /// # Errors
     /// When the file cannot be read any more, or is broken.
     pub fn column(&self, name: &str) -> Result<Option<Sample>, TableError> {
-        let Some((_, kind)) = self.columns.iter().find(|(column, _)| column == name) else { return Ok(None) };
+        let kind = self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
+        let building = match kind {
+            Some(kind) => Building::new(kind),
+            None if self.vectors.iter().any(|column| column == name) => Building::of_vectors(),
+            None => return Ok(None),
+        };
         match &self.kept {
             Kept::Read(samples) => Ok(samples.get(name).cloned()),
-            Kept::Parquet(file) => self.read_column(file, name, *kind).map(Some),
+            Kept::Parquet(file) => self.read_column(file, name, building).map(Some),
         }
     }
 
-    fn read_column(&self, file: &Parquet, name: &str, kind: ColumnType) -> Result<Sample, TableError> {
+    fn read_column(&self, file: &Parquet, name: &str, mut building: Building) -> Result<Sample, TableError> {
         let broken = |message: String| not_a_table(&self.path, message);
         let at = file.schema().index_of(name).map_err(|error| broken(error.to_string()))?;
-        let mut building = Building::new(kind);
         for part in file.parts(u64::MAX) {
             for record in file.read(&part, Some(&[at]), BATCH_ROWS)? {
                 let record = record.map_err(|error| broken(error.to_string()))?;
@@ -139,17 +157,27 @@ impl Building {
         Self { sample: Sample { kind, missing: 0, values } }
     }
 
+    fn of_vectors() -> Self {
+        let values = Values::Vectors(Vectors::default());
+        Self { sample: Sample { kind: ColumnType::Float, missing: 0, values } }
+    }
+
     fn add(&mut self, array: &ArrayRef) -> Result<(), String> {
+        let row = self.sample.rows();
         let Sample { kind, missing, values } = &mut self.sample;
         match values {
             Values::Numbers(numbers) if *kind == ColumnType::Time => add_times(array, numbers, missing),
             Values::Numbers(numbers) => add_numbers(array, numbers, missing),
             Values::Names(names) => add_names(array, names, missing),
+            Values::Vectors(vectors) => vectors::add(array, row, vectors, missing),
         }
         .map_err(|error| error.to_string())
     }
 
-    fn finish(self) -> Sample {
+    fn finish(mut self) -> Sample {
+        if let Values::Vectors(vectors) = &mut self.sample.values {
+            *vectors = std::mem::take(vectors).finish();
+        }
         self.sample
     }
 }

@@ -8,13 +8,15 @@ use std::collections::HashMap;
 
 use gyre_core::spec::ColumnType;
 
+use crate::vectors::Vectors;
+
 /// Different names that are counted one by one; a column with more holds texts or identifiers, not categories.
 pub const MOST_NAMES: usize = 10_000;
 
 /// A column's rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// What it holds.
+    /// What it holds; of vectors, what their numbers are.
     pub kind: ColumnType,
     /// Rows without a value; NaN is none.
     pub missing: u64,
@@ -29,6 +31,8 @@ pub enum Values {
     Numbers(Vec<f64>),
     /// How often each name occurs.
     Names(Names),
+    /// Lists of numbers.
+    Vectors(Vectors),
 }
 
 /// Counts of names.
@@ -108,6 +112,7 @@ impl Sample {
         match &self.values {
             Values::Numbers(values) => values.len() as u64,
             Values::Names(names) => names.rows(),
+            Values::Vectors(vectors) => vectors.broken() + vectors.norms().len() as u64,
         }
     }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, LargeStringArray, ListArray, RecordBatch, StringArray,
-    TimestampMicrosecondArray, types::Int32Type,
+    ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Int32Array, LargeListArray, LargeStringArray,
+    ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    types::{Float32Type, Float64Type, Int32Type},
 };
+use gyre_drift::measure::Kind;
 use gyre_drift::{Comparison, DriftError, Settings, Verdict, Why, compare};
 use parquet::arrow::ArrowWriter;
 
@@ -76,6 +78,53 @@ fn what_was_changed_is_found_and_nothing_else() {
     let kinds: Vec<_> =
         kinds["columns"].as_array().unwrap().iter().map(|column| column["kind"].clone()).collect();
     assert_eq!(kinds, ["numbers", "numbers", "categories", "texts", "categories", "times"]);
+}
+
+/// Vectors of `length` numbers around 0 that are moved, as each of the three kinds of lists; every tenth is missing.
+fn embedded(path: PathBuf, seed: usize, moved: f32, length: usize) -> PathBuf {
+    let number = |row: usize, at: usize| even(row * length + at, seed) as f32 - 0.5 + moved;
+    let vector = |row: usize| (row % 10 > 0).then(|| (0..length).map(move |at| Some(number(row, at))));
+    let list = ListArray::from_iter_primitive::<Float32Type, _, _>((0..ROWS).map(vector));
+    let double = |row: usize| vector(row).map(|numbers| numbers.map(|number| number.map(f64::from)));
+    let large = LargeListArray::from_iter_primitive::<Float64Type, _, _>((0..ROWS).map(double));
+    let fixed =
+        FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>((0..ROWS).map(vector), length as i32);
+    write(path, vec![("list", Arc::new(list)), ("large", Arc::new(large)), ("fixed", Arc::new(fixed))])
+}
+
+#[test]
+fn embeddings_are_compared_as_whole_vectors() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let before = embedded(at("a.parquet"), 1, 0.0, 24);
+    let same = found(&before, &embedded(at("b.parquet"), 2, 0.0, 24)).unwrap();
+    assert_eq!((drifting(&same), same.columns.len()), (Vec::new(), 3));
+    let moved = found(&before, &embedded(at("c.parquet"), 3, 0.05, 24)).unwrap();
+    assert_eq!(drifting(&moved), ["list", "large", "fixed"]);
+    for column in &moved.columns {
+        assert_eq!(column.measured.kind, Kind::Vectors);
+        assert_eq!((column.measured.reference.rows, column.measured.reference.missing), (4_000, 400));
+        assert!(column.judged.reasons.iter().any(|reason| reason.what == "separation"), "{column:?}");
+    }
+    // The vectors of another model.
+    let shorter = found(&before, &embedded(at("d.parquet"), 4, 0.0, 12)).unwrap();
+    assert_eq!(shorter.columns, []);
+    let why: Vec<(&str, Why)> = shorter.unmatched.iter().map(|it| (it.name.as_str(), it.why)).collect();
+    assert_eq!(why, [("list", Why::Retyped), ("large", Why::Retyped), ("fixed", Why::Retyped)]);
+    // Vectors that came, went, or became something else.
+    let numbers = |name: &'static str| vec![(name, Arc::new(Float64Array::from(vec![0.5; 50])) as ArrayRef)];
+    let plain = write(at("e.parquet"), numbers("list"));
+    let why = |reference: &Path, current: &Path| {
+        let mut all: Vec<(String, Why)> =
+            (found(reference, current).unwrap().unmatched.into_iter()).map(|it| (it.name, it.why)).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    let of = |fixed, large, list| {
+        vec![("fixed".to_owned(), fixed), ("large".to_owned(), large), ("list".to_owned(), list)]
+    };
+    assert_eq!(why(&before, &plain), of(Why::Vanished, Why::Vanished, Why::Retyped));
+    assert_eq!(why(&plain, &before), of(Why::Appeared, Why::Appeared, Why::Retyped));
 }
 
 #[test]

@@ -127,6 +127,8 @@ pub(super) fn reason(reason: &Reason) -> String {
         "l_infinity_hour" => format!("share of an hour changed by {:.1} points", reason.by * 100.0),
         "l_infinity_weekday" => format!("share of a weekday changed by {:.1} points", reason.by * 100.0),
         "unseen" => points("names not in the reference"),
+        "broken" => points("broken vectors"),
+        "separation" => format!("a classifier tells {:.1} % of the pairs apart", 50.0 + 50.0 * reason.by),
         other => points(other),
     }
 }
@@ -137,6 +139,7 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
         Kind::Categories => "categories",
         Kind::Texts => "texts, by length",
         Kind::Times => "times",
+        Kind::Vectors => "vectors",
     }
 }
 
@@ -145,7 +148,9 @@ pub(super) const fn unmatched(column: &Unmatched) -> &'static str {
         Why::Vanished => "only in the reference",
         Why::Appeared => "not in the reference",
         Why::Retyped => "holds something else than in the reference",
-        Why::NotComparable => "holds lists, structures or bytes, which are not compared",
+        Why::NotComparable => {
+            "holds structures, bytes or lists of other things than floats, which are not compared"
+        }
     }
 }
 
