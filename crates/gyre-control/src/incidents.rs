@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use gyre_core::Version;
 use gyre_core::fact::{Cause, CauseGroup, Fact, Incident, Numbers, Severity, WindowSummary};
 use gyre_core::{ModelName, Timestamp};
+use gyre_monitor::quality::expected::ignores;
 use gyre_monitor::seen::KEPT;
 use gyre_monitor::{Diagnosis, Seen, diagnose};
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,8 @@ impl Turn<'_> {
         let known = self.model.versions.get(&window.champion);
         let promise = known.and_then(|known| Some((known.promised?, known.promised_error)));
         let state = &mut self.model.incidents;
-        let seen = Seen::of(window, promise, &state.seen);
+        let mut seen = Seen::of(window, promise, &state.seen);
+        seen.quality.retain(|finding| !ignores(&self.policy.quality, finding));
         state.seen.push(seen);
         let forgotten = state.seen.len().saturating_sub(KEPT);
         state.seen.drain(..forgotten);

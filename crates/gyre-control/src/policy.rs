@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gyre_core::fact::RolloutPlan;
 use gyre_core::spec::{
-    Breaker, Deploy, Limit, Model, NewData, Project, QuietHours, Schedule, Trigger, Try, Window,
+    Breaker, Deploy, Expected, Limit, Model, NewData, Project, QuietHours, Schedule, Trigger, Try, Window,
 };
 use gyre_core::{ModelName, Span};
 
@@ -42,6 +42,8 @@ pub struct Policy {
     pub significance: f64,
     /// How much worse than its reference, as a share of it, the loss must be to raise an alarm.
     pub tolerance: f64,
+    /// What is expected of columns, beside what was learned; the checks that are not to be looked at are passed over.
+    pub quality: BTreeMap<String, Expected>,
     /// Whether predictions of the model are said to get labels.
     pub labels_expected: bool,
     /// Whether labels follow from the model's own action, and nothing says which rows were left to chance.
@@ -78,6 +80,7 @@ impl Policy {
             patience: f64::INFINITY,
             significance: 0.0,
             tolerance: f64::INFINITY,
+            quality: BTreeMap::new(),
             labels_expected: false,
             by_own_action: false,
             min_coverage: 0.0,
@@ -114,6 +117,7 @@ impl Policy {
             patience: model.retrain.cost.retrain / model.retrain.cost.error,
             significance: model.retrain.significance,
             tolerance: model.monitor.tolerance,
+            quality: model.monitor.quality.clone(),
             labels_expected: model.labels.join.is_some() || model.labels.source.is_some(),
             by_own_action: model.labels.caused_by_action && model.labels.explored.is_none(),
             min_coverage: model.monitor.min_coverage.share(),

@@ -16,6 +16,7 @@ gyre_testing::on_both!(
     a_person_moves_traffic_and_every_state_survives_an_end,
     a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
+    what_somebody_expects_of_a_column_stands_above_what_was_learned_of_it,
 );
 
 #[test]
@@ -230,6 +231,17 @@ fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
     plant.assert_survives_reopening();
 }
 
+fn what_somebody_expects_of_a_column_stands_above_what_was_learned_of_it(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
+    plant.declare("monitor: {window: 4d,", "monitor: {window: 4d, quality: {heat: {range: [0, 50]}},");
+    plant.first_version();
+    plant.live_to(20);
+    let closed = only(plant.of_kind("window_closed"), |_| true);
+    let Fact::WindowClosed(window) = &closed.fact else { unreachable!() };
+    let words: Vec<&str> = window.quality.iter().map(|finding| finding.words.as_str()).collect();
+    assert!(words.iter().any(|words| words.contains("outside of 0 to 50, the range expected")), "{words:?}");
+}
+
 fn a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours(place: &Place) {
     let mut plant = Plant::new(place, 45, summer);
     plant.declare("when: [decay]", "when: [{schedule: \"0 6 * * mon UTC\"}], quiet: [mon-tue]");
@@ -240,6 +252,13 @@ fn a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours
     let before = plant.facts().len();
     plant.be_away_to(28);
     plant.live_to(29);
+    let foreseen = plant.of_kind("loss_estimated").into_iter();
+    let foreseen = foreseen.filter_map(|entry| match entry.fact {
+        Fact::LossEstimated(estimate) if estimate.predictions == 0 => estimate.reason,
+        _ => None,
+    });
+    let foreseen: Vec<String> = foreseen.collect();
+    assert_eq!(foreseen, ["it was asked for no prediction"], "of the window in which everybody was away");
     let due = only(plant.of_kind("training_due"), |_| true);
     let Fact::TrainingDue { trigger, reason, .. } = &due.fact else { unreachable!() };
     assert_eq!((trigger.as_str(), reason.contains("fell due at 2013-01-21T06:00:00Z")), ("schedule", true));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gyre_core::fact::Numbers;
-use gyre_core::spec::{Metric, Segment};
+use gyre_core::spec::{Expected, Metric, Segment};
 use gyre_core::time::Period;
 use gyre_stats::profile::ColumnReference;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct ReferenceProfile {
     /// How wrong it was on them, segment by segment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<Division>,
+    /// What people expect of columns, beside all this: not of the version but of the project file, and so not kept with it.
+    #[serde(skip)]
+    pub expected: BTreeMap<String, Expected>,
 }
 
 /// How wrong a version was on rows withheld from training.
@@ -89,6 +92,7 @@ impl ReferenceProfile {
             mix: None,
             losses: None,
             segments: Vec::new(),
+            expected: BTreeMap::new(),
         }
     }
 

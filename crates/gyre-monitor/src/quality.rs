@@ -14,18 +14,22 @@
 //! | range, new names | 1 % of the rows beyond what training had |
 //! | repeats | 10 points more rows that repeat an earlier one, where in training no more than a tenth did |
 //!
+//! What a person expects of a column (`monitor.quality`) stands above what was learned ([`expected`]).
+//!
 //! Shares are tested with [`two_proportion_p`] at [`LEVEL`], far below 0.05: a window has many columns, a model many
 //! windows, and what is broken is broken in many rows. What needs earlier windows (volume, freshness, labels, errors,
 //! latency, skew) is in [`before`].
 
 pub mod before;
 mod cells;
+pub mod expected;
 pub mod learned;
 mod stuck;
 mod units;
 
 use gyre_core::fact::{Check, Finding};
 use gyre_core::record::Route;
+use gyre_core::spec::Expected;
 use gyre_stats::profile::{CategoricalReference, ColumnReference, NumericReference};
 use gyre_stats::proportion::{Proportion, two_proportion_p};
 
@@ -90,6 +94,7 @@ pub fn findings(input: &WindowInput<'_>, reference: &ReferenceProfile) -> Vec<Fi
         found.extend(column(&usual, reference_column, values, &rows));
     }
     found.extend(repeats(input, reference, &rows));
+    found.retain(|finding| !expected::ignores(&reference.expected, finding));
     // What makes rows unfit comes first, and is not lost to the bounds.
     found.sort_by_key(|finding| finding.check);
     let mut bytes = 0;
@@ -112,11 +117,21 @@ impl Usual<'_> {
         self.reference.learned.get(self.name).copied().unwrap_or_default()
     }
 
+    /// What a person expects of it.
+    fn expected(&self) -> Option<&Expected> {
+        self.reference.expected.get(self.name)
+    }
+
     /// What windows of training hardly exceed; none where there were too few to say.
     fn bound(&self, statistic: &str) -> Option<f64> {
         let of_column = self.reference.variation.get(self.name)?;
         // Of a share that was the same in all windows there is no test, and no variation.
         Some(of_column.get(statistic).map_or(0.0, |usual| usual.bound()))
+    }
+
+    /// How much larger than in training the share of missing values may be.
+    fn most_missing(&self) -> f64 {
+        self.bound("missing_share").map_or(MISSING_UNKNOWN, |bound| bound.max(MISSING))
     }
 
     fn finding(&self, check: Check, numbers: (Option<f64>, Option<f64>), rows: u64, words: &str) -> Finding {
@@ -151,17 +166,29 @@ fn column(
             return vec![usual.finding(Check::Schema, (Some(share), Some(0.0)), other.rows, &words)];
         }
     };
-    if let Some(gone) = gone(usual, reference, &cells) {
-        return vec![gone];
-    }
     let mut found: Vec<Finding> = Vec::new();
-    found.extend(missing(usual, reference, &cells));
+    match usual.expected().and_then(|expected| expected.missing) {
+        Some(most) if !expected::is_more(absent(&cells), most) => {}
+        wanted => {
+            if let Some(gone) = gone(usual, reference, &cells) {
+                return vec![gone];
+            }
+            let missing = match wanted {
+                Some(most) => Some(expected::missing(usual, most, absent(&cells))),
+                None => missing(usual, reference, &cells),
+            };
+            found.extend(missing);
+        }
+    }
     match (reference, &cells) {
         (ColumnReference::Numeric(reference), Cells::Numbers(values)) => {
             found.extend(numeric(usual, reference, values));
         }
         (ColumnReference::Categorical(reference), Cells::Names(names)) => {
-            found.extend(new_names(usual, reference, names));
+            found.extend(match usual.expected().and_then(|expected| expected.names.as_ref()) {
+                Some(known) => expected::names(usual, known, names),
+                None => new_names(usual, reference, names),
+            });
         }
         _ => {}
     }
@@ -181,7 +208,10 @@ fn numeric(usual: &Usual<'_>, reference: &NumericReference, values: &[f64]) -> V
             let check = if scaled.is_far { Check::Units } else { Check::Scale };
             Some(usual.finding(check, (Some(scaled.factor), Some(1.0)), scaled.rows, &words))
         })
-        .or_else(|| range(usual, reference, values));
+        .or_else(|| match usual.expected().and_then(|expected| expected.range) {
+            Some(range) => expected::range(usual, range, values),
+            None => range(usual, reference, values),
+        });
     found.extend(broken);
     found
 }
@@ -216,6 +246,12 @@ fn gone(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) -> Op
     })
 }
 
+/// The rows without a value.
+fn absent(cells: &Cells<'_>) -> Proportion {
+    let missing = cells.missing();
+    Proportion::new(missing.iter().filter(|missing| **missing).count() as u64, missing.len() as u64)
+}
+
 fn missing_of(reference: &ColumnReference) -> (u64, u64) {
     match reference {
         ColumnReference::Numeric(numeric) => (numeric.histogram().missing(), numeric.histogram().rows()),
@@ -229,8 +265,7 @@ fn missing(usual: &Usual<'_>, reference: &ColumnReference, cells: &Cells<'_>) ->
     let absent = missing.iter().filter(|missing| **missing).count() as u64;
     let (before, now) =
         (Proportion::new(missing_before, rows_before), Proportion::new(absent, missing.len() as u64));
-    let floor = usual.bound("missing_share").map_or(MISSING_UNKNOWN, |bound| bound.max(MISSING));
-    let (share, was) = larger(before, now, floor)?;
+    let (share, was) = larger(before, now, usual.most_missing())?;
     let words = format!("is missing in {} of the rows ({} in training)", percent(share), percent(was));
     Some(usual.finding(Check::Missing, (Some(share), Some(was)), absent, &words))
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use gyre_core::fact::{Check, Finding, WindowSummary};
 use gyre_core::record::Route;
-use gyre_core::spec::Metric;
+use gyre_core::spec::{Expected, Metric, Percent};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Span, Timestamp};
+use gyre_monitor::quality::expected::learned;
 use gyre_monitor::{Predictions, ReferenceProfile, Seen, Settings, Values, WindowInput, summarise};
 
 const SETTINGS: Settings =
@@ -50,6 +51,11 @@ impl Rows {
 }
 
 fn summary(features: &[(&str, Values<'_>)]) -> WindowSummary {
+    expecting(features, &[])
+}
+
+/// The same where a person expects something of columns.
+fn expecting(features: &[(&str, Values<'_>)], expected: &[(&str, Expected)]) -> WindowSummary {
     let rows = features[0].1.len();
     let model: ModelName = "air-time".parse().unwrap();
     let to = Timestamp::default() + Span::days(7);
@@ -69,7 +75,9 @@ fn summary(features: &[(&str, Values<'_>)]) -> WindowSummary {
         errors: 0,
         latencies_us: &vec![2_000; rows],
     };
-    summarise(&input, &Rows::new(5_000, 0.0).profile(), &SETTINGS).unwrap()
+    let mut profile = Rows::new(5_000, 0.0).profile();
+    profile.expected = expected.iter().map(|(column, it)| ((*column).to_owned(), it.clone())).collect();
+    summarise(&input, &profile, &SETTINGS).unwrap()
 }
 
 fn of(change: impl FnOnce(&mut Rows)) -> Vec<Finding> {
@@ -139,6 +147,61 @@ fn units_stuck_values_ranges_and_names_are_told_of_their_column() {
     assert!(new[0].words.ends_with("such as B6"), "{}", new[0].words);
     let renamed = of(|rows| rows.carrier.iter_mut().for_each(|name| *name = Some("aa".into())));
     assert_eq!(checks(&renamed), [(Check::Schema, Some("carrier"))]);
+}
+
+#[test]
+fn what_a_person_expects_stands_above_what_was_learned() {
+    let mut rows = Rows::new(500, 0.3);
+    rows.wind.iter_mut().step_by(5).for_each(|wind| *wind = f64::NAN);
+    rows.wind.iter_mut().skip(1).step_by(20).for_each(|wind| *wind = 60.0);
+    rows.carrier.iter_mut().step_by(10).for_each(|name| *name = Some("ZZ".into()));
+    let found = |expected: &[(&str, Expected)]| {
+        let found = expecting(&rows.features(), expected).quality;
+        let own = found.iter().map(|it| (it.check, it.column.clone().unwrap(), it.words.clone()));
+        own.collect::<Vec<_>>()
+    };
+    let checks = |found: &[(Check, String, String)]| found.iter().map(|it| it.0).collect::<Vec<_>>();
+    let learned = found(&[]);
+    assert_eq!(checks(&learned), [Check::Missing, Check::Range, Check::NewNames]);
+    let missing = |most| Expected { missing: Some(Percent::new(most)), ..Expected::default() };
+    let range = Expected { range: Some((0.0, 100.0)), ..missing(20.0) };
+    let names =
+        Expected { names: Some(["AA", "UA", "ZZ"].map(str::to_owned).to_vec()), ..Expected::default() };
+    assert_eq!(found(&[("wind", range.clone()), ("carrier", names.clone())]), []);
+    let narrower = Expected { range: Some((0.0, 50.0)), ..missing(10.0) };
+    let told = found(&[("wind", narrower), ("carrier", names)]);
+    assert_eq!(checks(&told), [Check::Missing, Check::Range]);
+    assert_eq!(told[0].2, "`wind` is missing in 20 % of the rows (10% at most expected)");
+    assert!(told[1].2.contains("outside of 0 to 50, the range expected, in 6"), "{told:?}");
+    let other = Expected { names: Some(vec!["AA".to_owned()]), ..Expected::default() };
+    let told = found(&[("wind", range), ("carrier", other)]);
+    assert!(told[0].2.contains("other names than expected in 37 % of the rows, such as ZZ, UA"), "{told:?}");
+    let ignore = |checks: &[Check]| Expected { ignore: checks.to_vec(), ..Expected::default() };
+    assert_eq!(
+        checks(&found(&[("wind", ignore(&[Check::Range])), ("*", ignore(&[Check::NewNames]))])),
+        [Check::Missing]
+    );
+    // No value at all, where nobody expects any.
+    rows.wind.fill(f64::NAN);
+    let gone = |expected: &[(&str, Expected)]| expecting(&rows.features(), expected).quality;
+    assert_eq!(gone(&[])[0].check, Check::Schema);
+    let own = gone(&[("wind", missing(100.0))]);
+    assert!(own.iter().all(|finding| finding.column.as_deref() != Some("wind")), "{own:?}");
+}
+
+#[test]
+fn what_was_learned_is_written_in_the_words_in_which_people_expect() {
+    let rows = Rows::new(5_000, 0.0);
+    let learned = learned(&rows.profile());
+    let wind = &learned["wind"];
+    let least = rows.wind.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = rows.wind.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert_eq!((wind.range, wind.missing.unwrap().share()), (Some((least, most)), 0.05));
+    assert_eq!(learned["carrier"].names.as_deref().unwrap(), ["AA", "UA"]);
+    // Rows such as those of training stay without a finding when what was learned is what is expected.
+    let expected: Vec<(&str, Expected)> =
+        learned.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
+    assert_eq!(expecting(&Rows::new(500, 0.3).features(), &expected).quality, []);
 }
 
 #[test]

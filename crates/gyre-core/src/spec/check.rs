@@ -232,6 +232,9 @@ fn check_model(file: &str, project: &Project, name: &str, model: &Model, wrong: 
             tell(told, format!("{MOST_SEGMENTS} at most"));
         }
     }
+    for (told, help) in super::quality::check(model) {
+        wrong.push(say(told, data.referenced).expected(help));
+    }
     if let Some(cache) = &model.serve.cache {
         let most = 10_000_000;
         if !(1..=most).contains(&cache.value.rows) {

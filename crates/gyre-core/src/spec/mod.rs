@@ -8,6 +8,7 @@ mod check;
 mod features;
 mod labels;
 mod notify;
+mod quality;
 mod quiet;
 mod retrain;
 mod schedule;
@@ -23,6 +24,7 @@ pub use check::{KNOWN_MEASURES, check};
 pub use features::{Feature, Features, Odd, OnOdd, Substitute};
 pub use labels::{LABEL_SECRETS, LabelSource, Labels, SINCE};
 pub use notify::{LetterFormat, NOTIFY_SECRETS, Receiver, Topic};
+pub use quality::{EVERY_COLUMN, Expected};
 pub use quiet::{Quiet, QuietHours};
 pub use retrain::{Breaker, Candidate, Cost, NewData, Retrain, Trigger, Try};
 pub use schedule::Schedule;
@@ -450,6 +452,8 @@ pub struct Monitor {
     pub min_coverage: Percent,
     /// Features by whose values the loss is told apart.
     pub segments: Vec<Spanned<Segment>>,
+    /// What is expected of columns, beside what was learned.
+    pub quality: BTreeMap<String, Expected>,
 }
 
 impl Default for Monitor {
@@ -461,6 +465,7 @@ impl Default for Monitor {
             tolerance: 0.1,
             min_coverage: Percent::new(50.0),
             segments: Vec::new(),
+            quality: BTreeMap::new(),
         }
     }
 }

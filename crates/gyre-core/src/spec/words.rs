@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Diagnostic, Span};
 
-/// A share of traffic.
+/// A share, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(f64);
 
@@ -47,9 +47,7 @@ impl<'de> Deserialize<'de> for Percent {
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match number {
             Some(percent) if (0.0..=100.0).contains(&percent) => Ok(Self(percent)),
-            _ => Err(D::Error::custom(format!(
-                "`{text}` is not a share of traffic (expected 5%, from 0% to 100%)"
-            ))),
+            _ => Err(D::Error::custom(format!("`{text}` is not a share (expected 5%, from 0% to 100%)"))),
         }
     }
 }

@@ -220,7 +220,8 @@ fn close(
     let registered = workshop.store.read(move |tx| gyre_registry::version(tx, &named, champion))?.registered;
     // A version that was made elsewhere brings nothing to hold a window against.
     let Some(profile) = registered.profile else { return Ok(None) };
-    let reference = ReferenceProfile::from_json(&workshop.store.blobs().get(&profile)?)?;
+    let mut reference = ReferenceProfile::from_json(&workshop.store.blobs().get(&profile)?)?;
+    reference.expected = spec.monitor.quality.clone();
     // What is flushed is on disk, and what is on disk is what a window is made of.
     workshop.gateway.flush(name.as_str())?;
     let scan = workshop.gateway.scan(name.as_str(), period)?;
