@@ -77,6 +77,10 @@ enum Command {
     Profile(commands::profile::ProfileArgs),
     /// Say what has changed between two tables, and whether it matters.
     Drift(commands::drift::DriftArgs),
+    /// Watch a stream of numbers, and say when it changes.
+    Stream(commands::stream::StreamArgs),
+    /// Say what is expected of each column of a model's windows: what was learned, and what gyre.yaml says instead.
+    Quality(commands::quality::QualityArgs),
     /// Replay history under the repair policy and under others: what each would have cost.
     Backtest(Box<commands::backtest::BacktestArgs>),
     /// Examine how predictions treat groups of people.
@@ -166,6 +170,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Gc(args) => commands::gc::run(&args),
         Command::Profile(args) => commands::profile::run(&args),
         Command::Drift(args) => commands::drift::run(&args),
+        Command::Stream(args) => commands::stream::run(&args),
+        Command::Quality(args) => commands::quality::run(&args),
         Command::Backtest(args) => commands::backtest::run(&args),
         Command::Bias(args) => commands::bias::run(&args),
         Command::Access(command) => commands::access::run(&command),

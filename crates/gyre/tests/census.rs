@@ -62,6 +62,14 @@ fn a_biased_version_is_refused_with_its_numbers_and_a_better_one_serves() {
     let shown = gyre(&root, "model show employment --json").done().json();
     assert_eq!(shown["versions"][1]["status"], "champion");
 
+    let learned = gyre(&root, "quality employment --json").done().json();
+    assert_eq!(learned["version"], 2);
+    assert_eq!(learned["expected"]["AGEP"]["range"][0], 16.0, "nobody younger is asked for work: {learned}");
+    let lines = gyre(&root, "quality employment --yaml").done().out;
+    assert!(lines.starts_with("monitor:\n  quality:\n    \"AGEP\": {\"missing\":"), "{lines}");
+    assert!(gyre(&root, "quality employment 1").done().out.contains("SCHL"), "what version 1 learned");
+    assert!(gyre(&root, "quality employment 7").err.contains('7'));
+
     let recorded = git(&root, "for-each-ref --format=%(refname) refs/gyre");
     assert_eq!(recorded.lines().count(), 2, "a commit of each training: {recorded}");
     let first = recorded.lines().next().unwrap();
