@@ -83,7 +83,8 @@ fn what_was_changed_is_found_and_nothing_else() {
 /// Vectors of `length` numbers around 0 that are moved, as each of the three kinds of lists; every tenth is missing.
 fn embedded(path: PathBuf, seed: usize, moved: f32, length: usize) -> PathBuf {
     let number = |row: usize, at: usize| even(row * length + at, seed) as f32 - 0.5 + moved;
-    let vector = |row: usize| (row % 10 > 0).then(|| (0..length).map(move |at| Some(number(row, at))));
+    let vector =
+        |row: usize| (!row.is_multiple_of(10)).then(|| (0..length).map(move |at| Some(number(row, at))));
     let list = ListArray::from_iter_primitive::<Float32Type, _, _>((0..ROWS).map(vector));
     let double = |row: usize| vector(row).map(|numbers| numbers.map(|number| number.map(f64::from)));
     let large = LargeListArray::from_iter_primitive::<Float64Type, _, _>((0..ROWS).map(double));
