@@ -15,17 +15,21 @@ use gyre_report::components::{Align, badge, card, chart, digest, figure, stat_ca
 use gyre_report::format::{UNDEFINED, count, date, day, measure};
 use gyre_report::loop_report::LoopReport;
 use gyre_report::page::{Nav, lead};
-use gyre_store::{StoreError, journal};
+use gyre_store::StoreError;
 use maud::{Markup, html};
 
 use super::{Refresh, Shown, Unshown, document, parts, show};
 use crate::app::App;
 use crate::glance::{self, Glance};
+use crate::pages::{Direction, Filter};
 use crate::report::{self, About};
 use crate::rest;
 
 mod charts;
 mod explained;
+
+/// Windows among which one with labels is looked for.
+const LATE_WINDOWS: u64 = 8;
 
 /// News on the page; the report has them all.
 const RECENT: usize = 200;
@@ -37,7 +41,7 @@ struct View {
     versions: Vec<VersionRecord>,
     report: LoopReport,
     incidents: Vec<Account>,
-    /// The window that closed last.
+    /// The last window with labels.
     window: Option<WindowSummary>,
 }
 
@@ -91,13 +95,15 @@ pub(crate) async fn report(State(app): State<Arc<App>>, path: Name) -> Result<Re
 fn view(app: &App, model: &ModelName) -> Result<View, StoreError> {
     let glance = glance::of(app, model)?;
     let (versions, incidents, closed) = app.store.read(|tx| {
-        let closed = journal::latest_of_kind(tx, "window_closed", model.as_str())?;
+        let closed = Filter { kind: Some("window_closed".to_owned()), ..Filter::of(model.as_str()) };
+        let closed = closed.entries(tx, Direction::Before(u64::MAX), LATE_WINDOWS)?;
         Ok((gyre_registry::versions(tx, model)?, rest::incidents::of(tx, model)?, closed))
     })?;
-    let window = closed.and_then(|entry| match entry.fact {
+    let mut closed = closed.into_iter().filter_map(|entry| match entry.fact {
         Fact::WindowClosed(window) => Some(window),
         _ => None,
     });
+    let window = closed.find(|window| window.labels > 0);
     let project = app.desk.project();
     let spec = project.models.get(model);
     let about = About {

@@ -1,4 +1,4 @@
-//! The last window explained: where the change of its loss comes from, in which segments it is worse, and what is wrong with its
+//! The last window with labels explained: where the change of its loss comes from, in which segments it is worse, and what is wrong with its
 //! data.
 
 use gyre_core::fact::{Attribution, Finding, Part, SegmentLoss, WindowSummary};
@@ -19,7 +19,7 @@ pub(super) fn explained(window: &WindowSummary, unit: &str) -> Markup {
             (card(
                 &format!("Where the change of the loss comes from, {when}"),
                 &format!(
-                    "{} on the withheld rows, {} in the last window. Inputs that shifted, values that training did not have, and a \
+                    "{} on the withheld rows, {} in this window. Inputs that shifted, values that training did not have, and a \
                      world that has changed add up to the change; the columns' parts add up to that of the inputs.",
                     measure(Some(attribution.reference), unit),
                     measure(Some(attribution.reference + attribution.change.amount), unit),
@@ -62,7 +62,7 @@ fn parts(attribution: &Attribution, unit: &str) -> String {
     interval_plot(&IntervalPlot {
         title: "Where the change of the loss comes from".to_owned(),
         description: format!(
-            "The change of the loss between the withheld rows and the last window{}, divided into parts with 95 % intervals.",
+            "The change of the loss between the withheld rows and this window{}, divided into parts with 95 % intervals.",
             if unit.is_empty() { String::new() } else { format!(", in {unit}") }
         ),
         axis_covers: vec![0.0],
