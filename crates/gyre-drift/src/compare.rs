@@ -170,9 +170,12 @@ fn matched(
             _ => unmatched.push(Unmatched { name: name.clone(), why: Why::Retyped }),
         }
     }
-    let is_new = |name: &&String| kind(before, name).is_none() && !before.passed_over().contains(name);
     let new = after.vectors().iter().filter(|name| is_wanted(name) && !before.vectors().contains(name));
-    let new = new.filter(is_new).map(|name| Unmatched { name: name.clone(), why: Why::Appeared });
+    // What held something else is told with the columns of numbers and names.
+    let new = new.filter(|name| kind(before, name).is_none()).map(|name| {
+        let why = if before.passed_over().contains(name) { Why::Retyped } else { Why::Appeared };
+        Unmatched { name: name.clone(), why }
+    });
     unmatched.extend(new);
     let known = |name: &String| pairs.contains(name) || unmatched.iter().any(|column| column.name == *name);
     if let Some(stranger) = wanted.unwrap_or_default().iter().find(|name| !known(name)) {
