@@ -1,12 +1,14 @@
 //! Prints what each policy costs on a history: `ratios FILE TARGET TASK METRIC ORDER [key=value…]`, where ORDER is a time column or
 //! rows a day. Keys: window, delay, warm_up, candidates (28d,56d,all), label_time, without, features, cache, gates (`;` between them),
-//! try (one, all), breaker (setbacks until it rests), patience.
+//! try (one, all), refit (true, false), decisions (to print them), breaker (setbacks until it rests), patience.
 
 use std::path::Path;
 use std::time::Instant;
 
-use gyre_backtest::outcome::run;
-use gyre_backtest::{Columns, History, Matrix, Order, Plan, Policy, Settings};
+use gyre_backtest::known::{Known, Losses};
+use gyre_backtest::outcome::{first, run};
+use gyre_backtest::policies::{Gyre, Strategy};
+use gyre_backtest::{BacktestError, Columns, History, Matrix, Order, Plan, Policy, Settings};
 use gyre_core::spec::{Metric, Task, Window};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Some(attempt) = key("try") {
         settings.policy.try_all = attempt == "all";
+    }
+    if let Some(refit) = key("refit") {
+        settings.policy.refit = refit.parse()?;
     }
     if let Some(after) = key("breaker") {
         settings.policy.breaker.after = after.parse()?;
@@ -88,6 +93,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let moments: Vec<_> = timeline.moments.iter().map(|m| m.as_millis()).collect();
         std::fs::write(path, serde_json::json!({"slices": slices, "moments": moments}).to_string())?;
     }
+    if key("decisions").is_some() {
+        decisions(&matrix, &settings)?;
+    }
     let plan = Plan { policies: Policy::DEFAULT.to_vec() };
     let found = run(&matrix, &settings, &plan);
     matrix.finish()?;
@@ -102,6 +110,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             outcome.total_cost,
             outcome.ratio.unwrap_or(f64::NAN)
         );
+    }
+    Ok(())
+}
+
+/// Prints what the controller decided, and why.
+fn decisions(losses: &dyn Losses, settings: &Settings) -> Result<(), BacktestError> {
+    let (first, _) = first(losses, settings)?;
+    let known = |now| Known::at(losses, now, settings.metric);
+    let mut gyre = Gyre::new(settings, &known(0), first);
+    let mut serves = vec![first];
+    for now in 1..losses.timeline().decisions() {
+        serves.push(gyre.decide(&known(now), &serves).serve);
+    }
+    for (at, decision, reason) in gyre.decisions() {
+        println!("{at} {decision:?}: {reason}");
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Prices {
         let mut total = f64::from(trainings) * self.training;
         for (index, slice) in losses.timeline().slices.iter().enumerate() {
             let Some(era) = slice.era.filter(|era| *era >= first) else { continue };
-            let fitted = schedule.serves.get(era).and_then(|fit| losses.fitted(*fit));
+            let fitted = schedule.serves.get(era).and_then(|fit| losses.served(*fit));
             total += fitted.map_or(f64::INFINITY, |fitted| self.under(slice, index, fitted));
         }
         total

@@ -43,6 +43,11 @@ pub trait Losses: Sync {
     fn timeline(&self) -> &Timeline;
     /// The model's losses; none when nothing could be trained there.
     fn fitted(&self, fit: Fit) -> Option<&Fitted>;
+    /// The losses of the model that serves: trained once more on the withheld rows too (`retrain.refit`), or the same one. Of
+    /// slices before its training it says nothing.
+    fn served(&self, fit: Fit) -> Option<&Fitted> {
+        self.fitted(fit)
+    }
     /// How the features of a window differ from those that the model was trained on.
     fn drift(&self, fit: Fit, window: usize) -> Vec<Drift>;
 }
@@ -87,8 +92,13 @@ impl<'a> Known<'a> {
         self.now.checked_sub(1)
     }
 
-    /// Whether `fit` could have been trained by now, and from enough rows.
+    /// Whether `fit` could have been trained to serve by now, and from enough rows.
     pub fn exists(&self, fit: Fit) -> bool {
+        self.served(fit).is_some()
+    }
+
+    /// Whether `fit` could have been trained without the withheld rows, on which it is judged.
+    pub fn can_be_judged(&self, fit: Fit) -> bool {
         self.fitted(fit).is_some()
     }
 
@@ -96,21 +106,35 @@ impl<'a> Known<'a> {
         (fit.at <= self.now).then(|| self.losses.fitted(fit)).flatten()
     }
 
-    /// The losses of `fit` on the slices of which `keep` says so, as far as their labels are there.
+    fn served(&self, fit: Fit) -> Option<&'a Fitted> {
+        (fit.at <= self.now).then(|| self.losses.served(fit)).flatten()
+    }
+
+    /// The losses of `fit`, which has not learnt from withheld rows, on the slices of which `keep` says so, as far as their labels
+    /// are there.
     pub fn tally(&self, fit: Fit, keep: impl Fn(usize, &Slice) -> bool) -> Tally {
+        self.tally_of(self.fitted(fit), keep)
+    }
+
+    /// The same of `fit` as it serves; the slices must come after its training.
+    pub fn tally_served(&self, fit: Fit, keep: impl Fn(usize, &Slice) -> bool) -> Tally {
+        self.tally_of(self.served(fit), keep)
+    }
+
+    fn tally_of(&self, fitted: Option<&Fitted>, keep: impl Fn(usize, &Slice) -> bool) -> Tally {
         let mut tally = Tally::default();
-        let Some(fitted) = self.fitted(fit) else { return tally };
+        let Some(fitted) = fitted else { return tally };
         for (index, slice) in self.slices().filter(|(index, slice)| keep(*index, slice)) {
             tally.add(slice.day, slice.seen, fitted.seen.get(index).copied().unwrap_or(f64::NAN));
         }
         tally
     }
 
-    /// The loss that the latest labelled rows let expect of `fit` on the latest requests, as of decision `at`, which must not be
-    /// in the future.
+    /// The loss that the latest labelled rows let expect of `fit` as it serves on the latest requests, as of decision `at`, which
+    /// must not be in the future.
     pub fn expected(&self, fit: Fit, at: usize) -> Option<f64> {
         let known = at <= self.now && fit.at <= at;
-        known.then(|| self.fitted(fit)?.expected.get(at).copied().flatten()).flatten()
+        known.then(|| self.served(fit)?.expected.get(at).copied().flatten()).flatten()
     }
 
     /// What `fit` promised when it was trained on `window`: its loss on the withheld rows of that window, as far as their labels

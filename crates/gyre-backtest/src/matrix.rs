@@ -28,7 +28,7 @@ use crate::timeline::{Division, Timeline};
 use crate::trainer::Trainer;
 
 /// The cache's format; the trainer's results are part of it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What becomes of fits while they are made: how many of how many are done.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -40,7 +40,10 @@ pub struct Matrix<'a> {
     timeline: Timeline,
     of_rows: Vec<u32>,
     weights: Vec<f32>,
+    /// As they are judged: without the withheld rows.
     cells: BTreeMap<Fit, OnceLock<Option<Fitted>>>,
+    /// As they serve, where that is something else.
+    refits: BTreeMap<Fit, OnceLock<Option<Fitted>>>,
     cache: Option<Cache>,
     /// The first thing that went wrong; what was to be computed counts as missing then, and nobody gets to see the result.
     trouble: Mutex<Option<BacktestError>>,
@@ -52,6 +55,8 @@ pub struct Matrix<'a> {
 struct Line {
     at: usize,
     window: Window,
+    #[serde(default)]
+    refit: bool,
     fitted: Option<Fitted>,
 }
 
@@ -82,6 +87,7 @@ impl<'a> Matrix<'a> {
         let fits = (0..timeline.decisions())
             .flat_map(|at| (0..settings.candidates.len()).map(move |choice| Fit { at, choice }));
         let cells: BTreeMap<Fit, OnceLock<Option<Fitted>>> = fits.map(|fit| (fit, OnceLock::new())).collect();
+        let refits = if settings.policy.refit { cells.clone() } else { BTreeMap::new() };
         let cache = cache.map(|dir| Cache::open(dir, &name(history, settings))).transpose()?;
         let matrix = Self {
             history,
@@ -90,6 +96,7 @@ impl<'a> Matrix<'a> {
             of_rows,
             weights,
             cells,
+            refits,
             cache,
             trouble: Mutex::new(None),
             profile: Mutex::new(None),
@@ -109,7 +116,8 @@ impl<'a> Matrix<'a> {
                 fitted.seen.len() == self.timeline.slices.len() && fitted.late.len() == fitted.seen.len()
             });
             let choice = self.settings.candidates.iter().position(|window| *window == line.window);
-            let cell = choice.and_then(|choice| self.cells.get(&Fit { at: line.at, choice }));
+            let cells = if line.refit { &self.refits } else { &self.cells };
+            let cell = choice.and_then(|choice| cells.get(&Fit { at: line.at, choice }));
             if let (Some(cell), true) = (cell, fits) {
                 // What was there before stays.
                 let _ = cell.set(line.fitted);
@@ -118,7 +126,8 @@ impl<'a> Matrix<'a> {
         Ok(())
     }
 
-    /// Fills the cells of `fits` with as many threads as `threads`; tells `progress` after each.
+    /// Fills the cells of `fits` as they serve with as many threads as `threads`; tells `progress` after each. How they were before they
+    /// were trained once more is made when somebody asks for it: few are ever judged.
     ///
     /// # Errors
     /// The first thing that went wrong.
@@ -126,7 +135,7 @@ impl<'a> Matrix<'a> {
         let mut open: Vec<Fit> = fits
             .iter()
             .copied()
-            .filter(|fit| self.cells.get(fit).is_some_and(|cell| cell.get().is_none()))
+            .filter(|fit| self.serving().get(fit).is_some_and(|cell| cell.get().is_none()))
             .collect();
         // The longest trainings first, so that no thread waits long for another's last one.
         open.sort_by_key(|fit| std::cmp::Reverse((self.reach(*fit), fit.at)));
@@ -139,7 +148,7 @@ impl<'a> Matrix<'a> {
                         if self.trouble().is_some() {
                             return;
                         }
-                        self.fitted(*fit);
+                        self.served(*fit);
                         progress(done.fetch_add(1, Ordering::Relaxed) + 1, fits.len());
                     }
                 });
@@ -193,10 +202,14 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn train(&self, fit: Fit, window: Window) -> Option<Fitted> {
-        let fitted = self.note(self.trainer().fit(fit.at, window))?;
+    fn serving(&self) -> &BTreeMap<Fit, OnceLock<Option<Fitted>>> {
+        if self.settings.policy.refit { &self.refits } else { &self.cells }
+    }
+
+    fn train(&self, fit: Fit, window: Window, refit: bool) -> Option<Fitted> {
+        let fitted = self.note(self.trainer().fit(fit.at, window, refit))?;
         if let Some(cache) = &self.cache {
-            self.note(cache.keep(&Line { at: fit.at, window, fitted: fitted.clone() }));
+            self.note(cache.keep(&Line { at: fit.at, window, refit, fitted: fitted.clone() }));
         }
         fitted
     }
@@ -209,7 +222,13 @@ impl Losses for Matrix<'_> {
 
     fn fitted(&self, fit: Fit) -> Option<&Fitted> {
         let window = *self.settings.candidates.get(fit.choice)?;
-        self.cells.get(&fit)?.get_or_init(|| self.train(fit, window)).as_ref()
+        self.cells.get(&fit)?.get_or_init(|| self.train(fit, window, false)).as_ref()
+    }
+
+    fn served(&self, fit: Fit) -> Option<&Fitted> {
+        let refit = self.settings.policy.refit;
+        let window = *self.settings.candidates.get(fit.choice)?;
+        self.serving().get(&fit)?.get_or_init(|| self.train(fit, window, refit)).as_ref()
     }
 
     fn drift(&self, fit: Fit, window: usize) -> Vec<Drift> {

@@ -19,7 +19,7 @@ pub fn cheapest(losses: &dyn Losses, prices: &Prices, first: Fit, choices: usize
         let choices = if at == 0 { first.choice..first.choice + 1 } else { 0..choices };
         for choice in choices {
             let fit = Fit { at, choice };
-            let Some(fitted) = losses.fitted(fit) else { continue };
+            let Some(fitted) = losses.served(fit) else { continue };
             let eras = prices.eras(losses, fitted);
             let mut served = 0.0;
             for next in at + 1..=decisions {

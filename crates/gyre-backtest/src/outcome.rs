@@ -110,7 +110,7 @@ pub fn judge(
     let timeline = losses.timeline();
     let mut windows = vec![(0, 0.0); timeline.windows.len()];
     for (index, slice) in timeline.slices.iter().enumerate() {
-        let fitted = slice.era.and_then(|era| losses.fitted(*schedule.serves.get(era)?));
+        let fitted = slice.era.and_then(|era| losses.served(*schedule.serves.get(era)?));
         if let (Some(fitted), Some((rows, sum))) =
             (fitted, slice.window.and_then(|window| windows.get_mut(window)))
         {

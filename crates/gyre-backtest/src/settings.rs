@@ -51,6 +51,7 @@ impl Settings {
             metric: metric.name(),
             on_decay: true,
             recall: true,
+            refit: retrain.refit,
             windows: candidates.clone(),
             patience: retrain.cost.retrain / retrain.cost.error,
             significance: retrain.significance,

@@ -29,8 +29,9 @@ pub(crate) struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// The rows that a training as of a moment may learn from, as [`gyre_data::mod@cut`] chooses them.
-    fn rows(&self, as_of: Timestamp, window: Window) -> Vec<usize> {
+    /// The rows that a training as of a moment may learn from, as [`gyre_data::mod@cut`] chooses them; the withheld ones too for a
+    /// `refit`.
+    fn rows(&self, as_of: Timestamp, window: Window, refit: bool) -> Vec<usize> {
         let from = match window {
             Window::All => 0,
             Window::Last(span) => self.history.times.partition_point(|time| *time < as_of - span),
@@ -39,15 +40,20 @@ impl Trainer<'_> {
         let may_learn = |row: &usize| {
             let known = self.history.known_at.get(*row).copied().flatten();
             let time = self.history.times.get(*row).copied().unwrap_or_default();
-            known.is_some_and(|known| known <= as_of) && !self.settings.holdout.withholds(time)
+            known.is_some_and(|known| known <= as_of) && (refit || !self.settings.holdout.withholds(time))
         };
         (from..to).filter(may_learn).collect()
     }
 
     /// Trains as of decision `at` and scores; none when there is too little to learn from.
-    pub(crate) fn fit(&self, at: usize, window: Window) -> Result<Option<Fitted>, BacktestError> {
+    pub(crate) fn fit(
+        &self,
+        at: usize,
+        window: Window,
+        refit: bool,
+    ) -> Result<Option<Fitted>, BacktestError> {
         let as_of = self.timeline.moment(at);
-        let rows = self.rows(as_of, window);
+        let rows = self.rows(as_of, window, refit);
         let features = pick(&self.history.features, &rows)?;
         let target = match pick_column(&self.history.target, &rows) {
             Column::Numeric(values) => Target::Numeric(values),
@@ -78,7 +84,7 @@ impl Trainer<'_> {
             expected: Vec::new(),
         };
         let mut expected = vec![(0.0, 0.0); self.timeline.decisions()];
-        let asked = self.asked(as_of, window);
+        let asked = self.asked(as_of, window, refit);
         for chunk in asked.chunks(CHUNK) {
             let scores = scorer.score(&pick(&self.history.features, chunk)?);
             let losses = self.losses(chunk, scores.map_err(|error| broken(error.to_string()))?)?;
@@ -91,8 +97,8 @@ impl Trainer<'_> {
         Ok(Some(fitted))
     }
 
-    /// The labelled rows that a model is asked about: all that follow, and the withheld ones of what it learnt from.
-    fn asked(&self, as_of: Timestamp, window: Window) -> Vec<usize> {
+    /// The labelled rows that a model is asked about: all that follow, and those that were withheld from it.
+    fn asked(&self, as_of: Timestamp, window: Window, refit: bool) -> Vec<usize> {
         let reach = match window {
             Window::All => None,
             Window::Last(span) => Some(as_of - span.max(self.settings.holdout.last)),
@@ -100,7 +106,8 @@ impl Trainer<'_> {
         let wanted = |row: &usize| {
             let time = self.history.times.get(*row).copied().unwrap_or_default();
             let labelled = self.history.known_at.get(*row).copied().flatten().is_some();
-            let past = self.settings.holdout.withholds(time) && reach.is_none_or(|reach| time >= reach);
+            let past =
+                !refit && self.settings.holdout.withholds(time) && reach.is_none_or(|reach| time >= reach);
             labelled && (time >= as_of || past)
         };
         (0..self.history.rows()).filter(wanted).collect()
@@ -139,7 +146,10 @@ impl Trainer<'_> {
 
     /// The features that a model was trained on, as production keeps them.
     pub(crate) fn profile(&self, at: usize, window: Window) -> Result<ReferenceProfile, BacktestError> {
-        let table = pick(&self.history.features, &self.rows(self.timeline.moment(at), window))?;
+        let table = pick(
+            &self.history.features,
+            &self.rows(self.timeline.moment(at), window, self.settings.policy.refit),
+        )?;
         let columns = table.columns().iter().map(|(name, column)| (name.as_ref(), values(column)));
         Ok(ReferenceProfile::build(columns, Values::Numbers(&[]), None))
     }

@@ -29,6 +29,17 @@ pub enum Action {
         /// "Now" in event time: nothing later is seen.
         as_of: Timestamp,
     },
+    /// Train a version once more, on the rows that were withheld from it too, and register what comes out.
+    Refit {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// How far back it reached.
+        window: Window,
+        /// "Now" in event time, as it was for the version.
+        as_of: Timestamp,
+    },
     /// Hold a version against its gates.
     Judge {
         /// The model.
@@ -54,6 +65,7 @@ impl Action {
         match self {
             Self::Compare { model, .. }
             | Self::Train { model, .. }
+            | Self::Refit { model, .. }
             | Self::Judge { model, .. }
             | Self::Route { model } => model,
         }
@@ -64,6 +76,7 @@ impl Action {
         match self {
             Self::Compare { .. } => "compare",
             Self::Train { .. } => "train",
+            Self::Refit { .. } => "refit",
             Self::Judge { .. } => "judge",
             Self::Route { .. } => ROUTE,
         }

@@ -4,6 +4,10 @@
 //! moment is judged on the same withheld rows, so the gains over the champion can be held against each other: the best that passes
 //! its gates goes on, and of two that are equally good the one that has learnt from more. Whatever the number of windows, it is one
 //! decision: it counts once for the limit, and once when it was in vain.
+//!
+//! What goes on has not learnt from the withheld days, and it is the days that are known best. So it is trained once more on them
+//! too (*refit*), and that version takes the traffic. It has seen the rows that gates compare on; so whatever is compared on them
+//! later is compared with the version that it is made of. Where a refit comes to nothing, the version itself goes on.
 
 use gyre_core::fact::{Decision, ModelVersion, Numbers, Score};
 use gyre_core::spec::Window;
@@ -122,13 +126,25 @@ impl Turn<'_> {
     }
 
     pub(crate) fn registered(&mut self, registered: &ModelVersion) {
-        let (version, holdout) = (registered.version, &registered.holdout);
+        let (version, holdout, refit_of) = (registered.version, &registered.holdout, registered.refit_of);
         let promised = holdout.get(self.policy.metric).copied();
         let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
         let since = Some(self.now);
-        self.model
-            .versions
-            .insert(version, Known { promised, promised_error, since, passed: None, withdrawn: false });
+        let known = Known {
+            promised,
+            promised_error,
+            since,
+            passed: None,
+            withdrawn: false,
+            refit_of,
+            superseded: false,
+        };
+        self.model.versions.insert(version, known);
+        if let (Some(Repair::Refitting { version: twin }), Some(of)) = (self.model.repair, refit_of)
+            && twin == of
+        {
+            return self.judge(version, self.now);
+        }
         // What a person brings meanwhile is not what the training made.
         if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
             self.model.failures = 0;
@@ -154,6 +170,9 @@ impl Turn<'_> {
         }
         if self.model.repair != Some(Repair::Judging { version }) {
             return;
+        }
+        if let Some(twin) = self.model.versions.get(&version).and_then(|known| known.refit_of) {
+            return self.refit_judged(version, twin, passed);
         }
         let p = comparison.and_then(|score| score.p);
         if p.is_some_and(|p| p < self.policy.significance) {
@@ -189,7 +208,8 @@ impl Turn<'_> {
     fn conclude(&mut self, tried: Vec<Tried>) {
         self.forget_regret();
         self.model.worth.renew();
-        let counts = self.model.attempt.take().is_some_and(|attempt| attempt.counts);
+        let attempt = self.model.attempt.take();
+        let counts = attempt.as_ref().is_some_and(|attempt| attempt.counts);
         let Some(best) = best(&tried) else {
             self.model.next_window += 1;
             self.end_repair();
@@ -206,12 +226,62 @@ impl Turn<'_> {
             });
             reason += &format!("; gains by window: {}", told.collect::<Vec<_>>().join(", "));
         }
+        if let Some(attempt) = attempt.filter(|_| self.policy.refit) {
+            return self.refit(best, attempt.as_of, &reason);
+        }
         self.decide(Decision::RollOut { version: best.version }, reason.clone(), Numbers::new());
         self.roll_out_when_not_quiet(best.version, reason);
     }
 
+    fn refit(&mut self, best: Tried, as_of: Timestamp, reason: &str) {
+        let Tried { version, window, .. } = best;
+        let reason = format!("{reason}; it is trained once more, on the withheld rows too");
+        self.decide(Decision::Refit { version }, reason, Numbers::new());
+        self.model.repair = Some(Repair::Refitting { version });
+        self.follows.actions.push(Action::Refit { model: self.name.clone(), version, window, as_of });
+    }
+
+    /// The gates have spoken about `version`, which is `twin` once more.
+    fn refit_judged(&mut self, version: Version, twin: Version, passed: bool) {
+        if !passed {
+            let reason =
+                format!("version {version}, version {twin} trained once more, did not pass its gates");
+            self.decide(Decision::Refuse { version }, reason, Numbers::new());
+            return self.go_on_without_refit(twin);
+        }
+        if let Some(known) = self.model.versions.get_mut(&twin) {
+            known.superseded = true;
+        }
+        let reason = format!(
+            "version {version} is version {twin}, trained on the withheld rows too, and passed its gates"
+        );
+        self.decide(Decision::RollOut { version }, reason.clone(), Numbers::new());
+        self.roll_out_when_not_quiet(version, reason);
+    }
+
+    /// The version itself is held against its gates again, for who serves may have changed meanwhile, and goes on.
+    fn go_on_without_refit(&mut self, twin: Version) {
+        self.judge(twin, self.now);
+    }
+
+    /// The version that is being trained once more, or was and stands before its gates.
+    fn being_refitted(&self) -> Option<Version> {
+        match self.model.repair? {
+            Repair::Refitting { version } => Some(version),
+            Repair::Judging { version } => self.model.versions.get(&version)?.refit_of,
+            _ => None,
+        }
+    }
+
     /// An action broke while something was trained or judged: the windows that are left are tried all the same.
     pub(crate) fn attempt_failed(&mut self, reason: &str) {
+        if let Some(twin) = self.being_refitted() {
+            self.keep(
+                format!("version {twin} goes on as it is, not trained once more: {reason}"),
+                Numbers::new(),
+            );
+            return self.go_on_without_refit(twin);
+        }
         let at_work = matches!(self.model.repair, Some(Repair::Training { .. } | Repair::Judging { .. }));
         let more = self.model.attempt.as_ref().is_some_and(|it| !it.left.is_empty() || !it.tried.is_empty());
         if at_work && more {

@@ -5,8 +5,9 @@
 //! that the first champion promised; it never falls below zero, and every repair sets it back to zero. The other versions that passed their gates are scored
 //! on the same rows: one that is proven better, and recovers at least half of the excess, is *recalled*, which costs nothing and
 //! waits for nothing. A training is *due* as soon as the regret has cost as much as it would, and the loss is worse than promised
-//! beyond luck: waiting longer would cost more than acting (the ski-rental argument: at most twice what hindsight would have
-//! paid); or when the champion's age has cost as much, by what the versions' ages have been shown to cost ([`crate::worth`]).
+//! beyond luck, in the last window or over the days on which regret has added up: waiting longer would cost more than acting (the
+//! ski-rental argument: at most twice what hindsight would have paid). Where it may still be luck, it takes half as much regret again;
+//! or when the champion's age has cost as much, by what the versions' ages have been shown to cost ([`crate::worth`]).
 //! What was trained must pass its gates and then walk through the steps of a rollout.
 //! What each option is expected to cost stands in every decision ([`crate::costs`]).
 //!
@@ -34,6 +35,10 @@ pub const ACTOR: &str = "controller";
 
 /// The name under which the gateway says what it has seen and done.
 pub const GATEWAY: &str = "gateway";
+
+/// How many times the regret it takes to train where it may still be luck. Waiting for proof that does not come costs without
+/// bound; a training that proves nothing doubles the patience.
+const WITHOUT_PROOF: f64 = 1.5;
 
 /// After how many failures in a row the loop stops trying.
 pub const MAX_FAILURES: u32 = 3;
@@ -142,7 +147,7 @@ impl Turn<'_> {
         let excess = (realised.loss - promised) / self.reference(promised);
         // What broken rows cost is mended at their source, not by a training.
         if self.model.incidents.obstacle().is_none() {
-            self.model.add_regret(realised.days, excess);
+            self.model.add_regret(realised.days, (realised.loss, error), excess);
         }
         let regret = self.model.regret;
         let patience = self.model.patience(self.policy.patience);
@@ -161,7 +166,10 @@ impl Turn<'_> {
         );
         let worse = p < self.policy.significance;
         self.watch_decay(worse && share > self.policy.tolerance, share, &told, &numbers);
-        let due = worse && regret >= patience && self.policy.on_decay;
+        let lasting = self.model.streak.p_worse_than((promised, promised_error));
+        let beyond_luck = worse || lasting.is_some_and(|p| p < self.policy.significance);
+        let enough = if beyond_luck { patience } else { WITHOUT_PROOF * patience };
+        let due = regret >= enough && self.policy.on_decay;
         let costs = Costs::of(self.policy, self.model, realised.days.into());
         costs.add_to(&mut numbers);
         told += &format!("; {}", costs.told());
@@ -513,8 +521,7 @@ impl Turn<'_> {
 
     /// What was lost so far is settled.
     pub(crate) fn forget_regret(&mut self) {
-        self.model.regret = 0.0;
-        self.model.regret_days = 0;
+        self.model.forget_regret();
     }
 
     pub(crate) fn end_repair(&mut self) {

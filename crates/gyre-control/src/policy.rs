@@ -36,6 +36,8 @@ pub struct Policy {
     pub windows: Vec<Window>,
     /// Whether a decision tries all of them instead.
     pub try_all: bool,
+    /// Whether what passed its gates is trained once more, on the withheld rows too, before it takes traffic.
+    pub refit: bool,
     /// The regret at which a repair pays: the cost of a retraining in days of the reference loss.
     pub patience: f64,
     /// The p-value below which a difference counts.
@@ -77,6 +79,7 @@ impl Policy {
             recall: false,
             windows: Vec::new(),
             try_all: false,
+            refit: false,
             patience: f64::INFINITY,
             significance: 0.0,
             tolerance: f64::INFINITY,
@@ -114,6 +117,7 @@ impl Policy {
             recall: model.may_recall() && !model.labels.caused_by_action,
             windows: model.windows().collect(),
             try_all: model.retrain.attempt == Try::All,
+            refit: model.retrain.refit,
             patience: model.retrain.cost.retrain / model.retrain.cost.error,
             significance: model.retrain.significance,
             tolerance: model.monitor.tolerance,

@@ -6,6 +6,7 @@ use gyre_core::fact::{Alarm, RolloutPlan};
 use gyre_core::spec::Window;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_monitor::persistence::Persistence;
+use gyre_stats::performance::p_above_reference;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
@@ -36,6 +37,9 @@ pub struct ModelState {
     /// The days over which it added up.
     #[serde(default)]
     pub regret_days: u32,
+    /// What the loss was on these days.
+    #[serde(default)]
+    pub streak: Streak,
     /// The reference loss: what the first champion promised. A currency keeps its value, so later promises do not change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<f64>,
@@ -98,16 +102,52 @@ pub struct ModelState {
 const MOST_DOUBLINGS: u32 = 10;
 
 impl ModelState {
-    /// `days` days went by that cost `excess` reference losses each more than promised, or less. Regret never falls below zero.
-    pub(crate) fn add_regret(&mut self, days: u32, excess: f64) {
+    /// `days` days went by whose loss, with its standard error, cost `excess` reference losses each more than promised, or less.
+    /// Regret never falls below zero.
+    pub(crate) fn add_regret(&mut self, days: u32, loss: (f64, f64), excess: f64) {
         self.regret = (self.regret + f64::from(days) * excess).max(0.0);
-        self.regret_days = if self.regret > 0.0 { self.regret_days.saturating_add(days) } else { 0 };
+        if self.regret > 0.0 {
+            self.regret_days = self.regret_days.saturating_add(days);
+            self.streak.add(days, loss);
+        } else {
+            self.forget_regret();
+        }
+    }
+
+    /// What was lost so far is settled.
+    pub(crate) fn forget_regret(&mut self) {
+        (self.regret, self.regret_days, self.streak) = (0.0, 0, Streak::default());
     }
 
     /// The regret at which a training pays, when a first one pays at `patience`: twice as much after each training in a row that
     /// proved nothing. So whatever the world is like, the trainings that are in vain cost no more than a logarithm of the regret.
     pub fn patience(&self, patience: f64) -> f64 {
         patience * f64::from(1_u32 << self.futile.min(MOST_DOUBLINGS))
+    }
+}
+
+/// The loss over the days on which regret added up, as one mean: what no single window proves, several may.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Streak {
+    days: u32,
+    /// Days times loss.
+    sum: f64,
+    /// Squared days times squared standard error: windows err apart from each other.
+    variance: f64,
+}
+
+impl Streak {
+    fn add(&mut self, days: u32, (loss, standard_error): (f64, f64)) {
+        let weight = f64::from(days);
+        self.days = self.days.saturating_add(days);
+        self.sum += weight * loss;
+        self.variance += (weight * standard_error).powi(2);
+    }
+
+    /// The one-sided p-value against "no worse than promised", whose standard error stands beside it; none with too few days.
+    pub(crate) fn p_worse_than(&self, promised: (f64, f64)) -> Option<f64> {
+        let days = f64::from(self.days.max(1));
+        p_above_reference((self.sum / days, self.variance.sqrt() / days), self.days.into(), promised)
     }
 }
 
@@ -126,12 +166,18 @@ pub struct Known {
     /// Whether traffic was taken back from it; only a person gives it some again.
     #[serde(default)]
     pub withdrawn: bool,
+    /// The version that it is once more, trained on the withheld rows too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refit_of: Option<Version>,
+    /// Whether such a version of it has taken its place.
+    #[serde(default)]
+    pub superseded: bool,
 }
 
 impl Known {
     /// Whether the loop may bring it back.
     pub fn may_serve(&self) -> bool {
-        self.passed == Some(true) && !self.withdrawn
+        self.passed == Some(true) && !self.withdrawn && !self.superseded
     }
 }
 
@@ -150,6 +196,11 @@ pub enum Repair {
     Training {
         /// On which window.
         window: Window,
+    },
+    /// A version that passed its gates is trained once more, on the rows that were withheld from it too.
+    Refitting {
+        /// Which.
+        version: Version,
     },
     /// A version stands before its gates.
     Judging {

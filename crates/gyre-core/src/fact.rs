@@ -462,6 +462,10 @@ pub struct ModelVersion {
     /// The data version it was trained on; none when that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Digest>,
+    /// The version that passed its gates and that this one is once more, trained on the withheld rows too. What it promises, and how
+    /// it compares on withheld rows, is that version's: this one has seen them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refit_of: Option<Version>,
     /// What it takes and gives.
     pub signature: Signature,
     /// SHA-256 of the reference profile; none when there are no rows to make one of.
@@ -639,6 +643,11 @@ pub enum Decision {
     },
     /// Give a version that passed its gates traffic, step by step.
     RollOut {
+        /// Which.
+        version: Version,
+    },
+    /// Train a version that passed its gates once more, on the withheld rows too, before it takes traffic.
+    Refit {
         /// Which.
         version: Version,
     },

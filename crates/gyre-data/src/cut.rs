@@ -50,6 +50,8 @@ pub struct CutSpec<'a> {
     pub window: Window,
     /// Which days to withhold: the same ones in every cut, so that no version learns what another is judged on.
     pub holdout: Holdout,
+    /// Whether what is withheld is in the training part too: for a version that was judged and is trained once more.
+    pub refit: bool,
 }
 
 /// One of the two files of a cut.
@@ -212,9 +214,12 @@ fn choose(
             *unlabelled += 1;
             continue;
         }
-        let part = if spec.holdout.withholds(time) { &mut holdout } else { &mut train };
-        if let Some(slot) = part.get_mut(row) {
-            *slot = true;
+        let withheld = spec.holdout.withholds(time);
+        if let Some(slot) = train.get_mut(row) {
+            *slot = !withheld || spec.refit;
+        }
+        if let Some(slot) = holdout.get_mut(row) {
+            *slot = withheld;
         }
     }
     Ok(Chosen { record: batch.record().clone(), times, train, holdout })
@@ -329,6 +334,7 @@ mod tests {
             as_of: as_of.parse().unwrap(),
             window,
             holdout: Holdout { last: Span::days(8), every: 4 },
+            refit: false,
         }
     }
 
@@ -363,6 +369,19 @@ mod tests {
         assert!(period.contains("2013-03-13T00:00:00Z".parse().unwrap()));
         assert_eq!(cut.train.hash, crate::hash::hash_file(&train).unwrap());
         assert_eq!(cut.holdout.hash, crate::hash::hash_file(&holdout).unwrap());
+    }
+
+    #[test]
+    fn what_is_trained_once_more_learns_from_the_withheld_days_too_and_they_stay_apart() {
+        let dir = source(20);
+        let (file, train, holdout) =
+            (dir.path().join("source.csv"), dir.path().join("t.parquet"), dir.path().join("h.parquet"));
+        let spec = spec(&file, "2013-03-13T06:00:00Z", Window::Last(Span::days(10)));
+        let before = cut(&spec, &train, &holdout).unwrap();
+        let again = cut(&CutSpec { refit: true, ..spec }, &train, &holdout).unwrap();
+        assert_eq!(again.holdout, before.holdout, "the same rows, to the byte");
+        assert_eq!((again.train.rows, again.unlabelled), (before.train.rows + before.holdout.rows, 4));
+        assert!(days_of(&train).contains(&"2013-03-12".to_owned()));
     }
 
     #[test]

@@ -138,6 +138,7 @@ fn registered(version: Version, run: &str, data: &str) -> ModelVersion {
         profile: Some(digest("profile")),
         runtime: Runtime::Native,
         source: None,
+        refit_of: None,
         estimator: None,
         holdout: [].into(),
         trained_on: None,

@@ -5,17 +5,20 @@
 
 mod support;
 
+use gyre_core::Digest;
 use gyre_core::fact::{Alarm, Decision, Entry, Fact};
 use gyre_core::spec::Window;
 use gyre_loop::DeskError;
 use gyre_testing::Place;
-use support::{Law, Plant, kiln, models, promotes};
+use support::{Law, Plant, kiln, models, promotes, trainer};
 
 gyre_testing::on_both!(
     a_candidate_that_breaks_under_traffic_goes_back_by_itself,
     a_person_moves_traffic_and_every_state_survives_an_end,
+    a_second_training_that_breaks_leaves_the_first,
     a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
+    what_passed_its_gates_learns_from_the_withheld_days_too_before_it_serves,
     what_somebody_expects_of_a_column_stands_above_what_was_learned_of_it,
 );
 
@@ -229,6 +232,75 @@ fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
     assert_eq!(by_hand, [&["decision_taken"; 2][..], &moves, &["decision_taken"]].concat());
     assert_eq!(plant.failed, 0);
     plant.assert_survives_reopening();
+}
+
+fn what_passed_its_gates_learns_from_the_withheld_days_too_before_it_serves(place: &Place) {
+    let mut plant = Plant::new(place, 45, a_winter);
+    plant.declare("refit: false", "refit: true");
+    plant.first_version();
+    assert_eq!((plant.champion(), plant.traffic()), (Some(2), vec![(2, 10_000)]), "the second training's");
+    let registered = |version: u32| {
+        plant.of_kind("version_registered").into_iter().find_map(|entry| match entry.fact {
+            Fact::VersionRegistered(it) if it.version == version => Some(it),
+            _ => None,
+        })
+    };
+    let (judged, serves) = (registered(1).unwrap(), registered(2).unwrap());
+    assert_eq!((judged.refit_of, serves.refit_of), (None, Some(1)));
+    assert_eq!(serves.holdout, judged.holdout, "it promises what was measured on rows that nobody had seen");
+    assert_ne!((serves.artifact, serves.data), (judged.artifact, judged.data));
+    let rows = |wanted: Option<Digest>| {
+        let recorded = plant.of_kind("data_recorded").into_iter();
+        let mut rows = recorded.filter_map(|entry| match entry.fact {
+            Fact::DataRecorded(data) if Some(data.digest) == wanted => Some(data.rows),
+            _ => None,
+        });
+        rows.next().unwrap()
+    };
+    let Fact::RunFinished(run) = plant.of_kind("run_finished").pop().unwrap().fact else { unreachable!() };
+    let withheld: u64 = run.params["holdout_rows"].parse().unwrap();
+    assert_eq!((rows(serves.data), run.params["refit_of"].as_str()), (rows(judged.data) + withheld, "1"));
+    let last_of = |plant: &Plant| {
+        let judged = plant.of_kind("gates_judged").pop().unwrap();
+        let Fact::GatesJudged { results, .. } = judged.fact else { unreachable!() };
+        results
+    };
+    let results = last_of(&plant);
+    assert!(
+        results.iter().any(|it| it.passed && it.gate.starts_with("no worse than version 1")),
+        "{results:?}"
+    );
+
+    // Winter: what is trained is compared with the version that has not seen the withheld days, and then trained once more.
+    assert!(plant.live_until(42, |plant| plant.champion() == Some(4)), "repaired");
+    let decided: Vec<_> = plant.of_kind("decision_taken").into_iter().map(|entry| entry.fact).collect();
+    let refits = decided.iter().filter(|fact| {
+        matches!(fact, Fact::DecisionTaken { decision: Decision::Refit { version: 1 | 3 }, .. })
+    });
+    assert_eq!(refits.count(), 2);
+    let (by, error) = plant.answered_by();
+    assert!(by == [4] && error < 6.0, "the new model is wrong by {error}");
+    // Of the versions that are compared with who serves the judged ones are not, for others stand for them.
+    assert!(plant.live_until(45, |plant| plant.count("versions_compared") > 0) || plant.day() >= 45);
+    for entry in plant.of_kind("versions_compared") {
+        let Fact::VersionsCompared { scores, .. } = entry.fact else { unreachable!() };
+        assert!(scores.iter().all(|score| [2, 4].contains(&score.version)), "{scores:?}");
+    }
+    assert_eq!(plant.failed, 0);
+    plant.assert_survives_reopening();
+}
+
+fn a_second_training_that_breaks_leaves_the_first(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
+    plant.declare("refit: false", "refit: true");
+    let once = plant.path("once");
+    plant.train_by(&format!("test ! -e '{0}' || exit 3\ntouch '{0}'\n{1}", once.display(), trainer()));
+    plant.first_version();
+    assert_eq!((plant.champion(), plant.count("run_failed"), plant.count("gates_judged")), (Some(1), 1, 2));
+    let told = plant.of_kind("decision_taken").into_iter().any(|entry| {
+        matches!(&entry.fact, Fact::DecisionTaken { reason, .. } if reason.contains("goes on as it is, not trained once more"))
+    });
+    assert!(told);
 }
 
 fn what_somebody_expects_of_a_column_stands_above_what_was_learned_of_it(place: &Place) {

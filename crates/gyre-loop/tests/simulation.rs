@@ -77,7 +77,7 @@ impl Hands for World {
                     scores: scores.collect(),
                 }])
             }
-            Action::Train { model, .. } if dice.chance(25) => Err(Failure {
+            Action::Train { model, .. } | Action::Refit { model, .. } if dice.chance(25) => Err(Failure {
                 reason: "exit status 1".to_owned(),
                 facts: vec![Fact::RunFailed {
                     run: key.to_owned(),
@@ -90,6 +90,11 @@ impl Hands for World {
             Action::Train { model, .. } => {
                 let known = self.store.read(|tx| journal::of_kind(tx, "version_registered", None))?;
                 Ok(vec![Fact::VersionRegistered(version(model, known.len() as Version + 1))])
+            }
+            Action::Refit { model, version: twin, .. } => {
+                let known = self.store.read(|tx| journal::of_kind(tx, "version_registered", None))?;
+                let refit = version(model, known.len() as Version + 1);
+                Ok(vec![Fact::VersionRegistered(ModelVersion { refit_of: Some(*twin), ..refit })])
             }
             Action::Judge { model, version, .. } => {
                 let passed = dice.chance(60);
@@ -115,13 +120,14 @@ fn version(model: &ModelName, version: Version) -> ModelVersion {
         profile: Some(Digest::of(b"profile")),
         runtime: Runtime::Native,
         source: None,
+        refit_of: None,
         estimator: None,
         holdout: Numbers::from([("mae".to_owned(), 8.0), ("standard_error".to_owned(), 0.3)]),
         trained_on: None,
     }
 }
 
-/// Lives differ: some decisions try all windows, some know quiet days, a schedule, or a breaker that is soon worn out.
+/// Lives differ: some decisions try all windows, some train twice, some know quiet days, a schedule, or a breaker that is soon worn out.
 fn policy(seed: u64) -> Policy {
     Policy {
         metric: "mae",
@@ -138,6 +144,7 @@ fn policy(seed: u64) -> Policy {
         limit: Limit { count: 2, per: Span::days(21) },
         plan: RolloutPlan { steps: vec![500, 2500, 10_000], ..Policy::undeclared().plan },
         try_all: seed % 2 == 1,
+        refit: seed % 4 < 2,
         schedules: if seed % 3 == 1 { vec!["0 6 * * mon".parse().unwrap()] } else { Vec::new() },
         quiet: if seed % 3 == 2 {
             vec!["fri-sat".parse::<Quiet>().unwrap()].into()

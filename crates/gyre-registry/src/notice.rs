@@ -172,6 +172,8 @@ fn decided(decision: &Decision) -> Option<(&'static str, String)> {
         Decision::Refuse { version } => {
             ("repair.refused", format!("version {version} did not pass its gates"))
         }
-        Decision::Keep | Decision::Compare | Decision::RollOut { .. } => return None,
+        Decision::Keep | Decision::Compare | Decision::RollOut { .. } | Decision::Refit { .. } => {
+            return None;
+        }
     })
 }

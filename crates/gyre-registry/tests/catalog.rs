@@ -95,6 +95,7 @@ impl Scene {
             profile: Some(Digest::of(b"profile")),
             runtime: Runtime::Native,
             source: None,
+            refit_of: None,
             estimator: None,
             holdout: [].into(),
             trained_on: None,

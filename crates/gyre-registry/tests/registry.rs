@@ -191,6 +191,7 @@ fn registered(version: Version) -> ModelVersion {
         profile: Some(Digest::of(b"profile")),
         runtime: Runtime::Native,
         source: None,
+        refit_of: None,
         estimator: None,
         holdout: [("mae".to_owned(), 7.5)].into(),
         trained_on: None,

@@ -210,6 +210,9 @@ fn doing(state: &ModelState, steps: usize) -> String {
         Some(Repair::Comparing { .. }) => "comparing versions on recent labelled rows".to_owned(),
         Some(Repair::Training { window: Window::All }) => "training on all data".to_owned(),
         Some(Repair::Training { window: Window::Last(span) }) => format!("training on the last {span}"),
+        Some(Repair::Refitting { version }) => {
+            format!("training version {version} once more, on the withheld rows too")
+        }
         Some(Repair::Judging { version }) => format!("holding version {version} against its gates"),
         Some(Repair::Waiting { version }) => {
             format!("version {version} passed its gates and waits for the quiet hours to end")

@@ -47,7 +47,13 @@ fn tell(fact: &Fact) -> Option<News> {
                     None => format!("brought by hand; runs as {}", made.runtime),
                 },
             };
-            (EventKind::Note, format!("version {} registered", made.version), reason, Some(made.version))
+            let refit = made.refit_of.map(|twin| format!(", refit of version {twin}")).unwrap_or_default();
+            (
+                EventKind::Note,
+                format!("version {} registered{refit}", made.version),
+                reason,
+                Some(made.version),
+            )
         }
         Fact::GatesJudged { version, passed, results, .. } => {
             let said = results.iter().map(|result| {
@@ -200,6 +206,10 @@ fn decided(decision: &Decision) -> (EventKind, String, Option<gyre_core::Version
         }
         Decision::RollOut { version } => {
             (EventKind::Rollout, format!("give version {version} traffic, step by step"), Some(*version))
+        }
+        Decision::Refit { version } => {
+            let told = format!("train version {version} once more, on the withheld rows too");
+            (EventKind::Retrain, told, Some(*version))
         }
         Decision::Refuse { version } => {
             (EventKind::Refused, format!("do not use version {version}"), Some(*version))

@@ -60,10 +60,12 @@ fn a_biased_version_is_refused_with_its_numbers_and_a_better_one_serves() {
     gyre(&root, &format!("train employment --as-of {AS_OF}")).done();
     up.come_to(AS_OF);
     let shown = gyre(&root, "model show employment --json").done().json();
-    assert_eq!(shown["versions"][1]["status"], "champion");
+    assert_eq!(shown["versions"][1]["status"], "gated");
+    assert_eq!(shown["versions"][2]["status"], "champion", "what passed, trained on the withheld rows too");
+    assert_eq!(shown["versions"][2]["refit_of"], 2);
 
     let learned = gyre(&root, "quality employment --json").done().json();
-    assert_eq!(learned["version"], 2);
+    assert_eq!(learned["version"], 3);
     assert_eq!(learned["expected"]["AGEP"]["range"][0], 16.0, "nobody younger is asked for work: {learned}");
     let lines = gyre(&root, "quality employment --yaml").done().out;
     assert!(lines.starts_with("monitor:\n  quality:\n    \"AGEP\": {\"missing\":"), "{lines}");
@@ -71,7 +73,7 @@ fn a_biased_version_is_refused_with_its_numbers_and_a_better_one_serves() {
     assert!(gyre(&root, "quality employment 7").err.contains('7'));
 
     let recorded = git(&root, "for-each-ref --format=%(refname) refs/gyre");
-    assert_eq!(recorded.lines().count(), 2, "a commit of each training: {recorded}");
+    assert_eq!(recorded.lines().count(), 3, "a commit of each training: {recorded}");
     let first = recorded.lines().next().unwrap();
     let files = git(&root, &format!("ls-tree --name-only {first}"));
     assert!(files.contains("dvc.yaml") && files.contains("dvc.lock"), "{files}");

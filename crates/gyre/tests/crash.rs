@@ -203,6 +203,7 @@ fn thin(from: &Path, to: &Path) {
         window: Window::All,
         // No day's number is divisible by this.
         holdout: Holdout { every: 1 << 30, last: Span::default() },
+        refit: false,
     };
     cut(&spec, to, &to.with_file_name("none.parquet")).unwrap();
 }

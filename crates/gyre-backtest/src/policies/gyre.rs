@@ -40,6 +40,7 @@ pub struct Gyre {
     candidates: Vec<Window>,
     gates: Vec<Expression>,
     versions: BTreeMap<Version, Fit>,
+    newest: Version,
     seq: u64,
     trainings: u32,
     decisions: Vec<(Timestamp, Decision, String)>,
@@ -61,12 +62,13 @@ impl Gyre {
             candidates: settings.candidates.clone(),
             gates: judgeable(&settings.gates, settings.metric).0,
             versions: BTreeMap::new(),
+            newest: 0,
             seq: 0,
             trainings: 0,
             decisions: Vec::new(),
         };
-        let registered = gyre.register(known, first);
-        let version = gyre.versions.len() as Version;
+        let registered = gyre.register(known, first, None);
+        let version = gyre.newest;
         let model = gyre.model.clone();
         let judged = Fact::GatesJudged {
             model: model.clone(),
@@ -114,6 +116,7 @@ impl Gyre {
         match action {
             Action::Compare { period, .. } => Some(self.compare(known, *period)),
             Action::Train { window, .. } => Some(self.train(known, *window)),
+            Action::Refit { version, .. } => self.refit(known, *version),
             Action::Judge { version, .. } => Some(self.judge(known, *version)),
             Action::Route { .. } => None,
         }
@@ -148,7 +151,7 @@ impl Gyre {
             let own = |_: usize, slice: &Slice| {
                 slice.window == Some(window) && slice.era.and_then(|era| serves.get(era)) == Some(fit)
             };
-            if let Some(measured) = known.tally(*fit, own).measure(self.metric) {
+            if let Some(measured) = known.tally_served(*fit, own).measure(self.metric) {
                 realised.push(Realised {
                     version: *version,
                     rows: measured.rows,
@@ -183,13 +186,13 @@ impl Gyre {
         let inside = |_: usize, slice: &Slice| period.contains(slice.from);
         let mut scores = Vec::new();
         if let Some((champion, own)) = self.champion() {
-            let theirs = known.tally(own, inside);
+            let theirs = known.tally_served(own, inside);
             let passed = |version: &Version| {
                 let known = self.state.models.get(&self.model).and_then(|model| model.versions.get(version));
                 known.is_some_and(|known| known.passed == Some(true))
             };
             for (version, fit) in self.versions.iter().filter(|(version, _)| passed(version)) {
-                let Some(compared) = compare(self.metric, &theirs, &known.tally(*fit, inside)) else {
+                let Some(compared) = compare(self.metric, &theirs, &known.tally_served(*fit, inside)) else {
                     continue;
                 };
                 let score = score(*version, &compared);
@@ -202,10 +205,10 @@ impl Gyre {
     fn train(&mut self, known: &Known<'_>, window: Window) -> Fact {
         let choice = self.candidates.iter().position(|candidate| *candidate == window);
         let fit = choice.map(|choice| Fit { at: known.now(), choice });
-        match fit.filter(|fit| known.exists(*fit)) {
+        match fit.filter(|fit| known.can_be_judged(*fit)) {
             Some(fit) => {
                 self.trainings += 1;
-                self.register(known, fit)
+                self.register(known, fit, None)
             }
             None => Fact::RunFailed {
                 run: "backtest".to_owned(),
@@ -217,9 +220,17 @@ impl Gyre {
         }
     }
 
+    /// What serves is a version's model trained once more: it takes the version's place. A training is not paid for twice: what a
+    /// training costs is what stands in `gyre.yaml` for all that hangs on it.
+    fn refit(&mut self, known: &Known<'_>, version: Version) -> Option<Fact> {
+        let fit = self.versions.remove(&version)?;
+        Some(self.register(known, fit, Some(version)))
+    }
+
     /// Gives a model its number, and says what it promises: its loss on the withheld rows of what it learnt from.
-    fn register(&mut self, known: &Known<'_>, fit: Fit) -> Fact {
-        let version = self.versions.len() as Version + 1;
+    fn register(&mut self, known: &Known<'_>, fit: Fit, refit_of: Option<Version>) -> Fact {
+        self.newest += 1;
+        let version = self.newest;
         self.versions.insert(version, fit);
         let mut holdout = Numbers::new();
         if let Some(measured) = known.promise(fit, self.candidates.get(fit.choice).copied()) {
@@ -235,6 +246,7 @@ impl Gyre {
             runtime: Runtime::Native,
             source: None,
             data: Some(Digest::of(b"")),
+            refit_of,
             signature: Signature { inputs: Vec::new(), output: String::new(), classes: Vec::new() },
             profile: None,
             estimator: None,

@@ -76,7 +76,7 @@ impl Strategy for OnDecay {
         let own = |_: usize, slice: &crate::timeline::Slice| {
             slice.window == window && slice.era.and_then(|era| serves.get(era)) == Some(&fit)
         };
-        let realised = known.tally(fit, own).measure(known.metric());
+        let realised = known.tally_served(fit, own).measure(known.metric());
         let decayed = realised.is_some_and(|it| it.loss > self.promised.1 * (1.0 + self.tolerance));
         if decayed { retrain(known, serves) } else { keep(serves) }
     }

@@ -351,7 +351,8 @@ impl Life {
                 results: Vec::new(),
                 comparison: None,
             }),
-            Action::Route { .. } => None,
+            // Nothing passes its gates here.
+            Action::Refit { .. } | Action::Route { .. } => None,
         }
     }
 }

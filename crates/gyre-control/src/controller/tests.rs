@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 
 mod deciding;
+mod refitting;
 
 /// A model with one version in service that promised a loss of 10, and weeks that close one after another.
 struct Story {
@@ -19,6 +20,8 @@ struct Story {
     gain: Option<f64>,
     /// What was expected of the weeks before their labels came.
     expected: Option<LossForecast>,
+    /// The standard error of a week's loss.
+    error: f64,
 }
 
 fn kiln() -> ModelName {
@@ -56,8 +59,9 @@ impl Story {
             ..Policy::undeclared()
         };
         let policies = Policies::from([(kiln(), policy)]);
+        let state = State::default();
         let mut story =
-            Self { policies, state: State::default(), seq: 0, week: 0, gain: Some(0.0), expected: None };
+            Self { policies, state, seq: 0, week: 0, gain: Some(0.0), expected: None, error: 0.2 };
         story.tell(registered(1, 10.0));
         story.tell(judged(1, true, None));
         story.tell(Fact::Promoted { model: kiln(), version: 1, previous: None, reason: String::new() });
@@ -79,7 +83,7 @@ impl Story {
         let champion = self.state.models[&kiln()].champion.unwrap();
         let to = Timestamp::from_millis(0) + Span::days(7 * self.week);
         let realised =
-            vec![Realised { version: champion, rows: 700, loss, days: 7, standard_error: Some(0.2) }];
+            vec![Realised { version: champion, rows: 700, loss, days: 7, standard_error: Some(self.error) }];
         let window = WindowSummary {
             model: kiln(),
             period: Period { from: to - Span::days(7), to },
@@ -197,6 +201,22 @@ fn after_each_training_in_vain_the_next_takes_twice_the_regret() {
     // Regrets of 3, 6, 12 and 24.
     assert_eq!(waited, [1, 2, 4, 7]);
     assert_eq!(story.state.models[&kiln()].patience(3.0), 48.0);
+}
+
+#[test]
+fn what_no_week_proves_several_do() {
+    let mut story = Story::begin();
+    // A quarter more, give or take the same: one week might be luck.
+    story.error = 2.5;
+    assert_eq!((1..100).find(|_| story.week(12.5).contains(&"train")), Some(2), "a regret of 3.5, and proof");
+    // With less to go by it takes a regret of 4.5.
+    let mut story = Story::begin();
+    story.error = 9.0;
+    assert_eq!((1..100).find(|_| story.week(12.5).contains(&"train")), Some(3));
+    // Weeks that are as good as promised in between prove nothing.
+    let mut story = Story::begin();
+    story.error = 4.0;
+    assert!((0..20).all(|week| !story.week(if week % 2 == 0 { 15.0 } else { 5.0 }).contains(&"train")));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Retrain {
     /// Whether a decision to train tries one of the windows among the candidates, or all of them.
     #[serde(rename = "try")]
     pub attempt: Try,
+    /// Whether what passed its gates is trained once more, on the withheld rows too, before it takes traffic.
+    pub refit: bool,
     /// What it costs.
     pub cost: Cost,
     /// The p-value below which a difference counts: of a decay, of a challenger's gain.
@@ -47,6 +49,7 @@ impl Default for Retrain {
             when: vec![Trigger::Decay],
             candidates: vec![Candidate::Recall, Candidate::Train(Window::Last(Span::days(56)))],
             attempt: Try::default(),
+            refit: true,
             cost: Cost::default(),
             significance: 0.1,
             cooldown: Span::days(3),

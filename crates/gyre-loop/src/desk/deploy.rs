@@ -78,6 +78,7 @@ impl Desk {
                 data: None,
                 signature,
                 profile: None,
+                refit_of: None,
                 estimator: None,
                 holdout: Numbers::new(),
                 trained_on: None,

@@ -1,8 +1,10 @@
 //! Comparing: every version that passed its gates, on the same recent labelled rows of the inference log.
 
-use gyre_core::ModelName;
+use std::collections::BTreeSet;
+
 use gyre_core::fact::Fact;
 use gyre_core::time::Period;
+use gyre_core::{ModelName, Version};
 use gyre_registry::VersionRecord;
 use gyre_runtime::Table;
 
@@ -27,7 +29,17 @@ pub(super) fn compare(workshop: &Workshop, model: &ModelName, period: Period) ->
     let rows = scan.features.iter().map(|(name, column)| (name.clone(), column.clone()));
     let features = Table::new(rows)?;
 
-    let passed = |version: &&VersionRecord| version.gates.as_ref().is_some_and(|gates| gates.passed);
+    let gates_passed = |version: &VersionRecord| version.gates.as_ref().is_some_and(|gates| gates.passed);
+    // A version that was trained once more is represented by what came out.
+    let once_more: BTreeSet<Version> = versions
+        .iter()
+        .filter(|version| gates_passed(version))
+        .filter_map(|version| version.registered.refit_of)
+        .collect();
+    let passed = |version: &&VersionRecord| {
+        let own = version.registered.version;
+        gates_passed(version) && (own == champion || !once_more.contains(&own))
+    };
     let mut losses = Vec::new();
     let (own, others): (Vec<_>, Vec<_>) =
         versions.iter().rev().filter(passed).partition(|version| version.registered.version == champion);

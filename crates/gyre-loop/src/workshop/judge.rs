@@ -2,14 +2,18 @@
 //!
 //! The candidate and the champion answer the same withheld rows, which neither was trained on; the numbers, the paired
 //! comparison, the time a prediction takes and the fairness of the answers are what the gates may name.
+//!
+//! A version that was trained once more (`refit_of`) has seen these rows. Its losses, before gates and in comparisons, are those of
+//! the version that it is made of, which has not; time, size and fairness are its own. That something went wrong when it was
+//! trained shows all the same: on rows that it knows by now it must not be worse than that version.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gyre_core::expr::Measured;
+use gyre_core::expr::{GateResult, Measured};
 use gyre_core::fact::{Fact, ModelVersion, Score};
 use gyre_core::record::{Field, Kind};
-use gyre_core::spec::{Model, Project, Task};
+use gyre_core::spec::{Metric, Model, Project, Task};
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_runtime::{Column, Table};
 use gyre_store::journal;
@@ -23,6 +27,10 @@ use crate::engine::Failure;
 
 /// How many single rows are timed.
 const TIMED_ROWS: usize = 300;
+/// The p-value below which a version that was trained once more is worse than before.
+const REFIT_SIGNIFICANCE: f64 = 0.05;
+/// How much worse, as a share, it may be where there are too few days to test.
+const REFIT_MARGIN: f64 = 0.05;
 
 pub(super) fn judge(
     workshop: &Workshop,
@@ -64,8 +72,44 @@ pub(super) fn judge(
         comparison = scores.into_iter().find(|score| score.version == version);
         measured.insert("comparison".to_owned(), comparison.as_ref().map_or_else(|| json!({}), compared));
     }
-    let (passed, results) = gyre_govern::gates::judge(&model.compiled_gates(), &measured, champion.is_some());
+    let (mut passed, mut results) =
+        gyre_govern::gates::judge(&model.compiled_gates(), &measured, champion.is_some());
+    if let Some((twin, knowing)) = &own.refit {
+        let result = no_worse(model.metric, (*twin, &own.losses), (version, knowing), &rows.frame.days())?;
+        passed &= result.passed;
+        results.push(result);
+    }
     Ok(vec![Fact::GatesJudged { model: name.clone(), version, passed, results, comparison }])
+}
+
+/// Trained once more, `refit` must not be worse than `twin` on rows that it knows and `twin` does not.
+fn no_worse(
+    metric: Metric,
+    twin: (Version, &[f64]),
+    refit: (Version, &[f64]),
+    days: &[i64],
+) -> Result<GateResult, Failure> {
+    // The other way about, so that the p-value speaks of the refit being worse.
+    let scores = gyre_monitor::comparison::scores(metric, refit, &[twin], days)?;
+    let of = |version: Version| scores.iter().find(|score| score.version == version);
+    let (Some(own), Some(before)) = (of(refit.0), of(twin.0)) else {
+        return Err(Failure::because("no withheld row has a label"));
+    };
+    let worse = before.p.map_or_else(
+        || own.loss > before.loss * (1.0 + REFIT_MARGIN),
+        |p| before.gain > 0.0 && p < REFIT_SIGNIFICANCE,
+    );
+    Ok(GateResult {
+        gate: format!("no worse than version {} on the rows it was trained on once more", twin.0),
+        passed: !worse,
+        because: format!(
+            "{metric} = {:.6}, version {}: {:.6}",
+            own.loss,
+            twin.0,
+            before.loss,
+            metric = metric.name()
+        ),
+    })
 }
 
 fn compared(score: &Score) -> serde_json::Value {
@@ -152,7 +196,10 @@ struct Contender {
     version: Version,
     size: u64,
     predicted: Predicted,
+    /// Of whoever has not seen the rows.
     losses: Vec<f64>,
+    /// Of a version that was trained once more: the version that it is made of, and its own losses on rows that it knows.
+    refit: Option<(Version, Vec<f64>)>,
     latency_ms: (f64, f64),
 }
 
@@ -165,11 +212,15 @@ impl Contender {
     ) -> Result<Self, Failure> {
         let answerer = workshop.answerer(version)?;
         let predicted = answerer.predict(&rows.features)?;
-        let losses = predicted.losses(model.metric, frame::values(&rows.target))?;
+        let own = predicted.losses(model.metric, frame::values(&rows.target))?;
+        let (losses, refit) = match version.refit_of {
+            Some(twin) => (unseen(workshop, model, version, twin, rows)?, Some((twin, own))),
+            None => (own, None),
+        };
         let path = workshop.store.blobs().path(&version.artifact);
         let size = std::fs::metadata(&path).map_or(0, |file| file.len());
         let latency_ms = time_single_rows(&answerer, &rows.features)?;
-        Ok(Self { version: version.version, size, predicted, losses, latency_ms })
+        Ok(Self { version: version.version, size, predicted, losses, refit, latency_ms })
     }
 
     /// What gates may name of it.
@@ -204,6 +255,20 @@ impl Contender {
             _ => Ok(json!({})),
         }
     }
+}
+
+/// The losses of `twin`, which `version` is made of, on rows that it has not seen.
+fn unseen(
+    workshop: &Workshop,
+    model: &Model,
+    version: &ModelVersion,
+    twin: Version,
+    rows: &Frame,
+) -> Result<Vec<f64>, Failure> {
+    let name = version.model.clone();
+    let twin = workshop.store.read(move |tx| Ok(gyre_registry::version(tx, &name, twin)?.registered))?;
+    let predicted = workshop.answerer(&twin)?.predict(&rows.features)?;
+    predicted.losses(model.metric, frame::values(&rows.target))
 }
 
 /// The median and the 99th percentile of the time that one row takes, in milliseconds.

@@ -165,7 +165,10 @@ impl Hands for Workshop {
     fn perform(&self, key: &str, action: &Action) -> Result<Vec<Fact>, Failure> {
         match action {
             Action::Compare { model, period } => compare::compare(self, model, *period),
-            Action::Train { model, window, as_of } => train::train(self, key, model, *window, *as_of),
+            Action::Train { model, window, as_of } => train::train(self, key, model, (*window, *as_of), None),
+            Action::Refit { model, version, window, as_of } => {
+                train::train(self, key, model, (*window, *as_of), Some(*version))
+            }
             Action::Judge { model, version, as_of } => judge::judge(self, model, *version, *as_of),
             Action::Route { model } => self.route(model).map(|()| Vec::new()),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use gyre_core::fact::{DataVersion, Fact, ModelVersion, Numbers, Run, StageResult};
 use gyre_core::runtime::Runtime;
 use gyre_core::spec::{Dataset, Model, Project, Segment, Window};
-use gyre_core::{Digest, ModelName, Span, Timestamp};
+use gyre_core::{Digest, ModelName, Span, Timestamp, Version};
 use gyre_data::cut::{Cut, CutSpec, Part, cut};
 use gyre_data::dvc::{Pointer, Repo, ignore_in_git};
 use gyre_data::{checks, git, hash};
@@ -38,24 +38,31 @@ struct Training<'a> {
     dir: PathBuf,
     window: Window,
     as_of: Timestamp,
+    /// The version that is trained once more, on the withheld rows too.
+    twin: Option<ModelVersion>,
 }
 
 pub(super) fn train(
     workshop: &Workshop,
     key: &str,
     name: &ModelName,
-    window: Window,
-    as_of: Timestamp,
+    (window, as_of): (Window, Timestamp),
+    refit_of: Option<Version>,
 ) -> Result<Vec<Fact>, Failure> {
     let project = &*workshop.project();
     let model = declared(project, name)?;
     let dataset = project.data.get(&model.train.data.value);
     let dataset = dataset
         .ok_or_else(|| Failure::because(format!("there is no dataset `{}`", model.train.data.value)))?;
+    let twin = refit_of.map(|twin| {
+        let name = name.clone();
+        workshop.store.read(move |tx| Ok(gyre_registry::version(tx, &name, twin)?.registered))
+    });
+    let twin = twin.transpose()?;
     // The same action always makes the same run.
     let run = Digest::of(format!("{}/{name}/{key}", project.project).as_bytes()).to_hex()[..32].to_owned();
     let dir = workshop.runs().join(&run);
-    let training = Training { workshop, project, name, model, dataset, run, dir, window, as_of };
+    let training = Training { workshop, project, name, model, dataset, run, dir, window, as_of, twin };
     let (facts, data) = training.data()?;
     let outcome = training.pipeline().and_then(|(stages, log)| training.register(&data, stages, &log));
     match outcome {
@@ -96,6 +103,7 @@ impl Training<'_> {
             as_of: self.as_of,
             window: self.window,
             holdout: self.model.train.holdout,
+            refit: self.twin.is_some(),
         };
         let Cut { train, holdout, .. } = cut(
             &spec,
@@ -173,10 +181,19 @@ impl Training<'_> {
         let scorer = versions::load(&artifact, None)
             .map_err(|error| Failure::because(format!("`{}`: {error}", self.model.artifact.value)))?;
         let signature = versions::signature(&scorer);
+        if let Some(twin) = self.twin.as_ref().filter(|twin| twin.signature != signature) {
+            return Err(Failure::because(format!(
+                "trained once more, version {} takes or gives something else than it did: did the pipeline change meanwhile?",
+                twin.version
+            )));
+        }
+        // What is promised must have been seen by nobody, so the version that has not learnt from the withheld rows promises it.
+        let unseen = self.twin.as_ref().map(|twin| self.workshop.scorer(twin)).transpose()?;
+        let unseen = unseen.as_deref().unwrap_or(&scorer);
         let target = (self.model.target.as_str(), self.model.task);
         let time = self.dataset.time.as_deref();
         let holdout = Frame::read(&data.holdout.path, &signature.inputs, target, time, |_| true)?;
-        let predicted = predict(&scorer, &holdout.features)?;
+        let predicted = predict(unseen, &holdout.features)?;
         let losses = predicted.losses(self.model.metric, frame::values(&holdout.target))?;
         let measured = gyre_monitor::loss::measure(self.model.metric, &losses, &holdout.days())?;
         let measured = measured.map(|measured| Holdout {
@@ -198,7 +215,8 @@ impl Training<'_> {
             self.model.monitor.segments.iter().map(|segment| segment.value.clone()).collect();
         profile.learn_losses(self.model.metric, &withheld, (&losses, &holdout.days()), &segments)?;
         if time.is_some() {
-            let a_window = self.rows_in_a_window(&[&rows.times, &holdout.times]);
+            let apart = self.twin.is_none().then_some(&holdout.times);
+            let a_window = self.rows_in_a_window(std::iter::once(&rows.times).chain(apart));
             profile
                 .learn_variation(
                     a_window,
@@ -214,7 +232,14 @@ impl Training<'_> {
             Err(reason) => (None, Some(reason.to_string())),
         };
         let reference = format!("refs/gyre/runs/{}", self.run);
-        let message = format!("Train {} on {} as of {}", self.name, self.window, self.as_of);
+        let refit = self.twin.as_ref().map(|twin| format!(" for version {} once more", twin.version));
+        let message = format!(
+            "Train {} on {} as of {}{}",
+            self.name,
+            self.window,
+            self.as_of,
+            refit.unwrap_or_default()
+        );
         let pointers = git::record(self.workshop.root(), &self.dir, &reference, &message)?;
         let run = Run {
             run: self.run.clone(),
@@ -238,6 +263,7 @@ impl Training<'_> {
             source: None,
             artifact: blobs.put(&artifact)?,
             data: Some(data.train_digest),
+            refit_of: self.twin.as_ref().map(|twin| twin.version),
             signature,
             profile: Some(blobs.put(&profile.to_json()?)?),
             estimator,
@@ -248,10 +274,12 @@ impl Training<'_> {
     }
 
     /// How many rows a window of the time that is watched has, on average over the days with rows.
-    fn rows_in_a_window(&self, parts: &[&Vec<Timestamp>]) -> usize {
-        let days: BTreeSet<i64> =
-            parts.iter().flat_map(|times| times.iter().map(|time| time.day())).collect();
-        let rows: usize = parts.iter().map(|times| times.len()).sum();
+    fn rows_in_a_window<'t>(&self, parts: impl Iterator<Item = &'t Vec<Timestamp>>) -> usize {
+        let (mut days, mut rows) = (BTreeSet::new(), 0);
+        for times in parts {
+            days.extend(times.iter().map(|time| time.day()));
+            rows += times.len();
+        }
         let window = self.model.monitor.window.as_millis() as f64 / Span::days(1).as_millis() as f64;
         (rows as f64 / days.len().max(1) as f64 * window).ceil() as usize
     }
@@ -271,6 +299,7 @@ impl Training<'_> {
             ("holdout".to_owned(), data.holdout.hash.sha256.to_hex()),
             ("holdout_rows".to_owned(), data.holdout.rows.to_string()),
         ]);
+        params.extend(self.twin.as_ref().map(|twin| ("refit_of".to_owned(), twin.version.to_string())));
         params.extend(pointers.map(|commit| ("pointers".to_owned(), commit)));
         params.extend(no_estimator.map(|reason| ("no_estimator".to_owned(), reason)));
         params

@@ -58,7 +58,7 @@ models:
     gates: [candidate.mae < 1.5 * champion.mae]
     deploy: {strategy: canary, steps: [5%, 25%, 50%, 100%], min_requests: 5, rollback_on: [errors > 0.02]}
     monitor: {window: 4d, tolerance: 0.5}
-    retrain: {when: [decay], candidates: [recall, {window: 4d}], cost: {retrain: 2, error: 1}, significance: 0.05, cooldown: 1d, limit: 20/week, timeout: 5s}
+    retrain: {when: [decay], candidates: [recall, {window: 4d}], refit: false, cost: {retrain: 2, error: 1}, significance: 0.05, cooldown: 1d, limit: 20/week, timeout: 5s}
 ";
 
 const PIPELINE: &str = "

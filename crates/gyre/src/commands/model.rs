@@ -1,6 +1,7 @@
 //! `gyre model`: models, their versions, and who takes their traffic.
 
 use clap::{Args, Subcommand};
+use gyre_core::fact::ModelVersion;
 use gyre_core::{ModelName, Version};
 use gyre_registry::{Glance, ModelRecord, RegisteredVersion, VersionRecord};
 use serde_json::json;
@@ -170,10 +171,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
             version.status.name().replace('_', " "),
             show::share(version.traffic),
             holdout.map_or_else(|| "–".to_owned(), show::number),
-            version
-                .registered
-                .trained_on
-                .map_or_else(String::new, |period| format!("{} to {}", period.from.date(), period.to.date())),
+            trained_on(&version.registered),
             version.registered.data.map_or_else(|| "–".to_owned(), |data| data.short()),
             version.registered.runtime.to_string(),
             show::minute(version.created.at),
@@ -197,6 +195,12 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
         lines.push(registered_table(&of_clients));
     }
     show::say(lines.join("\n"))
+}
+
+fn trained_on(version: &ModelVersion) -> String {
+    let period = version.trained_on.map(|period| format!("{} to {}", period.from.date(), period.to.date()));
+    let refit = version.refit_of.map(|twin| format!("refit of v{twin}"));
+    period.into_iter().chain(refit).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a version was taken from that the loop did not train.

@@ -274,7 +274,9 @@ fn event(entry: &Entry) -> Option<String> {
             Decision::Retrain { window } => format!("{day} retrain on {window}"),
             Decision::Recall { version } => format!("{day} recall v{version}"),
             Decision::Refuse { version } => format!("{day} v{version} refused by its gates"),
-            Decision::Keep | Decision::Compare | Decision::RollOut { .. } => return None,
+            Decision::Keep | Decision::Compare | Decision::RollOut { .. } | Decision::Refit { .. } => {
+                return None;
+            }
         },
         Fact::Promoted { version, .. } => format!("{day} v{version} serves"),
         Fact::RolledBack { from, to, .. } => format!("{day} rolled back from v{from} to v{to}"),

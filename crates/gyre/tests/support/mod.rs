@@ -57,6 +57,8 @@ pub fn project() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("shop");
     gyre(dir.path(), "init shop --until 2025-03-03T00:00:00Z").done();
+    // So that one training is one version.
+    change(&root.join("gyre.yaml"), "      cooldown: 3d\n", "      cooldown: 3d\n      refit: false\n");
     (dir, root)
 }
 

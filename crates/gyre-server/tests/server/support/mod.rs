@@ -219,6 +219,7 @@ impl Scene {
             profile: Some(self.store().blobs().put(&profile().to_json().unwrap()).unwrap()),
             runtime: Runtime::Native,
             source: None,
+            refit_of: None,
             estimator: None,
             holdout: [("mae".to_owned(), 2.0), ("error_rate".to_owned(), 0.2)].into(),
             trained_on: Some(period),
