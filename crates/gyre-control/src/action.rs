@@ -29,6 +29,17 @@ pub enum Action {
         /// "Now" in event time: nothing later is seen.
         as_of: Timestamp,
     },
+    /// Put the answers of a version right by recent labels, and register what comes out.
+    Recalibrate {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// How far back.
+        window: Window,
+        /// "Now" in event time.
+        as_of: Timestamp,
+    },
     /// Train a version once more, on the rows that were withheld from it too, and register what comes out.
     Refit {
         /// The model.
@@ -65,6 +76,7 @@ impl Action {
         match self {
             Self::Compare { model, .. }
             | Self::Train { model, .. }
+            | Self::Recalibrate { model, .. }
             | Self::Refit { model, .. }
             | Self::Judge { model, .. }
             | Self::Route { model } => model,
@@ -76,6 +88,7 @@ impl Action {
         match self {
             Self::Compare { .. } => "compare",
             Self::Train { .. } => "train",
+            Self::Recalibrate { .. } => "recalibrate",
             Self::Refit { .. } => "refit",
             Self::Judge { .. } => "judge",
             Self::Route { .. } => ROUTE,

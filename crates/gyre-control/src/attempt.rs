@@ -5,6 +5,10 @@
 //! its gates goes on, and of two that are equally good the one that has learnt from more. Whatever the number of windows, it is one
 //! decision: it counts once for the limit, and once when it was in vain.
 //!
+//! Where the policy allows it, the champion's answers are put right by recent labels first (*recalibration*), which costs nothing
+//! like a training. If that is proven better and recovers half of what the regret cost a day, nothing is trained; otherwise the
+//! windows are tried, and the best of all goes on.
+//!
 //! What goes on has not learnt from the withheld days, and it is the days that are known best. So it is trained once more on them
 //! too (*refit*), and that version takes the traffic. It has seen the rows that gates compare on; so whatever is compared on them
 //! later is compared with the version that it is made of. Where a refit comes to nothing, the version itself goes on.
@@ -37,6 +41,9 @@ pub struct Attempt {
     /// Versions that were made and judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
+    /// While the champion's answers are being put right: the gain, in units of the metric, with which nothing need be trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<f64>,
 }
 
 /// A version that was made and judged.
@@ -54,6 +61,9 @@ pub struct Tried {
     /// The p-value of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p: Option<f64>,
+    /// Whether it is the champion with its answers put right.
+    #[serde(default)]
+    pub recalibrated: bool,
 }
 
 /// The best of those that passed; of equals the one with the larger window.
@@ -89,12 +99,37 @@ impl Turn<'_> {
             Some((first, rest)) if self.policy.try_all => (*first, rest.to_vec()),
             _ => (next, Vec::new()),
         };
+        if let (Some(span), Some(champion), true) =
+            (self.policy.recalibrate, self.model.champion, due.by_loss)
+        {
+            let left = std::iter::once(first).chain(left).collect();
+            return self.recalibrate(champion, Window::Last(span), left, due);
+        }
         let why = if left.is_empty() {
             due.reason
         } else {
             format!("{}; all {} windows are tried", due.reason, windows.len())
         };
         self.train(first, left, due.by_loss, Some((why, due.numbers)));
+    }
+
+    /// Puts the champion's answers right first; the windows in `left` are trained on if that is not enough.
+    fn recalibrate(&mut self, champion: Version, window: Window, left: Vec<Window>, due: Due) {
+        let days = f64::from(self.model.regret_days.max(1));
+        let enough = 0.5 * self.model.regret / days * self.model.reference.unwrap_or_default();
+        self.model.due = None;
+        self.model.attempt = Some(Attempt {
+            as_of: self.now,
+            counts: due.by_loss,
+            window,
+            left,
+            tried: Vec::new(),
+            enough: Some(enough),
+        });
+        self.decide(Decision::Recalibrate { window }, due.reason, due.numbers);
+        self.model.repair = Some(Repair::Recalibrating { version: champion });
+        let (model, as_of) = (self.name.clone(), self.now);
+        self.follows.actions.push(Action::Recalibrate { model, version: champion, window, as_of });
     }
 
     pub(crate) fn asked_to_train(&mut self, window: Window) {
@@ -108,16 +143,21 @@ impl Turn<'_> {
 
     fn train(&mut self, window: Window, left: Vec<Window>, counts: bool, why: Option<(String, Numbers)>) {
         self.try_again();
-        self.model.trainings.push(self.now);
-        let forgotten = self.model.trainings.len().saturating_sub(REMEMBERED_TRAININGS);
-        self.model.trainings.drain(..forgotten);
+        self.count_training();
         self.model.due = None;
-        self.model.new_rows = 0;
-        self.model.attempt = Some(Attempt { as_of: self.now, counts, window, left, tried: Vec::new() });
+        let (as_of, tried, enough) = (self.now, Vec::new(), None);
+        self.model.attempt = Some(Attempt { as_of, counts, window, left, tried, enough });
         if let Some((reason, numbers)) = why {
             self.decide(Decision::Retrain { window }, reason, numbers);
         }
         self.begin_training(window, self.now);
+    }
+
+    fn count_training(&mut self) {
+        self.model.trainings.push(self.now);
+        let forgotten = self.model.trainings.len().saturating_sub(REMEMBERED_TRAININGS);
+        self.model.trainings.drain(..forgotten);
+        self.model.new_rows = 0;
     }
 
     fn begin_training(&mut self, window: Window, as_of: Timestamp) {
@@ -129,7 +169,12 @@ impl Turn<'_> {
         let (version, holdout, refit_of) = (registered.version, &registered.holdout, registered.refit_of);
         let promised = holdout.get(self.policy.metric).copied();
         let promised_error = holdout.get("standard_error").copied().unwrap_or(0.0);
-        let since = Some(self.now);
+        // What it knows of the world is as old as the version whose answers it puts right, and it is held against what that one
+        // promised: what is still missing goes on counting as regret.
+        let beneath = registered.calibrated_from.and_then(|of| self.model.versions.get(&of).copied());
+        let since = Some(beneath.and_then(|beneath| beneath.since).unwrap_or(self.now));
+        let promised_error = beneath.map_or(promised_error, |beneath| beneath.promised_error);
+        let promised = beneath.map_or(promised, |beneath| beneath.promised);
         let known = Known {
             promised,
             promised_error,
@@ -146,10 +191,14 @@ impl Turn<'_> {
             return self.judge(version, self.now);
         }
         // What a person brings meanwhile is not what the training made.
-        if matches!(self.model.repair, Some(Repair::Training { .. })) && registered.is_trained_here() {
+        let recalibrating = matches!(self.model.repair, Some(Repair::Recalibrating { .. }));
+        let training = matches!(self.model.repair, Some(Repair::Training { .. }));
+        let made = if recalibrating { registered.calibrated_from.is_some() } else { training };
+        if made && registered.is_trained_here() {
             self.model.failures = 0;
             let attempt = self.model.attempt.as_ref();
-            let first_that_counts = attempt.is_none_or(|attempt| attempt.counts && attempt.tried.is_empty());
+            let first = |attempt: &Attempt| attempt.counts && attempt.tried.iter().all(|it| it.recalibrated);
+            let first_that_counts = training && attempt.is_none_or(first);
             if self.model.champion.is_some() && first_that_counts {
                 // Until it is proven.
                 self.model.futile = self.model.futile.saturating_add(1);
@@ -184,10 +233,18 @@ impl Turn<'_> {
         }
         let Some(attempt) = self.model.attempt.as_mut() else {
             // A person asked for it.
-            return self.conclude(vec![Tried { version, window: Window::All, passed, gain: None, p }]);
+            let tried = Tried { version, window: Window::All, passed, gain: None, p, recalibrated: false };
+            return self.conclude(vec![tried]);
         };
         let gain = comparison.map(|score| score.gain);
-        attempt.tried.push(Tried { version, window: attempt.window, passed, gain, p });
+        let enough = attempt.enough;
+        let tried =
+            Tried { version, window: attempt.window, passed, gain, p, recalibrated: enough.is_some() };
+        attempt.tried.push(tried);
+        let proven = p.is_some_and(|p| p < self.policy.significance);
+        if passed && proven && gain.zip(enough).is_some_and(|(gain, enough)| gain >= enough) {
+            return self.conclude(vec![tried]);
+        }
         self.next_window_or_end();
     }
 
@@ -201,6 +258,20 @@ impl Turn<'_> {
         let window = attempt.left.remove(0);
         attempt.window = window;
         let as_of = attempt.as_of;
+        if let Some(enough) = attempt.enough.take() {
+            let found = attempt.tried.last().and_then(|tried| tried.gain);
+            let reason = found.map_or_else(
+                || "the champion's answers could not be put right".to_owned(),
+                |gain| {
+                    format!(
+                        "the champion with its answers put right gains {gain:.2}{}, not {enough:.2} for sure",
+                        self.unit()
+                    )
+                },
+            );
+            self.count_training();
+            self.decide(Decision::Retrain { window }, reason, Numbers::new());
+        }
         self.begin_training(window, as_of);
     }
 
@@ -220,13 +291,13 @@ impl Turn<'_> {
         };
         let mut reason = format!("version {} passed its gates", best.version);
         if tried.len() > 1 {
-            let told = tried.iter().map(|it| match it.gain {
-                Some(gain) => format!("{} {gain:+.2}", it.window),
-                None => format!("{} not compared", it.window),
+            let told = tried.iter().map(|it| {
+                let what = if it.recalibrated { "recalibrated".to_owned() } else { it.window.to_string() };
+                it.gain.map_or_else(|| format!("{what} not compared"), |gain| format!("{what} {gain:+.2}"))
             });
             reason += &format!("; gains by window: {}", told.collect::<Vec<_>>().join(", "));
         }
-        if let Some(attempt) = attempt.filter(|_| self.policy.refit) {
+        if let Some(attempt) = attempt.filter(|_| self.policy.refit && !best.recalibrated) {
             return self.refit(best, attempt.as_of, &reason);
         }
         self.decide(Decision::RollOut { version: best.version }, reason.clone(), Numbers::new());
@@ -282,7 +353,10 @@ impl Turn<'_> {
             );
             return self.go_on_without_refit(twin);
         }
-        let at_work = matches!(self.model.repair, Some(Repair::Training { .. } | Repair::Judging { .. }));
+        let at_work = matches!(
+            self.model.repair,
+            Some(Repair::Training { .. } | Repair::Recalibrating { .. } | Repair::Judging { .. })
+        );
         let more = self.model.attempt.as_ref().is_some_and(|it| !it.left.is_empty() || !it.tried.is_empty());
         if at_work && more {
             return self.next_window_or_end();

@@ -32,6 +32,8 @@ pub struct Policy {
     pub on_code: bool,
     /// Whether older versions may be brought back.
     pub recall: bool,
+    /// How far back labels put the champion's answers right, before anything is trained; none where that is not tried.
+    pub recalibrate: Option<Span>,
     /// Windows to train on: the first, and after a refusal the next.
     pub windows: Vec<Window>,
     /// Whether a decision tries all of them instead.
@@ -77,6 +79,7 @@ impl Policy {
             schedules: Vec::new(),
             on_code: false,
             recall: false,
+            recalibrate: None,
             windows: Vec::new(),
             try_all: false,
             refit: false,
@@ -115,6 +118,8 @@ impl Policy {
             on_code: model.retrain.when.contains(&Trigger::Code),
             // On labels that follow from the champion's action other versions cannot be held against it.
             recall: model.may_recall() && !model.labels.caused_by_action,
+            // Nor do such labels tell how far off its answers are.
+            recalibrate: model.recalibration().filter(|_| !model.labels.caused_by_action),
             windows: model.windows().collect(),
             try_all: model.retrain.attempt == Try::All,
             refit: model.retrain.refit,

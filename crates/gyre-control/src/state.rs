@@ -197,6 +197,11 @@ pub enum Repair {
         /// On which window.
         window: Window,
     },
+    /// The champion's answers are being put right by recent labels.
+    Recalibrating {
+        /// The champion.
+        version: Version,
+    },
     /// A version that passed its gates is trained once more, on the rows that were withheld from it too.
     Refitting {
         /// Which.

@@ -466,6 +466,9 @@ pub struct ModelVersion {
     /// it compares on withheld rows, is that version's: this one has seen them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refit_of: Option<Version>,
+    /// The version whose answers this one puts right, without a training: its file is that version's with a few numbers before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated_from: Option<Version>,
     /// What it takes and gives.
     pub signature: Signature,
     /// SHA-256 of the reference profile; none when there are no rows to make one of.
@@ -486,6 +489,12 @@ impl ModelVersion {
     /// taken from the tracking server names a run of some client.
     pub fn is_trained_here(&self) -> bool {
         self.run.is_some() && self.data.is_some()
+    }
+
+    /// In words, of which other version it is made, when it is made of one.
+    pub fn made_of(&self) -> Option<String> {
+        let refit = self.refit_of.map(|twin| format!("refit of version {twin}"));
+        refit.or_else(|| self.calibrated_from.map(|of| format!("recalibrated from version {of}")))
     }
 }
 
@@ -639,6 +648,11 @@ pub enum Decision {
     /// Train anew.
     Retrain {
         /// On which window.
+        window: Window,
+    },
+    /// Put the champion's answers right by recent labels, without a training.
+    Recalibrate {
+        /// How far back.
         window: Window,
     },
     /// Give a version that passed its gates traffic, step by step.

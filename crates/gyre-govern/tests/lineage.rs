@@ -139,6 +139,7 @@ fn registered(version: Version, run: &str, data: &str) -> ModelVersion {
         runtime: Runtime::Native,
         source: None,
         refit_of: None,
+        calibrated_from: None,
         estimator: None,
         holdout: [].into(),
         trained_on: None,

@@ -6,7 +6,7 @@
 mod support;
 
 use gyre_core::Digest;
-use gyre_core::fact::{Alarm, Decision, Entry, Fact};
+use gyre_core::fact::{Alarm, Decision, Entry, Fact, ModelVersion};
 use gyre_core::spec::Window;
 use gyre_loop::DeskError;
 use gyre_testing::Place;
@@ -18,6 +18,7 @@ gyre_testing::on_both!(
     a_second_training_that_breaks_leaves_the_first,
     a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
+    what_a_few_numbers_put_right_is_not_trained_and_what_they_do_not_is,
     what_passed_its_gates_learns_from_the_withheld_days_too_before_it_serves,
     what_somebody_expects_of_a_column_stands_above_what_was_learned_of_it,
 );
@@ -31,6 +32,15 @@ fn train_stage() {
 /// Winter comes on day 30 and goes on day 54; both begin a window.
 fn a_winter(day: u32) -> Law {
     if (30..54).contains(&day) { Law::Winter } else { Law::Summer }
+}
+
+/// It gets damp on day 30, and then winter comes on day 46.
+fn a_damp_autumn(day: u32) -> Law {
+    match day {
+        0..30 => Law::Summer,
+        30..46 => Law::Damp,
+        _ => Law::Winter,
+    }
 }
 
 fn summer(_: u32) -> Law {
@@ -230,6 +240,53 @@ fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
     let moves =
         ["rolled_back", "traffic_shifted", "promoted", "traffic_shifted", "rolled_back", "traffic_shifted"];
     assert_eq!(by_hand, [&["decision_taken"; 2][..], &moves, &["decision_taken"]].concat());
+    assert_eq!(plant.failed, 0);
+    plant.assert_survives_reopening();
+}
+
+fn what_a_few_numbers_put_right_is_not_trained_and_what_they_do_not_is(place: &Place) {
+    let mut plant = Plant::new(place, 75, a_damp_autumn);
+    plant.declare("[recall, {window: 4d}], refit: false", "[recall, {recalibrate: 6d}, {window: 4d}]");
+    plant.first_version();
+    assert_eq!(plant.champion(), Some(2), "trained, and once more");
+    assert!(plant.live_until(45, |plant| plant.champion() == Some(3)), "put right");
+    assert!(plant.day() <= 39, "took until day {}", plant.day());
+    let (by, error) = plant.answered_by();
+    assert!(by == [3] && error < 6.0, "wrong by {error}");
+    let registered = |plant: &Plant| -> Vec<ModelVersion> {
+        let registered = plant.of_kind("version_registered").into_iter();
+        let version = registered.filter_map(|entry| match entry.fact {
+            Fact::VersionRegistered(version) => Some(version),
+            _ => None,
+        });
+        version.collect()
+    };
+    let third = registered(&plant).pop().unwrap();
+    assert_eq!((third.calibrated_from, third.refit_of), (Some(2), None));
+    assert!(third.holdout["mae"] < 6.0, "it promises what it shows on rows that it was not fitted to");
+    let decided = |plant: &Plant, wanted: fn(&Decision) -> bool| {
+        let decided = plant.of_kind("decision_taken").into_iter();
+        let is =
+            |entry: &Entry| matches!(&entry.fact, Fact::DecisionTaken { decision, .. } if wanted(decision));
+        decided.filter(|entry| entry.actor == "controller" && is(entry)).count()
+    };
+    let trains = |decision: &Decision| matches!(decision, Decision::Retrain { .. });
+    assert_eq!(decided(&plant, trains), 0);
+    let Fact::RunFinished(run) = plant.of_kind("run_finished").pop().unwrap().fact else { unreachable!() };
+    assert_eq!(run.params["calibrated_from"], "2");
+    plant.assert_survives_reopening();
+
+    // Of winter, when hot firings are quick, no line through the answers tells.
+    let repaired = |plant: &Plant| {
+        registered(plant)
+            .last()
+            .is_some_and(|it| it.refit_of.is_some() && plant.champion() == Some(it.version))
+    };
+    assert!(plant.live_until(62, repaired), "trained: {:?}", plant.champion());
+    assert!(decided(&plant, |decision| matches!(decision, Decision::Recalibrate { .. })) >= 2);
+    assert!(decided(&plant, trains) >= 1);
+    let (_, error) = plant.answered_by();
+    assert!(error < 6.0, "the new model is wrong by {error}");
     assert_eq!(plant.failed, 0);
     plant.assert_survives_reopening();
 }

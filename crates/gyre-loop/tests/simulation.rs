@@ -77,16 +77,20 @@ impl Hands for World {
                     scores: scores.collect(),
                 }])
             }
-            Action::Train { model, .. } | Action::Refit { model, .. } if dice.chance(25) => Err(Failure {
-                reason: "exit status 1".to_owned(),
-                facts: vec![Fact::RunFailed {
-                    run: key.to_owned(),
-                    model: model.clone(),
-                    data: None,
+            Action::Train { model, .. } | Action::Recalibrate { model, .. } | Action::Refit { model, .. }
+                if dice.chance(25) =>
+            {
+                Err(Failure {
                     reason: "exit status 1".to_owned(),
-                    log: String::new(),
-                }],
-            }),
+                    facts: vec![Fact::RunFailed {
+                        run: key.to_owned(),
+                        model: model.clone(),
+                        data: None,
+                        reason: "exit status 1".to_owned(),
+                        log: String::new(),
+                    }],
+                })
+            }
             Action::Train { model, .. } => {
                 let known = self.store.read(|tx| journal::of_kind(tx, "version_registered", None))?;
                 Ok(vec![Fact::VersionRegistered(version(model, known.len() as Version + 1))])
@@ -95,6 +99,11 @@ impl Hands for World {
                 let known = self.store.read(|tx| journal::of_kind(tx, "version_registered", None))?;
                 let refit = version(model, known.len() as Version + 1);
                 Ok(vec![Fact::VersionRegistered(ModelVersion { refit_of: Some(*twin), ..refit })])
+            }
+            Action::Recalibrate { model, version: of, .. } => {
+                let known = self.store.read(|tx| journal::of_kind(tx, "version_registered", None))?;
+                let calibrated = version(model, known.len() as Version + 1);
+                Ok(vec![Fact::VersionRegistered(ModelVersion { calibrated_from: Some(*of), ..calibrated })])
             }
             Action::Judge { model, version, .. } => {
                 let passed = dice.chance(60);
@@ -121,6 +130,7 @@ fn version(model: &ModelName, version: Version) -> ModelVersion {
         runtime: Runtime::Native,
         source: None,
         refit_of: None,
+        calibrated_from: None,
         estimator: None,
         holdout: Numbers::from([("mae".to_owned(), 8.0), ("standard_error".to_owned(), 0.3)]),
         trained_on: None,
@@ -145,6 +155,7 @@ fn policy(seed: u64) -> Policy {
         plan: RolloutPlan { steps: vec![500, 2500, 10_000], ..Policy::undeclared().plan },
         try_all: seed % 2 == 1,
         refit: seed % 4 < 2,
+        recalibrate: (seed % 5 < 2).then_some(Span::days(14)),
         schedules: if seed % 3 == 1 { vec!["0 6 * * mon".parse().unwrap()] } else { Vec::new() },
         quiet: if seed % 3 == 2 {
             vec!["fri-sat".parse::<Quiet>().unwrap()].into()

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gyre_runtime::{
-    ExplainError, Explanation, Feature, FeatureKind, Format, Hints, RunError, ScoreError, Scorer, Scores,
-    Table, Task,
+    Calibration, ExplainError, Explanation, Feature, FeatureKind, Format, Hints, RunError, ScoreError,
+    Scorer, Scores, Table, Task,
 };
 
 use crate::error::{AskError, LoadError};
@@ -18,6 +18,8 @@ pub enum LocalModel {
     Native(Box<Scorer>),
     /// By onnxruntime.
     Onnxruntime(Arc<Graph>),
+    /// By one of these, and its answers are put right.
+    Calibrated(Box<Self>, Calibration),
 }
 
 impl LocalModel {
@@ -27,6 +29,11 @@ impl LocalModel {
     /// # Errors
     /// [`LoadError`].
     pub fn load(file: &[u8], hints: &Hints<'_>) -> Result<Self, LoadError> {
+        if let Some((calibration, beneath)) = Calibration::split(file)? {
+            let model = Self::load(beneath, hints)?;
+            calibration.fits(&model.task())?;
+            return Ok(Self::Calibrated(Box::new(model), calibration));
+        }
         let lacks = match Scorer::load(file, hints) {
             Ok(scorer) => match refuses_all(&scorer) {
                 None => return Ok(Self::Native(Box::new(scorer))),
@@ -53,6 +60,7 @@ impl LocalModel {
         match self {
             Self::Native(scorer) => scorer.features(),
             Self::Onnxruntime(graph) => graph.binding().features(),
+            Self::Calibrated(model, _) => model.features(),
         }
     }
 
@@ -61,6 +69,16 @@ impl LocalModel {
         match self {
             Self::Native(scorer) => scorer.task(),
             Self::Onnxruntime(graph) => graph.binding().task(),
+            Self::Calibrated(model, _) => model.task(),
+        }
+    }
+
+    /// Whether the native engine runs it, on the thread that asks, in microseconds a row.
+    pub fn is_native(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            Self::Onnxruntime(_) => false,
+            Self::Calibrated(model, _) => model.is_native(),
         }
     }
 
@@ -69,6 +87,7 @@ impl LocalModel {
         match self {
             Self::Native(scorer) => scorer.format().to_string(),
             Self::Onnxruntime(_) => format!("{}, run by onnxruntime", Format::Onnx),
+            Self::Calibrated(model, _) => format!("{}, calibrated", model.format()),
         }
     }
 
@@ -81,6 +100,9 @@ impl LocalModel {
         match self {
             Self::Native(scorer) => Ok(scorer.score(table)?),
             Self::Onnxruntime(graph) => graph.score(table, deadline).await,
+            Self::Calibrated(model, calibration) => {
+                Ok(calibration.apply(Box::pin(model.score(table, deadline)).await?))
+            }
         }
     }
 
@@ -92,6 +114,9 @@ impl LocalModel {
         match self {
             Self::Native(scorer) => Ok(scorer.score(table)?),
             Self::Onnxruntime(graph) => pollster::block_on(graph.score(table, Instant::now() + patience)),
+            Self::Calibrated(model, calibration) => {
+                Ok(calibration.apply(model.score_within(table, patience)?))
+            }
         }
     }
 
@@ -104,6 +129,15 @@ impl LocalModel {
             Self::Native(scorer) => scorer.explain(table, None),
             Self::Onnxruntime(_) => Err(ExplainError::Unavailable(
                 "onnxruntime runs it, and an ONNX graph does not tell what explanations need".to_owned(),
+            )),
+            Self::Calibrated(model, Calibration::Numbers { scale, shift }) => {
+                let mut explained = model.explain(table)?;
+                explained.base.iter_mut().for_each(|base| *base = scale * *base + shift);
+                explained.contributions.iter_mut().for_each(|part| *part *= scale);
+                Ok(explained)
+            }
+            Self::Calibrated(_, Calibration::Classes { .. }) => Err(ExplainError::Unavailable(
+                "its probabilities were put right, which no sum over features tells; ask the version that it is made of".to_owned(),
             )),
         }
     }

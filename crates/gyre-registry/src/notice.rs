@@ -169,6 +169,9 @@ fn decided(decision: &Decision) -> Option<(&'static str, String)> {
     Some(match decision {
         Decision::Recall { version } => ("repair.recall", format!("version {version} is brought back")),
         Decision::Retrain { window } => ("repair.retrain", format!("a new version is trained on {window}")),
+        Decision::Recalibrate { window } => {
+            ("repair.recalibrate", format!("the champion's answers are put right by {window}"))
+        }
         Decision::Refuse { version } => {
             ("repair.refused", format!("version {version} did not pass its gates"))
         }

@@ -96,6 +96,7 @@ impl Scene {
             runtime: Runtime::Native,
             source: None,
             refit_of: None,
+            calibrated_from: None,
             estimator: None,
             holdout: [].into(),
             trained_on: None,

@@ -192,6 +192,7 @@ fn registered(version: Version) -> ModelVersion {
         runtime: Runtime::Native,
         source: None,
         refit_of: None,
+        calibrated_from: None,
         estimator: None,
         holdout: [("mae".to_owned(), 7.5)].into(),
         trained_on: None,

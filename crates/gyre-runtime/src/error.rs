@@ -16,6 +16,12 @@ pub enum LoadError {
         /// How many are allowed.
         limit: usize,
     },
+    /// A file of a model whose answers are put right ([`crate::Calibration`]) that is broken.
+    #[error("the calibrated model: {problem}")]
+    Calibrated {
+        /// What is wrong.
+        problem: String,
+    },
     /// Not the wire format of ONNX.
     #[error("not an ONNX file: {0}")]
     Decode(String),

@@ -29,6 +29,7 @@
 
 mod attributes;
 mod binding;
+mod calibration;
 mod error;
 mod explanation;
 mod forest;
@@ -48,6 +49,7 @@ mod tensor;
 mod xgboost;
 
 pub use binding::{Binding, CLASSES_KEY, FEATURES_KEY, Feature, FeatureKind, Scores, Task};
+pub use calibration::Calibration;
 pub use error::{LoadError, RunError, ScoreError, SignatureError};
 pub use explanation::{ExplainError, Explanation};
 pub use format::{Format, Hints};

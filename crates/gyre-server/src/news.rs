@@ -47,13 +47,8 @@ fn tell(fact: &Fact) -> Option<News> {
                     None => format!("brought by hand; runs as {}", made.runtime),
                 },
             };
-            let refit = made.refit_of.map(|twin| format!(", refit of version {twin}")).unwrap_or_default();
-            (
-                EventKind::Note,
-                format!("version {} registered{refit}", made.version),
-                reason,
-                Some(made.version),
-            )
+            let of = made.made_of().map(|of| format!(", {of}")).unwrap_or_default();
+            (EventKind::Note, format!("version {} registered{of}", made.version), reason, Some(made.version))
         }
         Fact::GatesJudged { version, passed, results, .. } => {
             let said = results.iter().map(|result| {
@@ -206,6 +201,9 @@ fn decided(decision: &Decision) -> (EventKind, String, Option<gyre_core::Version
         }
         Decision::RollOut { version } => {
             (EventKind::Rollout, format!("give version {version} traffic, step by step"), Some(*version))
+        }
+        Decision::Recalibrate { window } => {
+            (EventKind::Retrain, format!("put the champion's answers right by the labels of {window}"), None)
         }
         Decision::Refit { version } => {
             let told = format!("train version {version} once more, on the withheld rows too");

@@ -14,6 +14,7 @@
 //! | [`sequential`] | may this rollout be stopped *now*, although we looked after every request? |
 //! | [`bandit`] | which of several versions is best, and which share should each have while that is not known? |
 //! | [`stream`] | has it changed *now*, value by value, and how often is such an alarm wrong? |
+//! | [`recalibration`] | which few numbers put a model's answers right? |
 //! | [`fairness`] | do groups of people get different outcomes or different errors? |
 //! | [`proportion`], [`moments`], [`shape`] | the binomial and moment arithmetic below all of them |
 //!
@@ -34,6 +35,7 @@ pub mod moments;
 pub mod performance;
 pub mod profile;
 pub mod proportion;
+pub mod recalibration;
 pub mod sequential;
 pub mod shape;
 mod special;

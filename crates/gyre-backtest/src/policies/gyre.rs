@@ -51,6 +51,8 @@ impl Gyre {
     pub fn new(settings: &Settings, known: &Known<'_>, first: Fit) -> Self {
         let mut policy = settings.policy.clone();
         policy.plan = RolloutPlan { steps: vec![10_000], bake: None, bandit: None, ..policy.plan };
+        // The losses of such versions are not among those that are kept.
+        policy.recalibrate = None;
         let drift = policy.on_drift;
         let mut gyre = Self {
             model: settings.model.clone(),
@@ -118,7 +120,8 @@ impl Gyre {
             Action::Train { window, .. } => Some(self.train(known, *window)),
             Action::Refit { version, .. } => self.refit(known, *version),
             Action::Judge { version, .. } => Some(self.judge(known, *version)),
-            Action::Route { .. } => None,
+            // Never asked for: see `new`.
+            Action::Recalibrate { .. } | Action::Route { .. } => None,
         }
     }
 
@@ -247,6 +250,7 @@ impl Gyre {
             source: None,
             data: Some(Digest::of(b"")),
             refit_of,
+            calibrated_from: None,
             signature: Signature { inputs: Vec::new(), output: String::new(), classes: Vec::new() },
             profile: None,
             estimator: None,

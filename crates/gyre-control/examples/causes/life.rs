@@ -352,7 +352,7 @@ impl Life {
                 comparison: None,
             }),
             // Nothing passes its gates here.
-            Action::Refit { .. } | Action::Route { .. } => None,
+            Action::Recalibrate { .. } | Action::Refit { .. } | Action::Route { .. } => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 
 mod deciding;
+mod recalibrating;
 mod refitting;
 
 /// A model with one version in service that promised a loss of 10, and weeks that close one after another.

@@ -494,7 +494,15 @@ impl Model {
     pub fn windows(&self) -> impl Iterator<Item = Window> + '_ {
         self.retrain.candidates.iter().filter_map(|candidate| match candidate {
             Candidate::Train(window) => Some(*window),
-            Candidate::Recall => None,
+            Candidate::Recall | Candidate::Recalibrate(_) => None,
+        })
+    }
+
+    /// How far back a recalibration looks, where one may be tried.
+    pub fn recalibration(&self) -> Option<Span> {
+        self.retrain.candidates.iter().find_map(|candidate| match candidate {
+            Candidate::Recalibrate(span) => Some(*span),
+            Candidate::Recall | Candidate::Train(_) => None,
         })
     }
 

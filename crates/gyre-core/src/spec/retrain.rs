@@ -70,9 +70,14 @@ fn unplaced<T>(value: T) -> Spanned<T> {
 pub enum Candidate {
     /// Bring back the older version that fits best today.
     Recall,
+    /// Put the champion's answers right by the labels of a window, without a training.
+    Recalibrate(Span),
     /// Train on a window.
     Train(Window),
 }
+
+/// How far back a recalibration looks where nobody says otherwise.
+const RECALIBRATION: Span = Span::days(14);
 
 /// How many of the windows one decision to train tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -209,15 +214,20 @@ impl<'de> Deserialize<'de> for Trigger {
 impl<'de> Deserialize<'de> for Candidate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WordOrPair {
-            expecting: "`recall`, `all` or `{window: 28d}`",
+            expecting: "`recall`, `recalibrate`, `{recalibrate: 14d}`, `all` or `{window: 28d}`",
             word: |word| match word {
                 "recall" => Some(Self::Recall),
+                "recalibrate" => Some(Self::Recalibrate(RECALIBRATION)),
                 "all" => Some(Self::Train(Window::All)),
                 _ => None,
             },
             pair: |key, value| {
-                (key == "window")
-                    .then(|| value.parse().map(Self::Train).map_err(|error: InvalidTime| error.to_string()))
+                let told = |error: InvalidTime| error.to_string();
+                match key {
+                    "window" => Some(value.parse().map(Self::Train).map_err(told)),
+                    "recalibrate" => Some(value.parse().map(Self::Recalibrate).map_err(told)),
+                    _ => None,
+                }
             },
         })
     }
@@ -299,6 +309,19 @@ mod tests {
         assert_eq!(retrain.attempt, Try::All);
         assert!(retrain.quiet.value.covers("2026-11-28T12:00:00Z".parse().unwrap()));
         assert_eq!(retrain.breaker.value, Breaker { after: 3, rest: Span::days(14) });
+    }
+
+    #[test]
+    fn candidates_are_read_as_they_are_written() {
+        let retrain = parsed("      candidates: [recall, recalibrate, {window: 28d}, all]\n").unwrap();
+        let train = [Window::Last(Span::days(28)), Window::All].map(Candidate::Train);
+        let cheap = [Candidate::Recall, Candidate::Recalibrate(Span::days(14))];
+        assert_eq!(retrain.candidates, [cheap, train].concat());
+        assert!(retrain.refit, "by default");
+        let retrain = parsed("      candidates: [{recalibrate: 3d}]\n      refit: false\n").unwrap();
+        assert_eq!((retrain.candidates, retrain.refit), (vec![Candidate::Recalibrate(Span::days(3))], false));
+        let told = parsed("      candidates: [calibrate]\n").unwrap_err();
+        assert!(told.contains("recalibrate"), "{told}");
     }
 
     #[test]

@@ -164,12 +164,8 @@ fn version_text(version: &ModelVersion) -> String {
     // What the loop trained comes from its run; anything else from where it was brought from.
     let from = version.source.as_ref().filter(|_| !version.is_trained_here());
     let from = from.map_or_else(String::new, |source| format!(", from {source}"));
-    let refit = version.refit_of.map_or_else(String::new, |twin| format!(", refit of version {twin}"));
-    format!(
-        "model version {}, SHA-256 {}{place}{from}{refit}",
-        version_ref(version),
-        version.artifact.short()
-    )
+    let made = version.made_of().map_or_else(String::new, |of| format!(", {of}"));
+    format!("model version {}, SHA-256 {}{place}{from}{made}", version_ref(version), version.artifact.short())
 }
 
 /// A run of the tracking server, which the journal knows by name.
@@ -185,6 +181,9 @@ fn decided(decision: &Decision) -> String {
         Decision::Recall { version } => format!("recall version {version}"),
         Decision::Retrain { window } => format!("retrain on {window}"),
         Decision::RollOut { version } => format!("roll version {version} out"),
+        Decision::Recalibrate { window } => {
+            format!("put the champion's answers right by the labels of {window}")
+        }
         Decision::Refit { version } => format!("train version {version} once more, on the withheld rows too"),
         Decision::Refuse { version } => format!("refuse version {version}"),
     }

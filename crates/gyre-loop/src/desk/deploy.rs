@@ -79,6 +79,7 @@ impl Desk {
                 signature,
                 profile: None,
                 refit_of: None,
+                calibrated_from: None,
                 estimator: None,
                 holdout: Numbers::new(),
                 trained_on: None,

@@ -8,6 +8,7 @@
 //! trained shows all the same: on rows that it knows by now it must not be worse than that version.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use gyre_core::expr::{GateResult, Measured};
@@ -15,14 +16,14 @@ use gyre_core::fact::{Fact, ModelVersion, Score};
 use gyre_core::record::{Field, Kind};
 use gyre_core::spec::{Metric, Model, Project, Task};
 use gyre_core::{ModelName, Timestamp, Version};
-use gyre_runtime::{Column, Table};
+use gyre_runtime::{Calibration, Column, Table};
 use gyre_store::journal;
 use serde_json::json;
 
 use super::frame::{self, Frame};
 use super::train::file_of;
 use super::versions::{Answerer, Predicted, slice};
-use super::{Workshop, declared};
+use super::{Workshop, declared, versions};
 use crate::engine::Failure;
 
 /// How many single rows are timed.
@@ -48,11 +49,13 @@ pub(super) fn judge(
         Ok((candidate, champion.map(|champion| champion.registered)))
     })?;
     let rows = withheld(workshop, project, model, &candidate, champion.as_ref(), as_of)?;
-    let own = Contender::measure(workshop, model, &candidate, &rows.frame)?;
+    // Rows that were withheld from a recalibration came after all that the version beneath has learnt.
+    let came_later = candidate.calibrated_from.is_some();
+    let own = Contender::measure(workshop, model, &candidate, &rows.frame, came_later)?;
     // The champion may read other features than the candidate does.
     let champion = champion.map(|champion| {
         let frame = rows.read(model, &champion.signature.inputs)?;
-        Contender::measure(workshop, model, &champion, &frame)
+        Contender::measure(workshop, model, &champion, &frame, came_later)
     });
     let champion = champion.transpose()?;
 
@@ -209,12 +212,18 @@ impl Contender {
         model: &Model,
         version: &ModelVersion,
         rows: &Frame,
+        came_later: bool,
     ) -> Result<Self, Failure> {
         let answerer = workshop.answerer(version)?;
         let predicted = answerer.predict(&rows.features)?;
         let own = predicted.losses(model.metric, frame::values(&rows.target))?;
-        let (losses, refit) = match version.refit_of {
-            Some(twin) => (unseen(workshop, model, version, twin, rows)?, Some((twin, own))),
+        let twin = if came_later { None } else { stand_in(workshop, version)? };
+        let (losses, refit) = match twin {
+            Some((twin, answerer)) => {
+                let losses =
+                    answerer.predict(&rows.features)?.losses(model.metric, frame::values(&rows.target))?;
+                (losses, Some((twin, own)))
+            }
             None => (own, None),
         };
         let path = workshop.store.blobs().path(&version.artifact);
@@ -257,18 +266,22 @@ impl Contender {
     }
 }
 
-/// The losses of `twin`, which `version` is made of, on rows that it has not seen.
-fn unseen(
-    workshop: &Workshop,
-    model: &Model,
-    version: &ModelVersion,
-    twin: Version,
-    rows: &Frame,
-) -> Result<Vec<f64>, Failure> {
-    let name = version.model.clone();
-    let twin = workshop.store.read(move |tx| Ok(gyre_registry::version(tx, &name, twin)?.registered))?;
-    let predicted = workshop.answerer(&twin)?.predict(&rows.features)?;
-    predicted.losses(model.metric, frame::values(&rows.target))
+/// Who answers for `version` on rows that it, or the version beneath it, may have been trained on once more: the version of which
+/// that is made, with the same numbers put right.
+fn stand_in(workshop: &Workshop, version: &ModelVersion) -> Result<Option<(Version, Answerer)>, Failure> {
+    let beneath = version.calibrated_from.map(|of| workshop.version(&version.model, of)).transpose()?;
+    let Some(twin) = beneath.as_ref().unwrap_or(version).refit_of else { return Ok(None) };
+    let twin = workshop.version(&version.model, twin)?;
+    if beneath.is_none() {
+        return Ok(Some((twin.version, workshop.answerer(&twin)?)));
+    }
+    let told = |error: gyre_runtime::LoadError| Failure::because(error.to_string());
+    let blobs = workshop.store.blobs();
+    let file = blobs.get(&version.artifact)?;
+    let Some((calibration, _)) = Calibration::split(&file).map_err(told)? else { return Ok(None) };
+    let file = calibration.over(&blobs.get(&twin.artifact)?).map_err(told)?;
+    let model = versions::load(&file, Some(&version.signature))?;
+    Ok(Some((twin.version, Answerer::Local(Arc::new(model)))))
 }
 
 /// The median and the 99th percentile of the time that one row takes, in milliseconds.

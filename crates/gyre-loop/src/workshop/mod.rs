@@ -15,6 +15,7 @@ mod foresee;
 mod frame;
 mod judge;
 mod observe;
+mod recalibrate;
 mod recall;
 mod route;
 mod train;
@@ -42,6 +43,7 @@ use due::CodeLooks;
 pub use elsewhere::Abroad;
 use recall::Remembered;
 use route::Waiting;
+use train::How;
 use versions::Scorers;
 pub(crate) use versions::{load, signature};
 
@@ -165,9 +167,14 @@ impl Hands for Workshop {
     fn perform(&self, key: &str, action: &Action) -> Result<Vec<Fact>, Failure> {
         match action {
             Action::Compare { model, period } => compare::compare(self, model, *period),
-            Action::Train { model, window, as_of } => train::train(self, key, model, (*window, *as_of), None),
+            Action::Train { model, window, as_of } => {
+                train::train(self, key, model, (*window, *as_of), How::Pipeline)
+            }
+            Action::Recalibrate { model, version, window, as_of } => {
+                train::train(self, key, model, (*window, *as_of), How::Recalibrate(*version))
+            }
             Action::Refit { model, version, window, as_of } => {
-                train::train(self, key, model, (*window, *as_of), Some(*version))
+                train::train(self, key, model, (*window, *as_of), How::Refit(*version))
             }
             Action::Judge { model, version, as_of } => judge::judge(self, model, *version, *as_of),
             Action::Route { model } => self.route(model).map(|()| Vec::new()),

@@ -21,7 +21,7 @@ use gyre_store::Tx;
 
 use super::frame::{self, Frame};
 use super::versions::{self, predict};
-use super::{Workshop, checkout, declared, foresee};
+use super::{Workshop, checkout, declared, foresee, recalibrate};
 use crate::engine::Failure;
 
 /// How much of a failed run's log goes into the journal, in bytes.
@@ -40,6 +40,19 @@ struct Training<'a> {
     as_of: Timestamp,
     /// The version that is trained once more, on the withheld rows too.
     twin: Option<ModelVersion>,
+    /// The version whose answers are put right, instead of a training.
+    beneath: Option<ModelVersion>,
+}
+
+/// How a version comes about.
+#[derive(Clone, Copy)]
+pub(super) enum How {
+    /// By the pipeline.
+    Pipeline,
+    /// By the pipeline, which learns from the withheld rows too: the version once more.
+    Refit(Version),
+    /// By putting the answers of the version right.
+    Recalibrate(Version),
 }
 
 pub(super) fn train(
@@ -47,24 +60,36 @@ pub(super) fn train(
     key: &str,
     name: &ModelName,
     (window, as_of): (Window, Timestamp),
-    refit_of: Option<Version>,
+    how: How,
 ) -> Result<Vec<Fact>, Failure> {
     let project = &*workshop.project();
     let model = declared(project, name)?;
     let dataset = project.data.get(&model.train.data.value);
     let dataset = dataset
         .ok_or_else(|| Failure::because(format!("there is no dataset `{}`", model.train.data.value)))?;
-    let twin = refit_of.map(|twin| {
-        let name = name.clone();
-        workshop.store.read(move |tx| Ok(gyre_registry::version(tx, &name, twin)?.registered))
-    });
-    let twin = twin.transpose()?;
+    let (twin, beneath) = match how {
+        How::Pipeline => (None, None),
+        How::Refit(twin) => (Some(workshop.version(name, twin)?), None),
+        How::Recalibrate(of) => (None, Some(recalibrate::beneath(workshop, name, of)?)),
+    };
+    let window = match &beneath {
+        Some(beneath) => recalibrate::unseen(beneath, window, as_of)?,
+        None => window,
+    };
     // The same action always makes the same run.
     let run = Digest::of(format!("{}/{name}/{key}", project.project).as_bytes()).to_hex()[..32].to_owned();
     let dir = workshop.runs().join(&run);
-    let training = Training { workshop, project, name, model, dataset, run, dir, window, as_of, twin };
+    let training =
+        Training { workshop, project, name, model, dataset, run, dir, window, as_of, twin, beneath };
     let (facts, data) = training.data()?;
-    let outcome = training.pipeline().and_then(|(stages, log)| training.register(&data, stages, &log));
+    let made = match &training.beneath {
+        Some(beneath) => {
+            recalibrate::fit(workshop, model, dataset.time.as_deref(), beneath, &data.train.path)
+                .and_then(|(file, told)| training.put(&file, told))
+        }
+        None => training.pipeline(),
+    };
+    let outcome = made.and_then(|(stages, log)| training.register(&data, stages, &log));
     match outcome {
         Ok(registered) => Ok(facts.into_iter().chain(registered).collect()),
         Err(failure) => {
@@ -139,6 +164,17 @@ impl Training<'_> {
         }))
     }
 
+    /// Puts a model file where the pipeline would.
+    fn put(&self, file: &[u8], told: String) -> Result<(Vec<StageResult>, String), Failure> {
+        let path = self.dir.join(&self.model.artifact.value);
+        let failed = |error: std::io::Error| Failure::because(format!("{}: {error}", path.display()));
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        std::fs::write(&path, file).map_err(failed)?;
+        Ok((Vec::new(), told))
+    }
+
     fn pipeline(&self) -> Result<(Vec<StageResult>, String), Failure> {
         let file = self.project.pipeline.as_ref();
         let file = file.ok_or_else(|| Failure::because("`gyre.yaml` names no pipeline"))?;
@@ -178,7 +214,7 @@ impl Training<'_> {
                 self.model.artifact.value
             ))
         })?;
-        let scorer = versions::load(&artifact, None)
+        let scorer = versions::load(&artifact, self.beneath.as_ref().map(|beneath| &beneath.signature))
             .map_err(|error| Failure::because(format!("`{}`: {error}", self.model.artifact.value)))?;
         let signature = versions::signature(&scorer);
         if let Some(twin) = self.twin.as_ref().filter(|twin| twin.signature != signature) {
@@ -264,6 +300,7 @@ impl Training<'_> {
             artifact: blobs.put(&artifact)?,
             data: Some(data.train_digest),
             refit_of: self.twin.as_ref().map(|twin| twin.version),
+            calibrated_from: self.beneath.as_ref().map(|beneath| beneath.version),
             signature,
             profile: Some(blobs.put(&profile.to_json()?)?),
             estimator,
@@ -299,6 +336,8 @@ impl Training<'_> {
             ("holdout".to_owned(), data.holdout.hash.sha256.to_hex()),
             ("holdout_rows".to_owned(), data.holdout.rows.to_string()),
         ]);
+        let beneath = self.beneath.as_ref().map(|beneath| beneath.version.to_string());
+        params.extend(beneath.map(|beneath| ("calibrated_from".to_owned(), beneath)));
         params.extend(self.twin.as_ref().map(|twin| ("refit_of".to_owned(), twin.version.to_string())));
         params.extend(pointers.map(|commit| ("pointers".to_owned(), commit)));
         params.extend(no_estimator.map(|reason| ("no_estimator".to_owned(), reason)));

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gyre_backend::Instant;
-use gyre_core::Digest;
 use gyre_core::fact::ModelVersion;
 use gyre_core::record::{Field, Kind, Signature};
 use gyre_core::spec::Metric;
+use gyre_core::{Digest, ModelName, Version};
 use gyre_estimate::Answered;
 use gyre_gateway::Remote;
 use gyre_monitor::{Predictions, Values};
@@ -73,6 +73,12 @@ fn in_parts(features: &Table, ask: &dyn Fn(Table) -> Result<Scores, Failure>) ->
 }
 
 impl Workshop {
+    /// What is registered of a version.
+    pub(super) fn version(&self, model: &ModelName, version: Version) -> Result<ModelVersion, Failure> {
+        let model = model.clone();
+        Ok(self.store.read(move |tx| Ok(gyre_registry::version(tx, &model, version)?.registered))?)
+    }
+
     /// A registered version, ready to be asked.
     pub(super) fn answerer(&self, version: &ModelVersion) -> Result<Answerer, Failure> {
         if version.runtime.is_native() {
@@ -92,7 +98,7 @@ impl Workshop {
         let model = load(&self.store.blobs().get(&version.artifact)?, Some(&version.signature))?;
         let model = Arc::new(model);
         // What onnxruntime runs may be large, is made quickly, and is in memory once more where it serves.
-        if matches!(*model, LocalModel::Native(_)) {
+        if model.is_native() {
             if kept.len() >= KEPT {
                 kept.pop_first();
             }
@@ -135,10 +141,10 @@ pub(crate) fn signature(model: &LocalModel) -> Signature {
 
 /// Asks `model` about every row.
 pub(super) fn predict(model: &LocalModel, features: &Table) -> Result<Predicted, Failure> {
-    match model {
-        LocalModel::Native(native) => Ok(Predicted::of(native.score(features)?)),
-        LocalModel::Onnxruntime(_) => in_parts(features, &|part| Ok(model.score_within(&part, PATIENCE)?)),
+    if model.is_native() {
+        return Ok(Predicted::of(model.score_within(features, PATIENCE)?));
     }
+    in_parts(features, &|part| Ok(model.score_within(&part, PATIENCE)?))
 }
 
 impl Predicted {

@@ -184,11 +184,7 @@ fn version_table(versions: &[VersionRecord], model: &Glance, metric: &str) -> Ma
             html! { @match made.trained_on {
                 Some(period) => { (date(period.from.as_millis())) " – " (date(period.to.as_millis())) },
                 None => (UNDEFINED),
-            } @if let Some(twin) = made.refit_of {
-                br; span.muted title="Trained once more after it had passed its gates, on the withheld days too" {
-                    "refit of " (crate::news::version_name(twin))
-                }
-            } },
+            } @if let Some(of) = made.made_of() { br; span.muted { (of) } } },
             html! { (measure(model.metric.and_then(|metric| made.holdout.get(metric.name()).copied()), &model.unit)) },
             gates(record),
             html! { @if let Some(data) = &made.data { (digest(&data.to_string())) } },

@@ -199,8 +199,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
 
 fn trained_on(version: &ModelVersion) -> String {
     let period = version.trained_on.map(|period| format!("{} to {}", period.from.date(), period.to.date()));
-    let refit = version.refit_of.map(|twin| format!("refit of v{twin}"));
-    period.into_iter().chain(refit).collect::<Vec<_>>().join(", ")
+    period.into_iter().chain(version.made_of()).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a version was taken from that the loop did not train.

@@ -273,6 +273,7 @@ fn event(entry: &Entry) -> Option<String> {
         Fact::DecisionTaken { decision, .. } => match decision {
             Decision::Retrain { window } => format!("{day} retrain on {window}"),
             Decision::Recall { version } => format!("{day} recall v{version}"),
+            Decision::Recalibrate { window } => format!("{day} recalibrate on {window}"),
             Decision::Refuse { version } => format!("{day} v{version} refused by its gates"),
             Decision::Keep | Decision::Compare | Decision::RollOut { .. } | Decision::Refit { .. } => {
                 return None;

@@ -10,7 +10,7 @@ use gyre_artifacts::index::Child;
 use gyre_artifacts::{ArtifactError, Download};
 use gyre_core::{Digest, ModelName, Version};
 use gyre_registry::{LOOP_FOLDER as FOLDER, VersionRecord};
-use gyre_runtime::{Binding, Format, Hints, Interface};
+use gyre_runtime::{Binding, Calibration, Format, Hints, Interface};
 use gyre_store::{Store, StoreError};
 
 use super::package::{MODEL, Package, TEXTS};
@@ -140,7 +140,11 @@ fn model_file(store: &Store, record: &VersionRecord) -> Result<&'static str, Sto
     if !version.runtime.is_native() {
         return Ok("runtime.json");
     }
-    match Format::of(&store.blobs().get(&version.artifact)?) {
+    let file = store.blobs().get(&version.artifact)?;
+    if !matches!(Calibration::split(&file), Ok(None)) {
+        return Ok("model");
+    }
+    match Format::of(&file) {
         Ok(Format::Onnx) | Err(_) => Ok(MODEL),
         Ok(_) => Ok("model"),
     }

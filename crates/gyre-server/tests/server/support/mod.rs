@@ -220,6 +220,7 @@ impl Scene {
             runtime: Runtime::Native,
             source: None,
             refit_of: None,
+            calibrated_from: None,
             estimator: None,
             holdout: [("mae".to_owned(), 2.0), ("error_rate".to_owned(), 0.2)].into(),
             trained_on: Some(period),
