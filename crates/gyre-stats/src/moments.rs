@@ -32,8 +32,7 @@ impl Moments {
     pub(crate) fn of(values: &[f64]) -> Self {
         let Some(&first) = values.first() else { return Self::default() };
         let (share, count) = (1.0 / values.len() as f64, values.len() as u64);
-        let (min, max) =
-            values.iter().fold((first, first), |(min, max), value| (min.min(*value), max.max(*value)));
+        let (min, max) = bounds(values, first);
         let (min, max) = (Some(min), Some(max));
         if min == max {
             // No rounding makes a constant vary.
@@ -150,6 +149,21 @@ impl Moments {
 #[inline]
 pub(crate) fn saturated(value: f64) -> f64 {
     if value.is_finite() { value } else { value.clamp(f64::MIN, f64::MAX) }
+}
+
+/// The smallest and the largest of values, `first` among them.
+fn bounds(values: &[f64], first: f64) -> (f64, f64) {
+    let lower = |least: f64, value: f64| if value < least { value } else { least };
+    let upper = |most: f64, value: f64| if value > most { value } else { most };
+    let (mut least, mut most) = ([first; LANES], [first; LANES]);
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for ((least, most), value) in least.iter_mut().zip(&mut most).zip(chunk) {
+            (*least, *most) = (lower(*least, *value), upper(*most, *value));
+        }
+    }
+    let both = |values: &[f64], best: &dyn Fn(f64, f64) -> f64| values.iter().copied().fold(first, best);
+    (lower(both(&least, &lower), both(rest, &lower)), upper(both(&most, &upper), both(rest, &upper)))
 }
 
 /// The sum of `of` over all values.
