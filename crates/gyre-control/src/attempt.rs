@@ -6,8 +6,9 @@
 //! decision: it counts once for the limit, and once when it was in vain.
 //!
 //! Where the policy allows it, the champion's answers are put right by recent labels first (*recalibration*), which costs nothing
-//! like a training. If that is proven better and recovers half of what the regret cost a day, nothing is trained; otherwise the
-//! windows are tried, and the best of all goes on.
+//! like a training. If that is proven better and recovers half of what the champion has been losing a day, nothing is trained;
+//! otherwise the windows are tried, and it goes on only where nothing that was trained passes its gates: what both gained was seen
+//! on different rows.
 //!
 //! What goes on has not learnt from the withheld days, and it is the days that are known best. So it is trained once more on them
 //! too (*refit*), and that version takes the traffic. It has seen the rows that gates compare on; so whatever is compared on them
@@ -66,7 +67,7 @@ pub struct Tried {
     pub recalibrated: bool,
 }
 
-/// The best of those that passed; of equals the one with the larger window.
+/// The best of those that passed, before what was not trained; of equals the one with the larger window.
 fn best(tried: &[Tried]) -> Option<Tried> {
     let reach = |window: Window| match window {
         Window::Last(span) => span.as_millis(),
@@ -74,7 +75,8 @@ fn best(tried: &[Tried]) -> Option<Tried> {
     };
     let gain = |tried: &Tried| tried.gain.unwrap_or(f64::NEG_INFINITY);
     let better = |a: &&Tried, b: &&Tried| {
-        gain(a).total_cmp(&gain(b)).then_with(|| reach(a.window).cmp(&reach(b.window)))
+        let trained = b.recalibrated.cmp(&a.recalibrated);
+        trained.then_with(|| gain(a).total_cmp(&gain(b))).then_with(|| reach(a.window).cmp(&reach(b.window)))
     };
     tried.iter().filter(|tried| tried.passed).max_by(better).copied()
 }
@@ -85,50 +87,49 @@ impl Turn<'_> {
         if let Some(own) = waiting::own_action(self.policy) {
             return self.keep(format!("{}; not trained: {own}", due.reason), due.numbers);
         }
-        if let Some(used_up) = waiting::used_up(self.policy, self.model, self.now) {
-            return self.keep(format!("{}; {used_up}", due.reason), due.numbers);
-        }
         if let Some(quiet) = waiting::quiet(self.policy, self.now) {
             return self.put_off(due, &quiet);
         }
         let windows = &self.policy.windows;
-        let Some(next) = windows.get(self.model.next_window % windows.len().max(1)).copied() else {
+        let next = windows.get(self.model.next_window % windows.len().max(1)).copied();
+        let next = if self.policy.try_all { windows.clone() } else { next.into_iter().collect() };
+        if let (Some(span), Some(champion), Some(enough)) =
+            (self.policy.recalibrate, self.model.champion, self.worth_recovering().filter(|_| due.by_loss))
+        {
+            return self.recalibrate(champion, Window::Last(span), enough, next, due);
+        }
+        if let Some(used_up) = waiting::used_up(self.policy, self.model, self.now) {
+            return self.keep(format!("{}; {used_up}", due.reason), due.numbers);
+        }
+        let Some((first, left)) = next.split_first() else {
             return self.keep(format!("{}; no training window is allowed", due.reason), due.numbers);
         };
-        let (first, left) = match windows.split_first() {
-            Some((first, rest)) if self.policy.try_all => (*first, rest.to_vec()),
-            _ => (next, Vec::new()),
-        };
-        if let (Some(span), Some(champion), true) =
-            (self.policy.recalibrate, self.model.champion, due.by_loss)
-        {
-            let left = std::iter::once(first).chain(left).collect();
-            return self.recalibrate(champion, Window::Last(span), left, due);
-        }
         let why = if left.is_empty() {
             due.reason
         } else {
-            format!("{}; all {} windows are tried", due.reason, windows.len())
+            format!("{}; all {} windows are tried", due.reason, next.len())
         };
-        self.train(first, left, due.by_loss, Some((why, due.numbers)));
+        self.train(*first, left.to_vec(), due.by_loss, Some((why, due.numbers)));
     }
 
-    /// Puts the champion's answers right first; the windows in `left` are trained on if that is not enough.
-    fn recalibrate(&mut self, champion: Version, window: Window, left: Vec<Window>, due: Due) {
-        let days = f64::from(self.model.regret_days.max(1));
-        let enough = 0.5 * self.model.regret / days * self.model.reference.unwrap_or_default();
+    /// Half of what the champion has been losing a day of late, by regret or by age, in units of the metric.
+    fn worth_recovering(&self) -> Option<f64> {
+        let a_day = |cost: f64, days: f64| if days > 0.0 { cost / days } else { 0.0 };
+        let regret = a_day(self.model.regret, f64::from(self.model.regret_days));
+        let age = a_day(self.model.worth.spent(), self.model.worth.days());
+        let enough = 0.5 * regret.max(age) * self.model.reference?;
+        (enough > 0.0).then_some(enough)
+    }
+
+    /// Puts the champion's answers right first; the windows in `left` are trained on if that does not gain `enough`.
+    fn recalibrate(&mut self, champion: Version, window: Window, enough: f64, left: Vec<Window>, due: Due) {
+        self.try_again();
         self.model.due = None;
-        self.model.attempt = Some(Attempt {
-            as_of: self.now,
-            counts: due.by_loss,
-            window,
-            left,
-            tried: Vec::new(),
-            enough: Some(enough),
-        });
+        let (as_of, counts, enough) = (self.now, due.by_loss, Some(enough));
+        self.model.attempt = Some(Attempt { as_of, counts, window, left, tried: Vec::new(), enough });
         self.decide(Decision::Recalibrate { window }, due.reason, due.numbers);
         self.model.repair = Some(Repair::Recalibrating { version: champion });
-        let (model, as_of) = (self.name.clone(), self.now);
+        let model = self.name.clone();
         self.follows.actions.push(Action::Recalibrate { model, version: champion, window, as_of });
     }
 
@@ -220,7 +221,7 @@ impl Turn<'_> {
         if self.model.repair != Some(Repair::Judging { version }) {
             return;
         }
-        if let Some(twin) = self.model.versions.get(&version).and_then(|known| known.refit_of) {
+        if let Some(twin) = self.being_refitted() {
             return self.refit_judged(version, twin, passed);
         }
         let p = comparison.and_then(|score| score.p);
@@ -250,7 +251,13 @@ impl Turn<'_> {
 
     /// Trains on the window that is next, or ends the attempt with what was made.
     fn next_window_or_end(&mut self) {
+        let used_up = waiting::used_up(self.policy, self.model, self.now);
         let Some(attempt) = self.model.attempt.as_mut() else { return };
+        // What came first was no training; the limit is for what would follow.
+        let used_up = used_up.filter(|_| attempt.enough.is_some() && !attempt.left.is_empty());
+        if used_up.is_some() {
+            attempt.left.clear();
+        }
         if attempt.left.is_empty() {
             let tried = std::mem::take(&mut attempt.tried);
             return self.conclude(tried);
@@ -309,6 +316,7 @@ impl Turn<'_> {
         let reason = format!("{reason}; it is trained once more, on the withheld rows too");
         self.decide(Decision::Refit { version }, reason, Numbers::new());
         self.model.repair = Some(Repair::Refitting { version });
+        self.model.refitting = Some(version);
         self.follows.actions.push(Action::Refit { model: self.name.clone(), version, window, as_of });
     }
 
@@ -320,6 +328,7 @@ impl Turn<'_> {
             self.decide(Decision::Refuse { version }, reason, Numbers::new());
             return self.go_on_without_refit(twin);
         }
+        self.model.refitting = None;
         if let Some(known) = self.model.versions.get_mut(&twin) {
             known.superseded = true;
         }
@@ -332,14 +341,22 @@ impl Turn<'_> {
 
     /// The version itself is held against its gates again, for who serves may have changed meanwhile, and goes on.
     fn go_on_without_refit(&mut self, twin: Version) {
+        self.model.refitting = None;
+        let withdrawn = self.model.versions.get(&twin).is_some_and(|known| known.withdrawn);
+        if self.model.champion == Some(twin) || withdrawn {
+            // A person has decided about it meanwhile.
+            return self.end_repair();
+        }
         self.judge(twin, self.now);
     }
 
-    /// The version that is being trained once more, or was and stands before its gates.
+    /// The version that the loop is training once more, or has and holds before its gates.
     fn being_refitted(&self) -> Option<Version> {
+        let twin = self.model.refitting?;
+        let judged = |version| self.model.versions.get(&version).and_then(|known| known.refit_of);
         match self.model.repair? {
             Repair::Refitting { version } => Some(version),
-            Repair::Judging { version } => self.model.versions.get(&version)?.refit_of,
+            Repair::Judging { version } => judged(version).filter(|of| *of == twin),
             _ => None,
         }
     }

@@ -371,6 +371,9 @@ impl Turn<'_> {
             // Nothing serves yet, so there is nothing to go back to, and nobody to protect.
             return self.promote(version, reason);
         };
+        if version == champion {
+            return self.end_repair();
+        }
         match self.plan().bandit.clone() {
             Some(bandit) => self.explore(version, champion, bandit, reason),
             None => {
@@ -527,6 +530,7 @@ impl Turn<'_> {
     pub(crate) fn end_repair(&mut self) {
         self.model.repair = None;
         self.model.attempt = None;
+        self.model.refitting = None;
         self.model.plan = None;
         self.model.shares.clear();
         self.model.last_repair = Some(self.now);

@@ -71,6 +71,9 @@ pub struct ModelState {
     /// The decision to train that is being carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// The version that the loop is training once more, until its refit has been judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refitting: Option<Version>,
     /// A training that is due and has to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,

@@ -136,6 +136,15 @@ impl ReferenceProfile {
         Ok(())
     }
 
+    /// Takes over what `other` knows of inputs, and keeps what it knows itself of answers and losses.
+    pub fn take_inputs_of(&mut self, other: Self) {
+        let own = self.variation.remove(PREDICTION);
+        self.variation = other.variation;
+        self.variation.remove(PREDICTION);
+        self.variation.extend(own.map(|own| (PREDICTION.to_owned(), own)));
+        (self.columns, self.learned, self.repeats) = (other.columns, other.learned, other.repeats);
+    }
+
     /// Learns how much the columns of `training`, and the `prediction`, vary between windows of `rows` rows. `training_order`
     /// and `prediction_order` are the orders of their rows in time.
     ///

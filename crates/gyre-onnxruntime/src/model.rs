@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gyre_runtime::{
-    Calibration, ExplainError, Explanation, Feature, FeatureKind, Format, Hints, RunError, ScoreError,
+    Calibration, ExplainError, Explanation, Feature, FeatureKind, Format, Hints, RunError, Scale, ScoreError,
     Scorer, Scores, Table, Task,
 };
 
 use crate::error::{AskError, LoadError};
 use crate::graph::{Graph, made_up};
+
+/// Why what puts answers right in another unit than they are explained in cannot be told.
+const UNTOLD: &str =
+    "its answers were put right, which no sum over features tells; ask the version that it is made of";
 
 /// A model in gyre's process.
 #[derive(Debug)]
@@ -132,13 +136,16 @@ impl LocalModel {
             )),
             Self::Calibrated(model, Calibration::Numbers { scale, shift }) => {
                 let mut explained = model.explain(table)?;
+                if explained.scale != Scale::Output {
+                    return Err(ExplainError::Unavailable(UNTOLD.to_owned()));
+                }
                 explained.base.iter_mut().for_each(|base| *base = scale * *base + shift);
                 explained.contributions.iter_mut().for_each(|part| *part *= scale);
                 Ok(explained)
             }
-            Self::Calibrated(_, Calibration::Classes { .. }) => Err(ExplainError::Unavailable(
-                "its probabilities were put right, which no sum over features tells; ask the version that it is made of".to_owned(),
-            )),
+            Self::Calibrated(_, Calibration::Classes { .. }) => {
+                Err(ExplainError::Unavailable(UNTOLD.to_owned()))
+            }
         }
     }
 }

@@ -48,13 +48,18 @@ pub(super) fn judge(
         let champion = champion.map(|champion| gyre_registry::version(tx, &named, champion)).transpose()?;
         Ok((candidate, champion.map(|champion| champion.registered)))
     })?;
-    let rows = withheld(workshop, project, model, &candidate, champion.as_ref(), as_of)?;
+    // The rows that its training withheld, not the few of a recalibration.
+    let beneath = champion.as_ref().and_then(|champion| champion.calibrated_from);
+    let beneath = beneath.map(|beneath| workshop.version(name, beneath)).transpose()?;
+    let rows = withheld(workshop, project, model, &candidate, beneath.as_ref().or(champion.as_ref()), as_of)?;
     // Rows that were withheld from a recalibration came after all that the version beneath has learnt.
     let came_later = candidate.calibrated_from.is_some();
     let own = Contender::measure(workshop, model, &candidate, &rows.frame, came_later)?;
     // The champion may read other features than the candidate does.
     let champion = champion.map(|champion| {
         let frame = rows.read(model, &champion.signature.inputs)?;
+        let beneath = champion.calibrated_from.unwrap_or(champion.version);
+        let came_later = candidate.calibrated_from == Some(beneath);
         Contender::measure(workshop, model, &champion, &frame, came_later)
     });
     let champion = champion.transpose()?;

@@ -10,7 +10,7 @@ use gyre_core::fact::ModelVersion;
 use gyre_core::spec::{Metric, Model, Window};
 use gyre_core::{ModelName, Span, Timestamp, Version};
 use gyre_monitor::Values;
-use gyre_runtime::{Calibration, Column};
+use gyre_runtime::{Calibration, Column, Table};
 use gyre_stats::recalibration;
 
 use super::Workshop;
@@ -22,6 +22,8 @@ use crate::workshop::frame::Frame;
 const LEAST: Span = Span::days(2);
 /// The fewest labelled rows.
 const FEWEST: usize = 30;
+/// The most rows that are learnt from, evenly chosen: a few numbers need no more.
+const MOST: usize = 100_000;
 
 /// The version that a recalibration of `version` begins with: the one beneath, where its answers were put right before.
 pub(super) fn beneath(
@@ -69,8 +71,9 @@ pub(super) fn fit(
 ) -> Result<(Vec<u8>, String), Failure> {
     let target = (model.target.as_str(), model.task);
     let rows = Frame::read(rows, &beneath.signature.inputs, target, time, |_| true)?;
-    let predicted = predict(&*workshop.scorer(beneath)?, &rows.features)?;
-    let found = numbers(model.metric, &predicted, &rows.target)
+    let (features, target) = thinned(&rows)?;
+    let predicted = predict(&*workshop.scorer(beneath)?, &features)?;
+    let found = numbers(model.metric, &predicted, &target)
         .ok_or_else(|| Failure::because("there is nothing to put its answers right by"))?;
     let told = match &found {
         Calibration::Numbers { scale, shift } => {
@@ -82,6 +85,16 @@ pub(super) fn fit(
     };
     let file = found.over(&workshop.store.blobs().get(&beneath.artifact)?);
     Ok((file.map_err(|error| Failure::because(error.to_string()))?, told))
+}
+
+fn thinned(rows: &Frame) -> Result<(Table, Column), Failure> {
+    let step = rows.times.len().div_ceil(MOST).max(1);
+    let some = |column: &Column| match column {
+        Column::Numeric(values) => Column::Numeric(values.iter().step_by(step).copied().collect()),
+        Column::Text(values) => Column::Text(values.iter().step_by(step).cloned().collect()),
+    };
+    let columns = rows.features.columns().iter().map(|(name, column)| (name.clone(), some(column)));
+    Ok((Table::new(columns)?, some(&rows.target)))
 }
 
 fn numbers(metric: Metric, predicted: &Predicted, target: &Column) -> Option<Calibration> {

@@ -261,7 +261,11 @@ impl Training<'_> {
                 )
                 .map_err(|error| Failure::because(error.to_string()))?;
         }
-
+        if let Some(beneath) = self.beneath.as_ref().and_then(|beneath| beneath.profile) {
+            // What it knows of inputs is what the version beneath was trained on.
+            let beneath = ReferenceProfile::from_json(&self.workshop.store.blobs().get(&beneath)?)?;
+            profile.take_inputs_of(beneath);
+        }
         let blobs = self.workshop.store.blobs();
         let (estimator, no_estimator) = match foresee::learn(self.model, &holdout, &predicted) {
             Ok(bytes) => (Some(blobs.put(&bytes)?), None),
@@ -269,8 +273,9 @@ impl Training<'_> {
         };
         let reference = format!("refs/gyre/runs/{}", self.run);
         let refit = self.twin.as_ref().map(|twin| format!(" for version {} once more", twin.version));
+        let verb = if self.beneath.is_some() { "Recalibrate" } else { "Train" };
         let message = format!(
-            "Train {} on {} as of {}{}",
+            "{verb} {} on {} as of {}{}",
             self.name,
             self.window,
             self.as_of,
@@ -348,7 +353,9 @@ impl Training<'_> {
     fn metrics(&self, holdout: &Numbers) -> Result<Numbers, Failure> {
         let mut metrics: Numbers =
             holdout.iter().map(|(name, value)| (format!("holdout.{name}"), *value)).collect();
-        let Some(file) = &self.project.pipeline else { return Ok(metrics) };
+        let Some(file) = self.project.pipeline.as_ref().filter(|_| self.beneath.is_none()) else {
+            return Ok(metrics);
+        };
         let path = self.dir.join(&file.value);
         let Ok(pipeline) = Pipeline::read(&path) else { return Ok(metrics) };
         let dir = path.parent().unwrap_or(&self.dir);

@@ -54,8 +54,15 @@ fn where_that_is_enough_nothing_is_trained() {
 }
 
 #[test]
-fn where_it_is_not_enough_or_not_for_sure_a_training_follows_and_the_best_goes_on() {
-    for (gain, p, best) in [(1.0, 0.01, 3), (3.0, 0.4, 2), (-1.0, 0.9, 3)] {
+fn where_it_is_not_enough_or_not_for_sure_a_training_follows() {
+    for (gain, p, trained, serves) in [
+        (1.0, 0.01, true, 3),
+        // Seen on other rows, a larger gain says nothing.
+        (3.0, 0.4, true, 3),
+        (3.0, 0.4, false, 2),
+        (-1.0, 0.9, true, 3),
+        (-1.0, 0.9, false, 1),
+    ] {
         let mut story = story();
         story.policies.get_mut(&kiln()).unwrap().refit = false;
         let follows = story.tell(judged_with(2, gain, p));
@@ -64,9 +71,9 @@ fn where_it_is_not_enough_or_not_for_sure_a_training_follows_and_the_best_goes_o
         assert!(matches!(follows.actions[..], [Action::Train { .. }]));
         story.tell(registered(3, 10.0));
         assert_eq!(story.state.models[&kiln()].futile, 1, "until it is proven");
-        story.tell(judged_with(3, 2.0, 0.2));
+        story.tell(judged_with(3, if trained { 2.0 } else { -2.0 }, 0.2));
         let model = &story.state.models[&kiln()];
-        assert_eq!((model.champion, model.trainings.len()), (Some(best), 1));
+        assert_eq!((model.champion, model.trainings.len()), (Some(serves), 1));
     }
 }
 
@@ -80,4 +87,35 @@ fn where_it_breaks_a_training_follows() {
     let follows = story.tell(failed);
     assert!(matches!(follows.actions[..], [Action::Train { .. }]), "{follows:?}");
     assert_eq!(story.state.models[&kiln()].failures, 0);
+}
+
+#[test]
+fn it_counts_for_no_limit_and_needs_no_window_to_train_on() {
+    for windows in [vec![Window::All], Vec::new()] {
+        let mut story = Story::begin();
+        let policy = story.policies.get_mut(&kiln()).unwrap();
+        policy.recalibrate = Some(Span::days(14));
+        policy.limit = Limit { count: 0, per: Span::days(7) };
+        policy.windows = windows;
+        assert_eq!(story.week(15.0), ["recalibrate"]);
+        story.tell(recalibrated(2));
+        let follows = story.tell(judged_with(2, -1.0, 0.9));
+        assert!(follows.actions.is_empty(), "{follows:?}");
+        let model = &story.state.models[&kiln()];
+        assert_eq!((model.champion, model.repair), (Some(1), None));
+    }
+}
+
+#[test]
+fn after_a_rest_it_is_the_repair_that_is_tried() {
+    let mut story = Story::begin();
+    story.policies.get_mut(&kiln()).unwrap().recalibrate = Some(Span::days(14));
+    let model = story.state.models.get_mut(&kiln()).unwrap();
+    model.paused = true;
+    model.breaker.rests_until = Some(Timestamp::from_millis(0));
+    assert_eq!(story.week(15.0), ["recalibrate"]);
+    story.tell(recalibrated(2));
+    story.tell(judged_with(2, 3.0, 0.01));
+    let model = &story.state.models[&kiln()];
+    assert_eq!((model.champion, model.paused), (Some(2), false));
 }

@@ -77,3 +77,35 @@ fn what_a_person_rolls_out_is_what_is_rolled_out() {
     story.tell(judged(2, true, None));
     assert_eq!(story.state.models[&kiln()].champion, Some(2));
 }
+
+#[test]
+fn a_version_that_a_person_has_decided_about_meanwhile_is_left_where_it_is() {
+    let failed =
+        Fact::ActionFailed { model: kiln(), action: "refit".to_owned(), reason: "no space left".to_owned() };
+    let (mut story, _) = passed();
+    story.tell(Fact::Promoted { model: kiln(), version: 2, previous: Some(1), reason: "why".to_owned() });
+    assert_eq!(actions(&story.tell(failed.clone())), [""; 0]);
+    let model = &story.state.models[&kiln()];
+    assert_eq!((model.champion, model.repair), (Some(2), None));
+
+    let (mut story, _) = passed();
+    story.tell(Fact::RolledBack { model: kiln(), from: 2, to: 1, reason: "why".to_owned() });
+    assert_eq!(actions(&story.tell(failed)), [""; 0]);
+    assert_eq!(story.state.models[&kiln()].champion, Some(1));
+}
+
+#[test]
+fn a_refit_that_a_person_asks_for_later_is_held_against_its_gates_by_itself() {
+    let (mut story, _) = passed();
+    story.tell(refit(3, 2));
+    // The gates could not be asked, and the version itself serves.
+    let reason = "the blob is gone".to_owned();
+    story.tell(Fact::ActionFailed { model: kiln(), action: "judge".to_owned(), reason });
+    story.tell(judged(2, true, Some(0.01)));
+    assert_eq!(story.state.models[&kiln()].champion, Some(2));
+    let asked = Fact::RolloutAsked { model: kiln(), version: 3, plan: None, reason: "why".to_owned() };
+    assert_eq!(actions(&story.tell(asked)), ["judge"]);
+    assert_eq!(actions(&story.tell(judged(3, false, None))), [""; 0], "the champion is not judged");
+    let model = &story.state.models[&kiln()];
+    assert_eq!((model.champion, model.repair), (Some(2), None));
+}
