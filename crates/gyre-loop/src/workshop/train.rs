@@ -267,9 +267,13 @@ impl Training<'_> {
             profile.take_inputs_of(beneath);
         }
         let blobs = self.workshop.store.blobs();
-        let (estimator, no_estimator) = match foresee::learn(self.model, &holdout, &predicted) {
-            Ok(bytes) => (Some(blobs.put(&bytes)?), None),
-            Err(reason) => (None, Some(reason.to_string())),
+        let (estimator, no_estimator) = match &self.twin {
+            // The same answers on the same rows teach the same.
+            Some(twin) => (twin.estimator, None),
+            None => match foresee::learn(self.model, &holdout, &predicted) {
+                Ok(bytes) => (Some(blobs.put(&bytes)?), None),
+                Err(reason) => (None, Some(reason.to_string())),
+            },
         };
         let reference = format!("refs/gyre/runs/{}", self.run);
         let refit = self.twin.as_ref().map(|twin| format!(" for version {} once more", twin.version));
