@@ -126,6 +126,12 @@ fn embeddings_are_compared_as_whole_vectors() {
     };
     assert_eq!(why(&before, &plain), of(Why::Vanished, Why::Vanished, Why::Retyped));
     assert_eq!(why(&plain, &before), of(Why::Appeared, Why::Appeared, Why::Retyped));
+    // Lists of whole numbers are no vectors, and are not compared; that they become some is told all the same.
+    let whole = (0..50).map(|row| Some([Some(row)]));
+    let whole = ListArray::from_iter_primitive::<Int32Type, _, _>(whole);
+    let other = write(at("f.parquet"), vec![("list", Arc::new(whole))]);
+    assert_eq!(why(&before, &other), of(Why::Vanished, Why::Vanished, Why::Retyped));
+    assert_eq!(why(&other, &before), of(Why::Appeared, Why::Appeared, Why::Retyped));
 }
 
 #[test]

@@ -59,7 +59,9 @@ impl Bins {
         if to - from > AT_ONCE {
             return from + self.cuts[from..to].partition_point(|cut| *cut < value);
         }
-        let few = self.cuts.get(from..from + AT_ONCE).unwrap_or_default();
+        let Some(few) = self.cuts.get(from..).and_then(|cuts| cuts.first_chunk::<AT_ONCE>()) else {
+            return self.len;
+        };
         from + few.iter().map(|cut| usize::from(*cut < value)).sum::<usize>()
     }
 }

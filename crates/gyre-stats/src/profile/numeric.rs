@@ -135,14 +135,17 @@ impl NumericWindow {
     /// Counts one value; NaN is a missing value. Many at once are counted sooner by `extend`.
     #[inline]
     pub fn push(&mut self, value: f64) {
-        self.extend([value]);
+        if value.is_finite() { self.count(&[value]) } else { self.count_undefined(value) }
     }
 
     /// Counts finite values.
     fn count(&mut self, values: &[f64]) {
+        let (bins, counts) = (&*self.bins, self.counts.as_mut_slice());
         for value in values {
-            // There is one count more than cuts, so the index is always within.
-            self.counts[self.bins.of(*value)] += 1;
+            // There is one count more than cuts, so there always is one.
+            if let Some(count) = counts.get_mut(bins.of(*value)) {
+                *count += 1;
+            }
         }
         match values {
             [value] => self.moments.push(*value),
