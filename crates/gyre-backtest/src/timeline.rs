@@ -24,7 +24,7 @@ pub struct Slice {
     pub era: Option<usize>,
     /// The decision from which on its labels are known: the one at which its window closes.
     pub visible: usize,
-    /// Whether its day trains no version.
+    /// Whether its day trains no version that is judged.
     pub withheld: bool,
     /// Labelled rows whose label was there by then.
     pub seen: u64,

@@ -263,8 +263,8 @@ impl Train {
 
 /// Which rows are withheld from training, to hold versions against each other.
 ///
-/// Every `every`-th day of the calendar (days since 1970-01-01, UTC, whose number is divisible by it) trains no version,
-/// ever. Whole days, because rows of one day are alike; the same days for all, so that no version has seen the rows it is
+/// Every `every`-th day of the calendar (days since 1970-01-01, UTC, whose number is divisible by it) trains no version
+/// that is judged (what passed is trained once more with them, see [`Retrain::refit`]). Whole days, because rows of one day are alike; the same days for all, so that no version has seen the rows it is
 /// compared on; spread over the time, so that a challenger still learns what is newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
