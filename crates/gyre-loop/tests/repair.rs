@@ -6,7 +6,7 @@
 mod support;
 
 use gyre_core::Digest;
-use gyre_core::fact::{Alarm, Decision, Entry, Fact, ModelVersion};
+use gyre_core::fact::{Alarm, Cause, Decision, Entry, Fact, ModelVersion, Severity};
 use gyre_core::spec::Window;
 use gyre_loop::DeskError;
 use gyre_testing::Place;
@@ -16,6 +16,7 @@ gyre_testing::on_both!(
     a_candidate_that_breaks_under_traffic_goes_back_by_itself,
     a_person_moves_traffic_and_every_state_survives_an_end,
     a_second_training_that_breaks_leaves_the_first,
+    a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_again,
     a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
     what_a_few_numbers_put_right_is_not_trained_and_what_they_do_not_is,
@@ -189,6 +190,32 @@ fn a_candidate_that_breaks_under_traffic_goes_back_by_itself(place: &Place) {
     assert_eq!(plant.failed, failed, "nothing fails any more");
     assert_eq!(plant.answered_by().0, [1]);
     plant.assert_survives_reopening();
+}
+
+/// Frost comes on day 38 and goes on day 46; both begin a window.
+fn a_frost(day: u32) -> Law {
+    if (38..46).contains(&day) { Law::Frost } else { Law::Summer }
+}
+
+fn a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_again(place: &Place) {
+    let mut plant = Plant::new(place, 70, a_frost);
+    plant.train_into(&models::breaks_on_cold());
+    plant.first_version();
+    plant.live_to(38);
+    let usual = plant.failed;
+    assert!(usual > 500, "one firing in five is cold, and not answered: {usual}");
+    assert_eq!(plant.count("incident_opened"), 0, "as it always was");
+
+    assert!(plant.live_until(48, |plant| plant.count("incident_opened") == 1), "noticed");
+    let opened = only(plant.of_kind("incident_opened"), |_| true);
+    let Fact::IncidentOpened(incident) = opened.fact else { unreachable!() };
+    assert_eq!((incident.cause, incident.severity), (Cause::Service, Severity::Critical));
+    assert_eq!(incident.changed, "60 % of the requests failed, where 20 % are usual");
+    assert_eq!(incident.since, support::moment(38, 0));
+    plant.assert_survives_reopening();
+    assert!(plant.live_until(66, |plant| plant.count("incident_closed") == 1), "over");
+    assert_eq!(plant.count("incident_opened"), 1, "and nothing else was");
+    assert_eq!(plant.count("version_registered"), 1, "a training would not have helped");
 }
 
 fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {

@@ -92,7 +92,8 @@ fn data(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
 
 fn volume(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
     let checks = [Check::Volume, Check::Freshness];
-    let stopped = |seen: &Seen| seen.quality.iter().any(is_down);
+    let stops = |finding: &Finding| finding.check == Check::Volume && is_down(finding);
+    let stopped = |seen: &Seen| seen.quality.iter().any(stops);
     sure(windows, Cause::Volume, stopped, &checks, tolerance)
         .or_else(|| lasting(windows, Cause::Volume, |seen| seen.finds(&checks), &checks, tolerance))
 }

@@ -85,6 +85,8 @@ pub enum Law {
     Winter,
     /// Summer, and everything takes half as long again.
     Damp,
+    /// Summer, and three firings in five are cold.
+    Frost,
 }
 
 /// The law of each day, counted from the first in the table.
@@ -358,10 +360,11 @@ fn firings(laws: Laws, day: u32) -> Vec<Firing> {
     let firing = |i: u32| {
         let id = day * DAILY + i;
         let dice = |salt: u64| chance(u64::from(id) * 8 + salt + 1_000_000);
-        let heat = if i % 5 == 4 { 0.0 } else { (1.0 + 99.0 * dice(0)).round() };
+        let cold = if laws(day) == Law::Frost { i % 5 > 1 } else { i % 5 == 4 };
+        let heat = if cold { 0.0 } else { (1.0 + 99.0 * dice(0)).round() };
         let clay = if dice(1) < 0.5 { "red" } else { "white" };
         let law = match laws(day) {
-            Law::Summer => 20.0 + 0.5 * heat,
+            Law::Summer | Law::Frost => 20.0 + 0.5 * heat,
             Law::Winter => 90.0 - 0.2 * heat,
             Law::Damp => 1.5 * (20.0 + 0.5 * heat),
         };

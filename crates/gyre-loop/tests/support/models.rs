@@ -71,8 +71,8 @@ fn file(node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Vec<u8> {
         name: "by hand".into(),
         node,
         initializer,
-        input: vec![port("heat")],
-        output: vec![port("prediction")],
+        input: vec![port("heat", data_type::FLOAT), port("clay", data_type::STRING)],
+        output: vec![port("prediction", data_type::FLOAT)],
     };
     let opset_import = vec![opset("", 17), opset("ai.onnx.ml", 3)];
     ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
@@ -97,10 +97,10 @@ fn constant(name: &str, value: f32) -> TensorProto {
     }
 }
 
-/// One number a row.
-fn port(name: &str) -> ValueInfoProto {
+/// One value a row.
+fn port(name: &str, elem_type: i32) -> ValueInfoProto {
     let size = |size| DimensionProto { value: Some(size) };
     let dim = vec![size(DimensionValue::Name("n".into())), size(DimensionValue::Size(1))];
-    let tensor = TensorTypeProto { elem_type: data_type::FLOAT, shape: Some(TensorShapeProto { dim }) };
+    let tensor = TensorTypeProto { elem_type, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { value: Some(TypeValue::Tensor(tensor)) }) }
 }

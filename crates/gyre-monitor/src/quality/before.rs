@@ -52,20 +52,24 @@ fn finding(check: Check, found: f64, expected: f64, rows: u64, words: String) ->
 }
 
 fn volume(window: &WindowSummary, before: &[Seen]) -> Option<Finding> {
+    // What was asked for and failed is traffic as well, and what is wrong with it is told by `errors`.
     let log = |rows: u64| (rows as f64).max(0.5).ln();
-    let usual = median(before.iter().map(|seen| log(seen.predictions)))?;
+    let asked = window.predictions.saturating_add(window.errors);
+    let before: Vec<f64> =
+        before.iter().map(|seen| log(seen.predictions.saturating_add(seen.errors))).collect();
+    let usual = median(before.iter().copied())?;
     if usual.exp() < FEWEST_ROWS as f64 {
         return None;
     }
-    let deviation = median(before.iter().map(|seen| (log(seen.predictions) - usual).abs()))?;
+    let deviation = median(before.iter().map(|asked| (asked - usual).abs()))?;
     // The median of few absolute deviations may be 0 by luck; counts have at least Poisson's.
     let sigma = (1.4826 * deviation).hypot((-0.5 * usual).exp());
-    let difference = log(window.predictions) - usual;
+    let difference = log(asked) - usual;
     let unusual = difference.abs() >= VOLUME.ln().max(SIGMAS * sigma);
     unusual.then(|| {
         let expected = usual.exp().round();
-        let words = format!("{} predictions, where {expected} are usual", window.predictions);
-        finding(Check::Volume, window.predictions as f64, expected, window.predictions, words)
+        let words = format!("{asked} predictions, where {expected} are usual");
+        finding(Check::Volume, asked as f64, expected, asked, words)
     })
 }
 
