@@ -1,10 +1,14 @@
 //! Finding the leaves where rows end: by walking down, or, in small trees, by ruling leaves out.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::ranks::{LANES, Rank, Ranks};
 use super::{Cells, Comparison, Missing, Test, Words};
 
 /// Groups of [`LANES`] rows that pass through all trees before the next ones.
-const BLOCK: usize = 8;
+const BLOCK: usize = 4;
+/// Trees that one row walks through at a time.
+const TREES: usize = 8;
 /// Levels walked between looks at whether all walks have ended.
 const STRIDE: u32 = 4;
 
@@ -130,8 +134,38 @@ pub(super) struct Trees<R> {
     pub(super) features: usize,
 }
 
+/// The arguments of [`Trees::accumulate`]. It is inlined into a copy for each kind of processor, so that compilers make use
+/// of its instructions; the body of a closure would not be.
+struct Accumulation<'a, R, C, F> {
+    trees: &'a Trees<R>,
+    cells: C,
+    scores: &'a mut [f64],
+    fold: F,
+}
+
+impl<R: Rank, C: Cells, F: Fn(f64, f64) -> f64 + Copy> WithSimd for Accumulation<'_, R, C, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.trees.accumulate_vectors(self.cells, self.scores, self.fold);
+    }
+}
+
 impl<R: Rank> Trees<R> {
+    /// Adds what the trees say of each row to its scores, with the widest vector instructions that this machine has.
     pub(super) fn accumulate<C: Cells>(
+        &self,
+        cells: C,
+        scores: &mut [f64],
+        fold: impl Fn(f64, f64) -> f64 + Copy,
+    ) {
+        // Numbers are the same whatever the width: nothing is reordered, and multiplications are not fused with additions.
+        Arch::new().dispatch(Accumulation { trees: self, cells, scores, fold });
+    }
+
+    #[inline(always)]
+    fn accumulate_vectors<C: Cells>(
         &self,
         cells: C,
         scores: &mut [f64],
@@ -142,7 +176,7 @@ impl<R: Rank> Trees<R> {
         if targets == 0 {
             return;
         }
-        if rows < LANES / 2 {
+        if rows < LANES / 4 {
             let mut ranks = Vec::with_capacity(views);
             for (row, out) in scores.chunks_exact_mut(targets).enumerate() {
                 self.ranks.row(cells, row, &mut ranks);
@@ -178,7 +212,7 @@ impl<R: Rank> Trees<R> {
         }
     }
 
-    /// The leaves of a small tree where eight rows end. All splits are asked, not those on the way only, but for eight rows
+    /// The leaves of a small tree where [`LANES`] rows end. All splits are asked, not those on the way only, but for so many rows
     /// at once and without waiting for one another; compilers make vector instructions of it.
     #[inline(always)]
     fn exclude(&self, root: &Root, ranks: &[[R; LANES]]) -> [u32; LANES] {
@@ -204,7 +238,7 @@ impl<R: Rank> Trees<R> {
         fold: impl Fn(f64, f64) -> f64 + Copy,
     ) {
         let targets = out.len();
-        let (groups, rest) = self.roots.as_chunks::<LANES>();
+        let (groups, rest) = self.roots.as_chunks::<TREES>();
         for group in groups {
             let leaves = if group.iter().any(|root| root.special) {
                 group.map(|root| self.walk_special(root.node, cells, row, |column| ranks[column]))
@@ -274,14 +308,14 @@ impl<R: Rank> Trees<R> {
     }
 }
 
-/// Advances eight walks by `depth` levels; the indices of the leaves where they end.
+/// Advances walks by `depth` levels; the indices of the leaves where they end.
 #[inline(always)]
-fn walk<R: Rank>(
+fn walk<R: Rank, const L: usize>(
     nodes: &[Node<R>],
-    mut at: [u32; LANES],
+    mut at: [u32; L],
     depth: u32,
     rank: impl Fn(usize, usize) -> R,
-) -> [u32; LANES] {
+) -> [u32; L] {
     let mut left = depth;
     while left > 0 {
         let levels = left.min(STRIDE);
