@@ -44,11 +44,17 @@ impl Bar<'_> {
     }
 }
 
-/// All ways in which a column was tested. A share's effect is the difference of the shares.
+/// All ways in which a column was tested. A share's effect is the difference of the shares; of names that the reference does
+/// not have, only more is a change, for nobody minds fewer than were to be expected.
 pub(crate) fn changes(drift: &ColumnDrift) -> Vec<Change> {
     let share = |statistic, change: &ShareChange| {
         let effect = (change.current? - change.reference?).abs();
         Some(Change { statistic, effect, p: change.p_value? })
+    };
+    let unseen = |change: &ShareChange| {
+        let found = share("unseen_share", change)?;
+        let more = change.current > change.reference;
+        Some(if more { found } else { Change { effect: 0.0, p: 1.0, ..found } })
     };
     let shape = match drift.evidence {
         Evidence::Tested { method, statistic, p_value } => {
@@ -57,7 +63,7 @@ pub(crate) fn changes(drift: &ColumnDrift) -> Vec<Change> {
                 (Some(Effect::ShareChange(distance)), _) => ("share_of_a_name", distance),
                 // A constant reference has no yardstick; the distance of the distribution functions needs none.
                 (None, Method::KolmogorovSmirnov) => ("kolmogorov_smirnov", statistic),
-                (None, Method::ChiSquare) => ("chi_square", 0.0),
+                (None, Method::ChiSquare | Method::FisherExact) => ("chi_square", 0.0),
             };
             Some(Change { statistic: name, effect, p: p_value })
         }
@@ -67,7 +73,7 @@ pub(crate) fn changes(drift: &ColumnDrift) -> Vec<Change> {
         shape,
         share("missing_share", &drift.missing),
         drift.infinite.as_ref().and_then(|change| share("infinite_share", change)),
-        drift.new_categories.as_ref().and_then(|change| share("unseen_share", change)),
+        drift.new_categories.as_ref().and_then(unseen),
     ];
     all.into_iter().flatten().filter(|change| change.effect.is_finite() && change.p.is_finite()).collect()
 }

@@ -122,14 +122,37 @@ pub fn two_proportion_p(a: Proportion, b: Proportion) -> Option<f64> {
 /// outward from the mode, so that large tables neither overflow nor lose digits. Without evidence either way it is 1.
 #[must_use]
 pub fn fisher_exact_p(a: Proportion, b: Proportion) -> f64 {
+    let weights = hypergeometric(a, b);
+    let observed = a.successes as f64;
+    let of_observed = weights.iter().find(|(x, _)| *x == observed).map_or(0.0, |(_, weight)| *weight);
+    // Tables that are equally likely must count as such in spite of rounding.
+    let limit = of_observed * (1.0 + 1e-9);
+    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let extreme: f64 = weights.iter().map(|(_, weight)| weight).filter(|weight| **weight <= limit).sum();
+    (extreme / total).min(1.0)
+}
+
+/// Fisher's exact one-sided p-value that the rate of `b` is no higher than that of `a`: how probable it is that `b` has as
+/// many of all successes as it has, or more.
+#[must_use]
+pub fn fisher_higher_p(a: Proportion, b: Proportion) -> f64 {
+    let weights = hypergeometric(a, b);
+    let observed = a.successes as f64;
+    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let extreme: f64 = weights.iter().filter(|(x, _)| *x <= observed).map(|(_, weight)| weight).sum();
+    (extreme / total).min(1.0)
+}
+
+/// The hypergeometric distribution of `a`'s successes, given the margins of the table: values and weights relative to the
+/// mode's, outward from it until they vanish.
+fn hypergeometric(a: Proportion, b: Proportion) -> Vec<(f64, f64)> {
     let (n, m) = (a.trials as f64, b.trials as f64);
     let successes = a.successes as f64 + b.successes as f64;
     let lowest = (successes - m).max(0.0);
     let highest = n.min(successes);
     let mode = (((n + 1.0) * (successes + 1.0)) / (n + m + 2.0)).floor().clamp(lowest, highest);
-    let observed = a.successes as f64;
 
-    // weight(x + 1) / weight(x) of the hypergeometric distribution.
+    // weight(x + 1) / weight(x).
     let step = |x: f64| (n - x) * (successes - x) / ((x + 1.0) * (m - successes + x + 1.0));
     let mut weights = vec![(mode, 1.0_f64)];
     let (mut x, mut weight) = (mode, 1.0);
@@ -144,12 +167,7 @@ pub fn fisher_exact_p(a: Proportion, b: Proportion) -> f64 {
         weight /= step(x);
         weights.push((x, weight));
     }
-    let of_observed = weights.iter().find(|(x, _)| *x == observed).map_or(0.0, |(_, weight)| *weight);
-    // Tables that are equally likely must count as such in spite of rounding.
-    let limit = of_observed * (1.0 + 1e-9);
-    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-    let extreme: f64 = weights.iter().map(|(_, weight)| weight).filter(|weight| **weight <= limit).sum();
-    (extreme / total).min(1.0)
+    weights
 }
 
 #[cfg(test)]
@@ -171,6 +189,14 @@ mod tests {
     fn equal_certain_rates_are_no_evidence() {
         assert_eq!(two_proportion_p(Proportion::new(0, 50), Proportion::new(0, 70)), Some(1.0));
         assert_eq!(two_proportion_p(Proportion::new(50, 50), Proportion::new(70, 70)), Some(1.0));
+    }
+
+    #[test]
+    fn the_higher_of_two_rates_is_told_from_the_lower() {
+        // scipy.stats.fisher_exact([[1, 9], [6, 4]], alternative="less") and "greater".
+        let (a, b) = (Proportion::new(1, 10), Proportion::new(6, 10));
+        assert!((fisher_higher_p(a, b) - 0.028_637_770_897_832_82).abs() < 1e-12);
+        assert!((fisher_higher_p(b, a) - 0.998_452_012_383_900_9).abs() < 1e-12);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    contingency::{chi_square_of_pooled, pool},
+    contingency::{NamesTest, names, pool},
     counts,
     transport::wasserstein_binned,
 };
@@ -24,6 +24,8 @@ pub enum Method {
     KolmogorovSmirnov,
     /// Chi-square of homogeneity, rare categories pooled.
     ChiSquare,
+    /// Fisher's exact test of the rare category that became most frequent; its statistic is the change of the share.
+    FisherExact,
 }
 
 /// How large a change is, by the yardstick of its kind of column.
@@ -178,17 +180,18 @@ fn categorical(
         return Err(Incompatible::Bins);
     }
     let enough = past.present().min(current.present()) >= MINIMUM_ROWS;
-    let pooled = pool(past.counts(), current.counts(), (past.other(), current.other())).filter(|_| enough);
-    let (before, after) = pooled.unwrap_or_default();
-    let test = chi_square_of_pooled(&before, &after);
+    let other = (past.other(), current.other());
+    let test = names(past.counts(), current.counts(), other).filter(|_| enough);
+    let pooled = pool(past.counts(), current.counts(), other).filter(|_| enough);
+    let of_all = |test: &NamesTest| test.chi_square.map_or(0.0, |all| all.statistic);
     Ok(ColumnDrift {
         evidence: test.map_or(Evidence::Insufficient, |test| Evidence::Tested {
-            method: Method::ChiSquare,
-            statistic: test.statistic,
+            method: if test.is_of_rare() { Method::FisherExact } else { Method::ChiSquare },
+            statistic: if test.is_of_rare() { test.change } else { of_all(&test) },
             p_value: test.p_value,
         }),
-        effect: counts::l_infinity(&before, &after).map(Effect::ShareChange),
-        psi: counts::psi(&before, &after),
+        effect: test.map(|test| Effect::ShareChange(test.change)),
+        psi: pooled.and_then(|pooled| counts::psi(&pooled.reference, &pooled.current)),
         n_reference: past.present(),
         n_current: current.present(),
         missing: missing(past.missing(), past.rows(), current.missing(), current.rows()),

@@ -14,6 +14,7 @@
 //! | [`samples`] | two raw samples of one column: Kolmogorov–Smirnov, Cramér–von Mises, Anderson–Darling, ranks, means, spreads |
 //! | [`bins`], [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
 //! | [`homogeneity`](fn@homogeneity), [`chi_square`] | two rows of category counts: χ², G, Cramér's V |
+//! | [`names`](fn@names) | the same, and the rare names one by one |
 //! | [`rows`] | whole rows of several columns: MMD, energy, what principal components miss |
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub mod samples;
 mod transport;
 
 pub use column::{ColumnDrift, Effect, Evidence, MINIMUM_ROWS, Method, ShareChange, column};
-pub use contingency::{ChiSquare, chi_square, pool};
+pub use contingency::{ChiSquare, NamesTest, Pooled, chi_square, names, pool};
 pub use homogeneity::{Homogeneity, NormalTest, homogeneity, two_proportion_z};
 pub use transport::wasserstein_binned;
 
