@@ -9,7 +9,7 @@ use gyre_stats::{
     drift::{
         chi_square,
         counts::{jensen_shannon, jensen_shannon_interval},
-        homogeneity,
+        homogeneity, names,
         rows::{Distances, Matrix},
         samples::{self, Pooled, Sorted, Ties},
         two_proportion_z,
@@ -189,6 +189,21 @@ fn tests_of_categories_keep_their_level() {
         let (a, b) = (random.counts(500, &shares), random.counts(400, &shares));
         let table = homogeneity(&a, &b).unwrap();
         [table.pearson_p(), chi_square(&a, &b).unwrap().p_value, table.likelihood_ratio_p()]
+    }) {
+        test.nominal();
+    }
+}
+
+/// Sixty names, most of which are too rare in the small sample for the chi-square.
+#[test]
+fn a_test_of_names_with_many_rare_ones_keeps_its_level() {
+    let sum: f64 = (1..=60).map(|rank| 1.0 / f64::from(rank)).sum();
+    let shares: Vec<f64> = (1..=60).map(|rank| 1.0 / f64::from(rank) / sum).collect();
+    for test in Windows::of(["names"], 2000, |random| {
+        let (a, b) = (random.counts(4_000, &shares), random.counts(200, &shares));
+        let found = names(&a, &b, (0, 0)).unwrap();
+        assert!(found.rare.is_some(), "{found:?}");
+        [found.p_value]
     }) {
         test.nominal();
     }
