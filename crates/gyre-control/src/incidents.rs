@@ -245,6 +245,7 @@ impl Turn<'_> {
             (open.cause, open.severity, open.differs) = (diagnosis.cause, diagnosis.severity, 0);
             if open.cause != cause {
                 open.columns.clear();
+                open.since = diagnosis.since;
             }
         }
         let spread = open.spread(&diagnosis.columns);

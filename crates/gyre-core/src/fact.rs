@@ -29,7 +29,9 @@ pub use access::{AccessChange, InvalidRole, LoginWay, Role, UserKind};
 pub use attribution::{Attribution, ColumnPart, Part, SegmentLoss};
 pub use bandit::{Arm, BanditPlan, MOST_ARMS};
 pub use estimate::{EstimateMethod, LossEstimate, LossForecast};
-pub use incident::{Cause, CauseGroup, Check, Evidence, Explained, Finding, Incident, LabelShift, Severity};
+pub use incident::{
+    CalibrationShift, Cause, CauseGroup, Check, Evidence, Explained, Finding, Incident, LabelShift, Severity,
+};
 pub use registry::{RegistryChange, Text};
 pub use rollout::RolloutPlan;
 pub use split::{LONGEST_RULE, MOST_RULES, SplitRule, SplitRules, Target};

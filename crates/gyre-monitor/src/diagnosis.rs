@@ -9,6 +9,7 @@
 //! | labels and columns moved, and the withheld rows with the labels of the window have its columns, too | [`PriorShift`](Cause::PriorShift) |
 //! | the loss is up, inputs moved, and where they lie within the withheld rows most of it is to be expected | [`Covariate`](Cause::Covariate) |
 //! | the loss is up otherwise | [`Concept`](Cause::Concept) |
+//! | the loss is as promised, and the same segment is worse than it was | [`Segment`](Cause::Segment) |
 //! | inputs moved, and the loss is as promised | [`Harmless`](Cause::Harmless) |
 //! | inputs moved, and there are no labels to say more | [`Covariate`](Cause::Covariate), to be looked at |
 //!
@@ -20,7 +21,7 @@ use gyre_core::fact::{Cause, CauseGroup, Check, Finding, Severity};
 
 use crate::persistence::{ENOUGH, REMEMBERED};
 use crate::quality::percent;
-use crate::seen::{Lost, ODD, Seen};
+use crate::seen::{Lost, Moved, ODD, Seen, WorseSegment};
 use crate::summary::PREDICTION;
 
 /// The p-value below which a window's loss is worse than promised. Two of three windows by luck: less than once in 3,000.
@@ -209,7 +210,7 @@ fn is_worse(seen: &Seen, tolerance: f64) -> bool {
 }
 
 fn has_moved(seen: &Seen) -> bool {
-    seen.moved.iter().any(|(column, _)| column != PREDICTION)
+    seen.moved.iter().any(|moved| moved.column != PREDICTION)
 }
 
 /// Whether labels moved, and columns with them as they always went together; none of the columns need have drifted by itself.
@@ -235,7 +236,7 @@ fn world(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
     let diagnosis = |cause: Cause, shows: &dyn Fn(&Seen) -> bool| {
         let showing = late.iter().rev().find(|seen| shows(seen)).unwrap_or(newest);
         let impact = showing.loss.as_ref().map(Lost::share);
-        let columns = showing.moved.iter().map(|(column, _)| column.clone()).collect();
+        let columns = showing.moved.iter().map(|moved| moved.column.clone()).collect();
         let since = since(&fit, shows);
         let words = in_words(cause, late, showing, &fit, since);
         Diagnosis {
@@ -265,11 +266,49 @@ fn world(windows: &[Seen], tolerance: f64) -> Option<Diagnosis> {
     if often(&is_prior_shift) {
         return Some(diagnosis(Cause::PriorShift, &is_prior_shift));
     }
+    if let Some(diagnosis) = segment(late, &fit, tolerance) {
+        return Some(diagnosis);
+    }
     if moved {
         let known = late.iter().filter(|seen| seen.loss.is_some()).count() >= ENOUGH as usize;
         return Some(diagnosis(if known { Cause::Harmless } else { Cause::Covariate }, &has_moved));
     }
     None
+}
+
+/// The segments that were worse in two of the last three windows, beyond luck and beyond what is tolerated.
+fn segment(late: &[Seen], fit: &[Seen], tolerance: f64) -> Option<Diagnosis> {
+    let is_same = |a: &WorseSegment, b: &WorseSegment| (&a.column, &a.segment) == (&b.column, &b.segment);
+    let shows = |seen: &Seen, of: &WorseSegment| {
+        seen.segments.iter().any(|segment| is_same(segment, of) && segment.share() > tolerance)
+    };
+    let lasts = |of: &&WorseSegment| late.iter().filter(|seen| shows(seen, of)).count() >= ENOUGH as usize;
+    let found = late.iter().rev().map(|seen| seen.segments.iter().filter(lasts).collect::<Vec<_>>());
+    let mut worse = found.into_iter().find(|worse| !worse.is_empty())?;
+    worse.sort_by(|a, b| b.share().total_cmp(&a.share()));
+    let first = *worse.first()?;
+    let words = worse.iter().take(MOST.1).map(|of| {
+        let WorseSegment { column, segment, loss, reference, rows } = of;
+        format!(
+            "{column} {segment}: the loss of {rows} rows is {loss:.3}, {reference:.3} on the withheld rows"
+        )
+    });
+    let mut columns: Vec<String> = Vec::new();
+    for segment in &worse {
+        if !columns.contains(&segment.column) {
+            columns.push(segment.column.clone());
+        }
+    }
+    Some(Diagnosis {
+        cause: Cause::Segment,
+        // However bad for those in it, the model on the whole does what it promised.
+        severity: Severity::Warning,
+        columns,
+        since: since(fit, |seen| shows(seen, first)),
+        impact: Some(first.share()),
+        words: words.collect::<Vec<_>>().join("; "),
+        expected_action: action(Cause::Segment),
+    })
 }
 
 /// Whether most of the excess loss is what such inputs always had: where they lie within what the withheld rows had, the
@@ -306,15 +345,15 @@ fn severity(cause: Cause, impact: Option<f64>, tolerance: f64) -> Severity {
 fn in_words(cause: Cause, late: &[Seen], showing: &Seen, all: &[Seen], since: Timestamp) -> String {
     let mut words = Vec::new();
     if !showing.moved.is_empty() {
-        let named =
-            showing.moved.iter().take(MOST.1).map(|(column, effect)| format!("{column} by {effect:.2}"));
+        let named = showing.moved.iter().take(MOST.1).map(Moved::words);
         let more = showing.moved.len().saturating_sub(MOST.1);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         words.push(format!("moved: {}{more}", named.collect::<Vec<_>>().join(", ")));
     }
     if let Some(lost) = showing.loss {
         let (loss, promised, p) = (lost.loss, lost.promised, lost.p);
-        words.push(format!("the loss is {loss:.3}, promised {promised:.3} (p = {p:.4})"));
+        let p = if p < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {p:.4}") };
+        words.push(format!("the loss is {loss:.3}, promised {promised:.3} ({p})"));
     }
     match cause {
         Cause::SeasonalReturn => {
@@ -363,6 +402,9 @@ const fn action(cause: Cause) -> &'static str {
         }
         Cause::SeasonalReturn => "bring the older version back",
         Cause::Service => "look at the host and the model's time; the model is left as it is",
+        Cause::Segment => {
+            "look at these rows; nothing is trained for a part of them alone, `gyre train` does when asked"
+        }
         Cause::Harmless => "nothing: the loss is as promised",
     }
 }
@@ -390,6 +432,7 @@ mod tests {
             quiet: None,
             loss: Some(Lost { rows: 900, loss: 10.0 * (1.0 + share), promised: 10.0, p }),
             moved: Vec::new(),
+            segments: Vec::new(),
             quality: Vec::new(),
             unexplained: Some(Unexplained { share, p }),
             label_shift: None,
@@ -398,7 +441,8 @@ mod tests {
     }
 
     fn moved(seen: Seen) -> Seen {
-        Seen { moved: vec![("wind".to_owned(), 0.7)], ..seen }
+        let statistic = "wasserstein_over_iqr".to_owned();
+        Seen { moved: vec![Moved { column: "wind".to_owned(), effect: 0.7, statistic }], ..seen }
     }
 
     fn finding(check: Check, column: &str) -> Finding {
@@ -425,6 +469,31 @@ mod tests {
         assert_eq!((found[0].cause, found[0].severity), (Cause::Concept, Severity::Warning));
         assert_eq!(found[0].since, week(1, 0.0).period.from);
         assert_eq!(causes(&[week(0, 0.08), week(1, 0.08), week(2, 0.08)]), [], "sure, and tolerated");
+    }
+
+    #[test]
+    fn a_segment_that_stays_worse_is_told_where_the_whole_is_as_promised() {
+        let of = |name: &str, loss| WorseSegment {
+            column: "carrier".to_owned(),
+            segment: name.to_owned(),
+            loss,
+            reference: 10.0,
+            rows: 90,
+        };
+        let with = |at, segments: &[WorseSegment]| Seen { segments: segments.to_vec(), ..week(at, 0.0) };
+        let (aa, ua) = (of("AA", 13.0), of("UA", 14.0));
+        assert_eq!(causes(&[with(0, &[]), with(1, std::slice::from_ref(&aa))]), [], "once is luck");
+        let (first, second) = (with(0, std::slice::from_ref(&aa)), with(1, std::slice::from_ref(&ua)));
+        assert_eq!(causes(&[first, second.clone()]), [], "one, and then another");
+        let found = diagnose(&[second, with(2, &[aa.clone(), ua])], 0.1);
+        assert_eq!((found[0].cause, found[0].severity), (Cause::Segment, Severity::Warning));
+        assert_eq!(
+            found[0].words, "carrier UA: the loss of 90 rows is 14.000, 10.000 on the withheld rows",
+            "AA was worse in one of them"
+        );
+        assert_eq!(causes(&[0, 1].map(|at| with(at, &[of("AA", 10.5)]))), [], "sure, and tolerated");
+        let all = [0, 1].map(|at| Seen { segments: vec![aa.clone()], ..week(at, 0.4) });
+        assert_eq!(causes(&all), [Cause::Concept], "all of it is worse");
     }
 
     #[test]

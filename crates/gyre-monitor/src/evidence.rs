@@ -3,6 +3,7 @@
 use gyre_core::fact::{Drift, Evidence};
 use gyre_core::spec::Metric;
 
+use crate::calibration::Calibrated;
 use crate::mix::{self, Labelled};
 use crate::profile::ReferenceProfile;
 use crate::summary::{PREDICTION, WindowInput};
@@ -21,7 +22,12 @@ pub(crate) fn of(
         quiet: quiet(input),
         explained: None,
         labels: None,
+        calibration: None,
     };
+    let days: Vec<i64> = input.times.iter().map(|time| time.day()).collect();
+    let own = (0..days.len()).filter(|row| input.versions.get(*row) == Some(&input.champion));
+    let calibrated = Calibrated::measure(&input.predictions, &input.labels, &days, own);
+    evidence.calibration = calibrated.map(|now| now.beside(reference.calibration.as_ref()));
     let Some(mix) = &reference.mix else { return evidence };
     // The table is of the champion's predictions: other versions' rows have no place in it.
     let own: Vec<f64> = losses
@@ -33,7 +39,6 @@ pub(crate) fn of(
     let probability = if probability.len() == losses.len() { probability } else { Vec::new() };
     let columns = mix::with_prediction(input.features, input.predictions.outputs, &probability);
     let rows = Labelled { columns: &columns, labels: input.labels, losses: &own };
-    let days: Vec<i64> = input.times.iter().map(|time| time.day()).collect();
     let moved: Vec<&str> = drift
         .iter()
         .filter(|drift| drift.drifted && drift.column != PREDICTION)

@@ -31,6 +31,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod attribution;
+pub mod calibration;
 mod change;
 pub mod columns;
 pub mod comparison;

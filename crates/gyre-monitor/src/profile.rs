@@ -9,6 +9,7 @@ use gyre_stats::profile::ColumnReference;
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::LossReference;
+use crate::calibration::Calibrated;
 use crate::columns::{MonitorError, Predictions, Values};
 use crate::loss::MeasuredLoss;
 use crate::mix::{self, Labelled, Mix};
@@ -48,6 +49,9 @@ pub struct ReferenceProfile {
     /// What the features of those rows say of its losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<LossReference>,
+    /// What it said of them, and what came true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibrated>,
     /// How wrong it was on them, segment by segment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<Division>,
@@ -91,6 +95,7 @@ impl ReferenceProfile {
             repeats: learned::repeats(&values, rows),
             mix: None,
             losses: None,
+            calibration: None,
             segments: Vec::new(),
             expected: BTreeMap::new(),
         }
@@ -134,6 +139,11 @@ impl ReferenceProfile {
         self.losses = LossReference::learn(metric, features.iter().copied(), losses, days)?;
         self.segments = segments::learn(metric, features, (losses, days), segments)?;
         Ok(())
+    }
+
+    /// Learns how what came true of the withheld rows, which are of these `days`, compares with what was said of them.
+    pub fn learn_calibration(&mut self, predictions: &Predictions<'_>, labels: Values<'_>, days: &[i64]) {
+        self.calibration = Calibrated::measure(predictions, &labels, days, 0..days.len());
     }
 
     /// Takes over what `other` knows of inputs, and keeps what it knows itself of answers and losses.

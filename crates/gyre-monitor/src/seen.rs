@@ -1,7 +1,7 @@
 //! What is kept of a closed window to tell a cause from several of them.
 
 use gyre_core::Version;
-use gyre_core::fact::{Cause, Check, Finding, LabelShift, WindowSummary};
+use gyre_core::fact::{Cause, Check, Drift, Finding, LabelShift, SegmentLoss, WindowSummary};
 use gyre_core::time::Period;
 use gyre_stats::performance::p_above_reference;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct Seen {
     pub loss: Option<Lost>,
     /// Columns that drifted and by how much, the worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub moved: Vec<(String, f64)>,
+    pub moved: Vec<Moved>,
     /// What is wrong with the data, alone and beside the windows before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<Finding>,
@@ -54,6 +54,86 @@ pub struct Seen {
     /// The older version that did better on its rows, proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_better: Option<Version>,
+    /// Segments that are worse than on the withheld rows, beyond luck.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<WorseSegment>,
+}
+
+/// A column that drifted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredMoved")]
+pub struct Moved {
+    /// Which.
+    pub column: String,
+    /// By how much.
+    pub effect: f64,
+    /// In which statistic.
+    pub statistic: String,
+}
+
+/// Until statistics were kept, a pair of column and effect.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredMoved {
+    Pair(String, f64),
+    Named { column: String, effect: f64, statistic: String },
+}
+
+impl From<StoredMoved> for Moved {
+    fn from(stored: StoredMoved) -> Self {
+        match stored {
+            StoredMoved::Pair(column, effect) => Self { column, effect, statistic: String::new() },
+            StoredMoved::Named { column, effect, statistic } => Self { column, effect, statistic },
+        }
+    }
+}
+
+impl Moved {
+    fn of(drift: &Drift) -> Self {
+        Self { column: drift.column.clone(), effect: drift.effect, statistic: drift.statistic.clone() }
+    }
+
+    /// The column and how far it moved, with the unit.
+    pub(crate) fn words(&self) -> String {
+        let Self { column, effect, statistic } = self;
+        match statistic.as_str() {
+            "wasserstein_over_iqr" => format!("{column} by {effect:.2} IQR"),
+            "share_of_a_name" => format!("{column} (a name's share by {:.1} points)", 100.0 * effect),
+            "missing_share" => format!("{column} (missing by {:.1} points)", 100.0 * effect),
+            "infinite_share" => format!("{column} (infinite by {:.1} points)", 100.0 * effect),
+            "unseen_share" => format!("{column} (new names by {:.1} points)", 100.0 * effect),
+            "kolmogorov_smirnov" => format!("{column} (share of its values by {:.1} points)", 100.0 * effect),
+            _ => format!("{column} by {effect:.2}"),
+        }
+    }
+}
+
+/// A part of the rows that is predicted worse than the same part of the withheld rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorseSegment {
+    /// The column that divides the rows.
+    pub column: String,
+    /// The value, or the range of values.
+    pub segment: String,
+    /// The loss in it.
+    pub loss: f64,
+    /// The loss on the withheld rows.
+    pub reference: f64,
+    /// Labelled rows.
+    pub rows: u64,
+}
+
+impl WorseSegment {
+    fn of(segment: &SegmentLoss) -> Option<Self> {
+        let reference = segment.reference.filter(|reference| *reference > 0.0 && segment.worse)?;
+        let (column, name) = (segment.column.clone(), segment.segment.clone());
+        Some(Self { column, segment: name, loss: segment.loss, reference, rows: segment.rows })
+    }
+
+    /// How much worse, as a share of what it was.
+    pub fn share(&self) -> f64 {
+        self.loss / self.reference - 1.0
+    }
 }
 
 /// A loss beside what was promised.
@@ -107,11 +187,12 @@ impl Seen {
             latency_p99_us: window.evidence.latency_p99_us,
             quiet: window.evidence.quiet,
             loss: lost(window, promise),
-            moved: drifted.take(MOST).map(|drift| (drift.column.clone(), drift.effect)).collect(),
+            moved: drifted.take(MOST).map(Moved::of).collect(),
             quality,
             unexplained: unexplained(window),
             label_shift: window.evidence.labels,
             older_better: None,
+            segments: window.segments.iter().filter_map(WorseSegment::of).take(MOST).collect(),
         }
     }
 

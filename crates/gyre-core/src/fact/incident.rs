@@ -106,6 +106,9 @@ pub struct Evidence {
     /// How the labels moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<LabelShift>,
+    /// Whether what came true is as likely, or as large, as was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationShift>,
 }
 
 impl Evidence {
@@ -113,6 +116,31 @@ impl Evidence {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What a version said and what came true, in the mean over labelled rows: of two classes the probability of the second, of more the
+/// confidence in the answer and how often it was right, of numbers themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationShift {
+    /// Rows.
+    pub rows: u64,
+    /// Mean of what was said.
+    pub predicted: f64,
+    /// Mean of what came true.
+    pub actual: f64,
+    /// By how much what comes true rises with what is said (1 is right, below it what is said is too extreme); none of more than two
+    /// classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope: Option<f64>,
+    /// `actual − predicted` on the withheld rows; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<f64>,
+    /// The slope on the withheld rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_slope: Option<f64>,
+    /// Two-sided p-value of "as far off as on the withheld rows", clustered by day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
 }
 
 /// The loss beside what the inputs led to expect, on labelled rows such as the withheld rows of training had.
@@ -174,6 +202,8 @@ pub enum Cause {
     SeasonalReturn,
     /// Requests fail, or the model is slow.
     Service,
+    /// The loss is as promised on the whole, and up in a part of the rows.
+    Segment,
     /// The inputs moved, and the loss did not.
     Harmless,
 }
@@ -209,7 +239,7 @@ impl CauseGroup {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::UnitChange,
         Self::StuckSensor,
         Self::SchemaBreak,
@@ -223,6 +253,7 @@ impl Cause {
         Self::Concept,
         Self::SeasonalReturn,
         Self::Service,
+        Self::Segment,
         Self::Harmless,
     ];
 
@@ -242,6 +273,7 @@ impl Cause {
             Self::Concept => "concept",
             Self::SeasonalReturn => "seasonal_return",
             Self::Service => "service",
+            Self::Segment => "segment",
             Self::Harmless => "harmless",
         }
     }
@@ -262,6 +294,7 @@ impl Cause {
             Self::Concept => "the same inputs lead to other outcomes",
             Self::SeasonalReturn => "an earlier state of the world is back",
             Self::Service => "the service is slow or fails",
+            Self::Segment => "a part of the rows is predicted worse",
             Self::Harmless => "the inputs moved without harm",
         }
     }
@@ -277,9 +310,12 @@ impl Cause {
             Self::Volume | Self::AttackSpike => CauseGroup::Traffic,
             Self::LabelDelay => CauseGroup::Labels,
             Self::Service => CauseGroup::Service,
-            Self::Covariate | Self::PriorShift | Self::Concept | Self::SeasonalReturn | Self::Harmless => {
-                CauseGroup::World
-            }
+            Self::Covariate
+            | Self::PriorShift
+            | Self::Concept
+            | Self::SeasonalReturn
+            | Self::Segment
+            | Self::Harmless => CauseGroup::World,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The last window with labels explained: where the change of its loss comes from, in which segments it is worse, and what is wrong with its
 //! data.
 
-use gyre_core::fact::{Attribution, Finding, Part, SegmentLoss, WindowSummary};
+use gyre_core::fact::{Attribution, CalibrationShift, Finding, Part, SegmentLoss, WindowSummary};
 use gyre_report::Tone;
 use gyre_report::components::{Align, badge, card, chart, table};
 use gyre_report::format::{count, date, measure};
@@ -27,6 +27,13 @@ pub(super) fn explained(window: &WindowSummary, unit: &str) -> Markup {
                 chart(parts(attribution, unit)),
             ))
         }
+        @if let Some(calibration) = &window.evidence.calibration {
+            (card(
+                &format!("Said and come true, {when}"),
+                "Calibration: the means of what was predicted and of what came true, and how steeply one rises with the other.",
+                said(calibration),
+            ))
+        }
         @if !window.segments.is_empty() {
             (card(
                 &format!("Segments, {when}"),
@@ -38,6 +45,40 @@ pub(super) fn explained(window: &WindowSummary, unit: &str) -> Markup {
             (card(&format!("Data quality, {when}"), "What is not as expected.", findings(&window.quality)))
         }
     }
+}
+
+fn said(calibration: &CalibrationShift) -> Markup {
+    let CalibrationShift { rows, predicted, actual, slope, reference, reference_slope, p } = calibration;
+    let number = |value: &Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+    let columns = [
+        ("", Align::Text),
+        ("Predicted", Align::Number),
+        ("Came true", Align::Number),
+        ("Difference", Align::Number),
+        ("Slope", Align::Number),
+        ("Rows", Align::Number),
+        ("", Align::Tight),
+    ];
+    let moved = p.is_some_and(|p| p < 0.01);
+    let now = vec![
+        html! { "this window" },
+        html! { (format!("{predicted:.3}")) },
+        html! { (format!("{actual:.3}")) },
+        html! { (format!("{:+.3}", actual - predicted)) },
+        html! { (number(slope)) },
+        html! { (count(*rows)) },
+        html! { @if moved { (badge(Tone::Warn, "moved beyond luck")) } },
+    ];
+    let before = vec![
+        html! { "withheld rows" },
+        html! {},
+        html! {},
+        html! { (reference.map_or_else(|| "–".to_owned(), |off| format!("{off:+.3}"))) },
+        html! { (number(reference_slope)) },
+        html! {},
+        html! {},
+    ];
+    table(&columns, &[now, before], "")
 }
 
 fn parts(attribution: &Attribution, unit: &str) -> String {
