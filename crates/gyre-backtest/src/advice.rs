@@ -115,7 +115,7 @@ pub fn advise(losses: &dyn Losses, settings: &Settings) -> Result<Advice, Backte
 fn yaml(recall: bool, windows: &[Window]) -> String {
     let window = |window: &Window| match window {
         Window::All => "all".to_owned(),
-        Window::Last(span) => format!("{{window: {span}}}"),
+        Window::Last(_) | Window::Fading(_) => format!("{{window: {window}}}"),
     };
     let candidates: Vec<String> =
         recall.then(|| "recall".to_owned()).into_iter().chain(windows.iter().map(window)).collect();

@@ -141,10 +141,7 @@ impl<'a> Known<'a> {
     /// were there.
     pub fn promise(&self, fit: Fit, window: Option<Window>) -> Option<MeasuredLoss> {
         let trained = self.losses.timeline().moment(fit.at);
-        let reach = match window {
-            Some(Window::Last(span)) => Some(trained - span),
-            _ => None,
-        };
+        let reach = window.and_then(|window| window.since(trained));
         let withheld = |_: usize, slice: &Slice| {
             slice.withheld && slice.visible <= fit.at && reach.is_none_or(|reach| slice.from >= reach)
         };

@@ -157,7 +157,7 @@ impl<'a> Matrix<'a> {
         self.finish()
     }
 
-    /// How many days a training reaches back.
+    /// How far back a training reaches, in milliseconds.
     fn reach(&self, fit: Fit) -> i64 {
         match self.settings.candidates.get(fit.choice) {
             Some(Window::Last(span)) => span.as_millis(),

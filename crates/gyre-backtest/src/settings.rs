@@ -87,7 +87,7 @@ impl Settings {
         }
         let warm_up = match model.train.window {
             Window::Last(span) => span,
-            Window::All => Span::days(56),
+            Window::All | Window::Fading(_) => Span::days(56),
         };
         Self {
             model: name.clone(),

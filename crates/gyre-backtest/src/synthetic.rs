@@ -63,7 +63,7 @@ impl World {
         let fit = |at: usize, window: &Window, dice: &mut Dice| {
             let as_of = timeline.moment(at).day();
             let from = match window {
-                Window::All => 0,
+                Window::All | Window::Fading(_) => 0,
                 Window::Last(span) => (as_of - span.as_days() as i64).max(0),
             };
             // Labels of the last day are not there yet.

@@ -32,15 +32,15 @@ impl Trainer<'_> {
     /// The rows that a training as of a moment may learn from, as [`gyre_data::mod@cut`] chooses them; the withheld ones too for a
     /// `refit`.
     fn rows(&self, as_of: Timestamp, window: Window, refit: bool) -> Vec<usize> {
-        let from = match window {
-            Window::All => 0,
-            Window::Last(span) => self.history.times.partition_point(|time| *time < as_of - span),
-        };
+        let from =
+            window.since(as_of).map_or(0, |since| self.history.times.partition_point(|time| *time < since));
         let to = self.history.times.partition_point(|time| *time < as_of);
         let may_learn = |row: &usize| {
             let known = self.history.known_at.get(*row).copied().flatten();
             let time = self.history.times.get(*row).copied().unwrap_or_default();
-            known.is_some_and(|known| known <= as_of) && (refit || !self.settings.holdout.withholds(time))
+            known.is_some_and(|known| known <= as_of)
+                && (refit || !self.settings.holdout.withholds(time))
+                && window.takes(time, *row as u64, as_of)
         };
         (from..to).filter(may_learn).collect()
     }
@@ -100,7 +100,7 @@ impl Trainer<'_> {
     /// The labelled rows that a model is asked about: all that follow, and those that were withheld from it.
     fn asked(&self, as_of: Timestamp, window: Window, refit: bool) -> Vec<usize> {
         let reach = match window {
-            Window::All => None,
+            Window::All | Window::Fading(_) => None,
             Window::Last(span) => Some(as_of - span.max(self.settings.holdout.last)),
         };
         let wanted = |row: &usize| {

@@ -71,6 +71,8 @@ pub struct Tried {
 fn best(tried: &[Tried]) -> Option<Tried> {
     let reach = |window: Window| match window {
         Window::Last(span) => span.as_millis(),
+        // All, but not of all.
+        Window::Fading(half_life) => (i64::MAX / 2).saturating_add(half_life.as_millis()),
         Window::All => i64::MAX,
     };
     let gain = |tried: &Tried| tried.gain.unwrap_or(f64::NEG_INFINITY);

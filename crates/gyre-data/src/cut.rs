@@ -150,10 +150,10 @@ pub fn cut(spec: &CutSpec<'_>, train: &Path, holdout: &Path) -> Result<Cut, CutE
     let table = Table::open(spec.source)?;
     let schema = Arc::new(Schema::new(plain_fields(table.schema())));
     let mut parts = (Writer::create(train, &schema)?, Writer::create(holdout, &schema)?);
-    let (mut seen, mut unlabelled) = (0, 0);
+    let mut counts = Counts::default();
     let file = table.file().to_owned();
     for batch in table {
-        let chosen = choose(spec, &batch?, &mut seen, &mut unlabelled)?;
+        let chosen = choose(spec, &batch?, &mut counts)?;
         parts.0.write(&schema, &chosen.record, &chosen.train, &chosen.times)?;
         parts.1.write(&schema, &chosen.record, &chosen.holdout, &chosen.times)?;
     }
@@ -161,20 +161,23 @@ pub fn cut(spec: &CutSpec<'_>, train: &Path, holdout: &Path) -> Result<Cut, CutE
         let window = match spec.window {
             Window::All => format!("before {}", spec.as_of),
             Window::Last(span) => format!("from {} to {}", spec.as_of - span, spec.as_of),
+            Window::Fading(half_life) => {
+                format!("before {}, half of those that are {half_life} old", spec.as_of)
+            }
         };
         return Err(CutError::NoRows {
             file,
             time: spec.time.to_owned(),
             window,
             as_of: spec.as_of,
-            seen,
-            unlabelled,
+            seen: counts.seen,
+            unlabelled: counts.unlabelled,
             withheld: parts.1.rows,
         });
     }
     // Both are complete before either takes its name.
     let (train, holdout) = (parts.0.close()?, parts.1.close()?);
-    Ok(Cut { train: train.publish()?, holdout: holdout.publish()?, unlabelled })
+    Ok(Cut { train: train.publish()?, holdout: holdout.publish()?, unlabelled: counts.unlabelled })
 }
 
 /// The rows of a batch that belong to each part.
@@ -185,12 +188,17 @@ struct Chosen {
     holdout: Vec<bool>,
 }
 
-fn choose(
-    spec: &CutSpec<'_>,
-    batch: &Batch,
-    seen: &mut u64,
-    unlabelled: &mut u64,
-) -> Result<Chosen, TableError> {
+/// What has gone by so far.
+#[derive(Default)]
+struct Counts {
+    rows: u64,
+    /// Of those, within reach of the window.
+    seen: u64,
+    /// Of those, without a label that is known.
+    unlabelled: u64,
+}
+
+fn choose(spec: &CutSpec<'_>, batch: &Batch, counts: &mut Counts) -> Result<Chosen, TableError> {
     let times = batch.timestamps(spec.time)?;
     let unknown = batch.missing(spec.target)?;
     let known_at: Vec<Option<Timestamp>> = match spec.label_time {
@@ -201,27 +209,26 @@ fn choose(
     let is_explored = |row: usize| {
         explored.as_ref().is_none_or(|explored| explored.get(row).copied().flatten() == Some(1.0))
     };
-    let in_window = |time: Timestamp| match spec.window {
-        Window::All => time < spec.as_of,
-        Window::Last(span) => spec.as_of - span <= time && time < spec.as_of,
-    };
     let (mut train, mut holdout) = (vec![false; batch.rows()], vec![false; batch.rows()]);
     for (row, (time, known_at)) in times.iter().zip(&known_at).enumerate() {
-        let Some(time) = time.filter(|time| in_window(*time) && is_explored(row)) else { continue };
-        *seen += 1;
+        let reached = time.filter(|time| spec.window.reaches(*time, spec.as_of) && is_explored(row));
+        let Some(time) = reached else { continue };
+        counts.seen += 1;
         let label_known = known_at.is_some_and(|known_at| known_at <= spec.as_of);
         if !label_known || unknown.get(row).copied().unwrap_or(true) {
-            *unlabelled += 1;
+            counts.unlabelled += 1;
             continue;
         }
         let withheld = spec.holdout.withholds(time);
         if let Some(slot) = train.get_mut(row) {
-            *slot = !withheld || spec.refit;
+            let number = counts.rows + row as u64;
+            *slot = (!withheld || spec.refit) && spec.window.takes(time, number, spec.as_of);
         }
         if let Some(slot) = holdout.get_mut(row) {
             *slot = withheld;
         }
     }
+    counts.rows += batch.rows() as u64;
     Ok(Chosen { record: batch.record().clone(), times, train, holdout })
 }
 

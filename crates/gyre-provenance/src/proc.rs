@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::scrub;
 
 /// The variables of a process that are looked at; no others are.
-pub const VARIABLES: [&str; 39] = [
+pub const VARIABLES: [&str; 40] = [
     "BUILDKITE_BUILD_ID",
     "BUILDKITE_JOB_ID",
     "BUILD_TAG",
@@ -30,6 +30,7 @@ pub const VARIABLES: [&str; 39] = [
     "GITHUB_RUN_ID",
     "GITHUB_WORKFLOW",
     "GYRE_AS_OF",
+    "GYRE_REFIT_OF",
     "GYRE_RUN",
     "JOB_NAME",
     "LOCAL_RANK",

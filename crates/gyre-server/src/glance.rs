@@ -210,6 +210,9 @@ fn doing(state: &ModelState, steps: usize) -> String {
         Some(Repair::Comparing { .. }) => "comparing versions on recent labelled rows".to_owned(),
         Some(Repair::Training { window: Window::All }) => "training on all data".to_owned(),
         Some(Repair::Training { window: Window::Last(span) }) => format!("training on the last {span}"),
+        Some(Repair::Training { window: Window::Fading(half_life) }) => {
+            format!("training on all data, half of what is {half_life} old")
+        }
         Some(Repair::Recalibrating { version }) => format!("putting the answers of version {version} right"),
         Some(Repair::Refitting { version }) => {
             format!("training version {version} once more, on the withheld rows too")

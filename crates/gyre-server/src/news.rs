@@ -199,6 +199,9 @@ fn decided(decision: &Decision) -> (EventKind, String, Option<gyre_core::Version
         Decision::Retrain { window: Window::Last(span) } => {
             (EventKind::Retrain, format!("train on the last {span}"), None)
         }
+        Decision::Retrain { window: Window::Fading(half_life) } => {
+            (EventKind::Retrain, format!("train on all data, half of what is {half_life} old"), None)
+        }
         Decision::RollOut { version } => {
             (EventKind::Rollout, format!("give version {version} traffic, step by step"), Some(*version))
         }

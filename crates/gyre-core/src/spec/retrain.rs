@@ -318,6 +318,8 @@ mod tests {
         let cheap = [Candidate::Recall, Candidate::Recalibrate(Span::days(14))];
         assert_eq!(retrain.candidates, [cheap, train].concat());
         assert!(retrain.refit, "by default");
+        let retrain = parsed("      candidates: [{window: fading 28d}]\n").unwrap();
+        assert_eq!(retrain.candidates, [Candidate::Train(Window::Fading(Span::days(28)))]);
         let retrain = parsed("      candidates: [{recalibrate: 3d}]\n      refit: false\n").unwrap();
         assert_eq!((retrain.candidates, retrain.refit), (vec![Candidate::Recalibrate(Span::days(3))], false));
         let told = parsed("      candidates: [calibrate]\n").unwrap_err();

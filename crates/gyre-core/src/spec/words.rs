@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Diagnostic, Span};
+use crate::{Diagnostic, Span, Timestamp};
 
 /// A share, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,15 +91,59 @@ impl<'de> Deserialize<'de> for Limit {
 pub enum Window {
     /// Those of the last so many days.
     Last(Span),
+    /// All, the older the fewer: half of those that are so old, a quarter of those that are twice as old.
+    Fading(Span),
     /// All.
     #[default]
     All,
+}
+
+/// The word before a half-life.
+const FADING: &str = "fading";
+
+impl Window {
+    /// Where it begins, as of a moment; none where it takes rows of any age.
+    pub fn since(self, as_of: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Last(span) => Some(as_of - span),
+            Self::Fading(_) | Self::All => None,
+        }
+    }
+
+    /// Whether it reaches back to `time`, as of a moment.
+    pub fn reaches(self, time: Timestamp, as_of: Timestamp) -> bool {
+        time < as_of && self.since(as_of).is_none_or(|since| since <= time)
+    }
+
+    /// Whether a row from `time`, the `row`-th of its table, is among those that a training as of a moment learns from.
+    ///
+    /// What fades is thinned out: every trainer, in whatever language, takes fewer rows, while not all take weights. Which rows
+    /// are left follows from their time and number, so that the same table gives the same rows.
+    pub fn takes(self, time: Timestamp, row: u64, as_of: Timestamp) -> bool {
+        let left = match self {
+            Self::Fading(half_life) if half_life > Span::default() => {
+                let half_lives = as_of.since(time).as_millis() as f64 / half_life.as_millis() as f64;
+                chance(time.as_millis() as u64 ^ row.rotate_left(32)) < (-half_lives).exp2()
+            }
+            _ => true,
+        };
+        left && self.reaches(time, as_of)
+    }
+}
+
+/// A number in 0..1 that follows from `n` and looks random (the finaliser of SplitMix64, Steele, Lea and Flood 2014).
+fn chance(n: u64) -> f64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Last(span) => span.fmt(f),
+            Self::Fading(half_life) => write!(f, "{FADING} {half_life}"),
             Self::All => f.write_str("all"),
         }
     }
@@ -108,7 +152,11 @@ impl fmt::Display for Window {
 impl FromStr for Window {
     type Err = crate::time::InvalidTime;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::Last) }
+        match text.split_once(' ') {
+            _ if text == "all" => Ok(Self::All),
+            Some((FADING, half_life)) => half_life.trim_start().parse().map(Self::Fading),
+            _ => text.parse().map(Self::Last),
+        }
     }
 }
 
@@ -218,4 +266,26 @@ fn type_name(ty: &str) -> String {
         other => other,
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fades_is_halved_with_every_half_life_and_always_the_same() {
+        let window: Window = "fading 10d".parse().unwrap();
+        assert_eq!((window, window.to_string()), (Window::Fading(Span::days(10)), "fading 10d".to_owned()));
+        let as_of = Timestamp::from_millis(0) + Span::days(1_000);
+        let taken = |age: i64| {
+            let rows = 0..20_000_u64;
+            rows.filter(|row| window.takes(as_of - Span::days(age), *row, as_of)).count() as f64 / 20_000.0
+        };
+        for (age, share) in [(10, 0.5), (20, 0.25), (30, 0.125)] {
+            assert!((taken(age) - share).abs() < 0.01, "{age}: {}", taken(age));
+        }
+        assert_eq!(taken(10), taken(10));
+        assert!(!window.takes(as_of, 1, as_of), "not from the future");
+        assert!("fading".parse::<Window>().is_err() && "fading soon".parse::<Window>().is_err());
+    }
 }

@@ -46,11 +46,12 @@ pub(super) fn beneath(
 
 /// As far back as `window` says, but not into the days that the version learnt from.
 pub(super) fn unseen(beneath: &ModelVersion, window: Window, as_of: Timestamp) -> Result<Window, Failure> {
-    let since = match (window, beneath.trained_on) {
-        (Window::Last(span), Some(period)) => span.min(Span::from_millis(as_of.since(period.to).as_millis())),
+    let unlearnt = beneath.trained_on.map(|period| Span::from_millis(as_of.since(period.to).as_millis()));
+    let since = match (window, unlearnt) {
+        (Window::Last(span), Some(unlearnt)) => span.min(unlearnt),
         (Window::Last(span), None) => span,
-        (Window::All, Some(period)) => Span::from_millis(as_of.since(period.to).as_millis()),
-        (Window::All, None) => return Ok(Window::All),
+        (Window::All | Window::Fading(_), Some(unlearnt)) => unlearnt,
+        (window, None) => return Ok(window),
     };
     if since < LEAST {
         return Err(Failure::because(format!(

@@ -184,14 +184,18 @@ impl Training<'_> {
         })?;
         let dir = path.parent().unwrap_or(&self.dir);
         let millis = u64::try_from(self.model.retrain.timeout.as_millis()).unwrap_or(u64::MAX);
+        let mut env = vec![
+            ("GYRE_RUN".to_owned(), self.run.clone()),
+            ("GYRE_AS_OF".to_owned(), self.as_of.to_string()),
+        ];
+        if let Some(twin) = &self.twin {
+            env.push(("GYRE_REFIT_OF".to_owned(), twin.version.to_string()));
+        }
         let options = RunOptions {
             timeout: Some(Duration::from_millis(millis)),
             // So that a stage can say `gyre` and means this one.
             path_dir: std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)),
-            env: vec![
-                ("GYRE_RUN".to_owned(), self.run.clone()),
-                ("GYRE_AS_OF".to_owned(), self.as_of.to_string()),
-            ],
+            env,
             stop: Some(Arc::clone(&self.workshop.stop)),
             ..RunOptions::default()
         };
@@ -249,7 +253,9 @@ impl Training<'_> {
         profile.learn_mix(&withheld, &predicted.predictions(), frame::values(&holdout.target), &losses)?;
         let segments: Vec<Segment> =
             self.model.monitor.segments.iter().map(|segment| segment.value.clone()).collect();
-        profile.learn_losses(self.model.metric, &withheld, (&losses, &holdout.days()), &segments)?;
+        let days = holdout.days();
+        profile.learn_calibration(&predicted.predictions(), frame::values(&holdout.target), &days);
+        profile.learn_losses(self.model.metric, &withheld, (&losses, &days), &segments)?;
         if time.is_some() {
             let apart = self.twin.is_none().then_some(&holdout.times);
             let a_window = self.rows_in_a_window(std::iter::once(&rows.times).chain(apart));

@@ -18,7 +18,7 @@ Example: gyre train air-time --window 56d")]
 pub(crate) struct TrainArgs {
     /// The model.
     model: ModelName,
-    /// How far back to reach: 28d, 8w, or all. By default what `train.window` says.
+    /// How far back to reach: 28d, 8w, all, or "fading 8w" for all, half of what is eight weeks old. By default what `train.window` says.
     #[arg(long, value_name = "SPAN")]
     window: Option<Window>,
     /// As of which moment, in RFC 3339: later rows are not known yet. By default now.
