@@ -13,7 +13,9 @@ use gyre_testing::Place;
 use support::{Law, Plant, kiln, models, promotes, trainer};
 
 gyre_testing::on_both!(
+    a_candidate_that_leaves_a_group_worse_off_does_not_pass,
     a_candidate_that_breaks_under_traffic_goes_back_by_itself,
+    a_part_of_the_rows_that_gets_worse_is_an_incident_although_the_whole_is_tolerable,
     a_person_moves_traffic_and_every_state_survives_an_end,
     a_second_training_that_breaks_leaves_the_first,
     a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_again,
@@ -166,6 +168,27 @@ fn keeps(entry: &Entry) -> bool {
     matches!(entry.fact, Fact::DecisionTaken { decision: Decision::Keep, .. } | Fact::AlarmCleared { .. })
 }
 
+fn a_candidate_that_leaves_a_group_worse_off_does_not_pass(place: &Place) {
+    let mut plant = Plant::new(place, 30, summer);
+    plant.declare("    task: regression\n", "    task: regression\n    protected: [clay]\n");
+    plant.declare("tolerance: 0.5", "tolerance: 0.1");
+    plant.first_version();
+    plant.live_to(16);
+    plant.train_into(&models::blind_to_clay());
+    plant.train(Window::All);
+    let judged = plant.of_kind("gates_judged").pop().unwrap();
+    let Fact::GatesJudged { passed: false, results, .. } = judged.fact else { panic!("{judged:?}") };
+    assert!(results[0].passed, "good enough on the whole: {}", results[0].because);
+    let refused = &results[1];
+    assert_eq!((refused.passed, &*refused.gate), (false, "no group of clay worse off than with version 1"));
+    assert!(refused.because.starts_with("red: mae = 2."), "{}", refused.because);
+    assert_eq!((plant.champion(), plant.traffic()), (Some(1), vec![(1, 10_000)]));
+    // Whoever minds only the whole says so.
+    plant.declare("    protected: [clay]\n", "");
+    plant.train(Window::All);
+    assert_eq!(plant.traffic(), [(1, 9_500), (3, 500)]);
+}
+
 fn a_candidate_that_breaks_under_traffic_goes_back_by_itself(place: &Place) {
     let mut plant = Plant::new(place, 30, summer);
     plant.first_version();
@@ -216,6 +239,33 @@ fn a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_ag
     assert!(plant.live_until(66, |plant| plant.count("incident_closed") == 1), "over");
     assert_eq!(plant.count("incident_opened"), 1, "and nothing else was");
     assert_eq!(plant.count("version_registered"), 1, "a training would not have helped");
+}
+
+/// Something is different about hot firings from day 30 on, which begins a window.
+fn a_new_glaze(day: u32) -> Law {
+    if day < 30 { Law::Summer } else { Law::Glaze }
+}
+
+fn a_part_of_the_rows_that_gets_worse_is_an_incident_although_the_whole_is_tolerable(place: &Place) {
+    let mut plant = Plant::new(place, 50, a_new_glaze);
+    plant.declare("monitor: {window: 4d,", "monitor: {segments: [clay, {heat: [40, 90]}], window: 4d,");
+    plant.first_version();
+    plant.live_to(30);
+    let told = |plant: &Plant| {
+        let all = plant.of_kind("incident_opened").into_iter().chain(plant.of_kind("incident_changed"));
+        let mut all = all.filter_map(|entry| match entry.fact {
+            Fact::IncidentOpened(incident) | Fact::IncidentChanged(incident) => Some(incident),
+            _ => None,
+        });
+        all.find(|incident| incident.cause == Cause::Segment)
+    };
+    assert_eq!(told(&plant), None, "nothing was wrong before");
+    assert!(plant.live_until(42, |plant| told(plant).is_some()), "noticed");
+    let incident = told(&plant).unwrap();
+    assert_eq!(incident.severity, Severity::Warning);
+    assert_eq!((incident.columns, incident.since), (vec!["heat".to_owned()], support::moment(30, 0)));
+    assert!(incident.changed.starts_with("heat > 90: the loss of "), "{}", incident.changed);
+    plant.assert_survives_reopening();
 }
 
 fn a_person_moves_traffic_and_every_state_survives_an_end(place: &Place) {
@@ -321,7 +371,10 @@ fn what_a_few_numbers_put_right_is_not_trained_and_what_they_do_not_is(place: &P
 fn what_passed_its_gates_learns_from_the_withheld_days_too_before_it_serves(place: &Place) {
     let mut plant = Plant::new(place, 45, a_winter);
     plant.declare("refit: false", "refit: true");
+    let told = plant.path("told");
+    plant.train_by(&format!("echo ${{GYRE_REFIT_OF:-first}} >> '{}'\n{}", told.display(), trainer()));
     plant.first_version();
+    assert_eq!(std::fs::read_to_string(told).unwrap(), "first\n1\n", "the pipeline can tell");
     assert_eq!((plant.champion(), plant.traffic()), (Some(2), vec![(2, 10_000)]), "the second training's");
     let registered = |version: u32| {
         plant.of_kind("version_registered").into_iter().find_map(|entry| match entry.fact {

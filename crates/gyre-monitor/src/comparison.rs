@@ -3,6 +3,8 @@
 //! The comparison is paired, because rows differ more from each other than models do: on the same flights a small
 //! advantage shows that two separate means would hide.
 
+use std::collections::BTreeMap;
+
 use gyre_core::Version;
 use gyre_core::fact::Score;
 use gyre_core::spec::Metric;
@@ -65,9 +67,102 @@ fn against(
     }))
 }
 
+/// Labelled rows that a group needs to be spoken of.
+const FEWEST_OF_GROUP: u64 = 30;
+
+/// How another version does in one group of the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupScore {
+    /// The group's name.
+    pub group: String,
+    /// Rows where both have a loss.
+    pub rows: u64,
+    /// The champion's loss.
+    pub before: f64,
+    /// The other's.
+    pub loss: f64,
+    /// By how much the loss is higher, as a share of the champion's.
+    pub worse_by: f64,
+    /// What that is at most, with 97.5 % confidence for this group alone.
+    pub at_most: f64,
+    /// One-sided p-value of "no worse than the champion", corrected for the number of groups (Bonferroni).
+    pub p_worse: f64,
+}
+
+/// How another version does beside the champion in each group, the one that loses most first: a version may be better on the
+/// whole and worse for some. Groups with fewer than 30 rows, with too few days, or without any loss of the champion's are left
+/// out, and so are rows of no group.
+///
+/// # Errors
+/// [`MonitorError::Length`].
+pub fn by_group<'a>(
+    metric: Metric,
+    champion: Scored<'_>,
+    other: Scored<'_>,
+    days: &[i64],
+    groups: impl Iterator<Item = Option<&'a str>>,
+) -> Result<Vec<GroupScore>, MonitorError> {
+    type Part = (Vec<f64>, Vec<f64>, Vec<i64>);
+    expect_rows(&format!("(loss of version {})", champion.0), champion.1.len(), days.len())?;
+    expect_rows(&format!("(loss of version {})", other.0), other.1.len(), days.len())?;
+    let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
+    for (((before, after), day), group) in champion.1.iter().zip(other.1).zip(days).zip(groups) {
+        let Some(group) = group else { continue };
+        let part = parts.entry(group).or_default();
+        part.0.push(*before);
+        part.1.push(*after);
+        part.2.push(*day);
+    }
+    let mut found = Vec::new();
+    for (group, (theirs, ours, days)) in parts {
+        let Some(score) = against(metric, (champion.0, &theirs), (other.0, &ours), &days)? else { continue };
+        let before = score.loss + score.gain;
+        let tested = score.interval.zip(score.p).filter(|_| score.rows >= FEWEST_OF_GROUP && before > 0.0);
+        let Some(((lower, _), p)) = tested else { continue };
+        found.push(GroupScore {
+            group: group.to_owned(),
+            rows: score.rows,
+            before,
+            loss: score.loss,
+            worse_by: -score.gain / before,
+            at_most: -lower / before,
+            p_worse: 1.0 - p,
+        });
+    }
+    let count = found.len() as f64;
+    found.iter_mut().for_each(|group| group.p_worse = (group.p_worse * count).min(1.0));
+    found.sort_by(|a, b| b.worse_by.total_cmp(&a.worse_by));
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_is_better_on_the_whole_may_be_worse_for_some() {
+        let days: Vec<i64> = (0..400).map(|row| row / 20).collect();
+        let group = |row: usize| if row % 4 == 0 { "few" } else { "many" };
+        let champion: Vec<f64> = (0..400).map(|row| 5.0 + (row % 7) as f64).collect();
+        let ours: Vec<f64> = champion
+            .iter()
+            .enumerate()
+            .map(|(row, loss)| loss + if group(row) == "few" { 1.5 } else { -1.0 } + 0.1 * (row % 3) as f64)
+            .collect();
+        let whole = scores(Metric::Mae, (1, &champion), &[(2, &ours)], &days).unwrap();
+        assert!(whole[1].gain > 0.2, "{whole:?}");
+        let named = || (0..400).map(|row| if row == 3 { Some("one") } else { Some(group(row)) });
+        let found = by_group(Metric::Mae, (1, &champion), (2, &ours), &days, named()).unwrap();
+        assert_eq!(found.iter().map(|group| group.group.as_str()).collect::<Vec<_>>(), ["few", "many"]);
+        let [few, many] = found.as_slice() else { panic!() };
+        assert!(few.rows == 100 && (few.worse_by - 0.2).abs() < 0.01 && few.p_worse < 1e-6, "{few:?}");
+        assert!(few.worse_by < few.at_most && few.at_most < 0.22, "{few:?}");
+        assert!(many.worse_by < 0.0 && many.p_worse > 0.99, "{many:?}");
+        assert_eq!(
+            by_group(Metric::Mae, (1, &champion), (2, &ours), &days, (0..400).map(|_| None)).unwrap(),
+            []
+        );
+    }
 
     #[test]
     fn a_small_but_steady_advantage_is_found() {

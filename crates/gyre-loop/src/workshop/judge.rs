@@ -23,7 +23,7 @@ use serde_json::json;
 use super::frame::{self, Frame};
 use super::train::file_of;
 use super::versions::{Answerer, Predicted, slice};
-use super::{Workshop, declared, versions};
+use super::{Workshop, declared, groups, versions};
 use crate::engine::Failure;
 
 /// How many single rows are timed.
@@ -66,7 +66,7 @@ pub(super) fn judge(
 
     let mut measured = Measured::new();
     measured.insert("candidate".to_owned(), own.facts(model, &rows)?);
-    let mut comparison = None;
+    let (mut comparison, mut by_group) = (None, Vec::new());
     if let Some(champion) = &champion {
         measured.insert("champion".to_owned(), champion.facts(model, &rows)?);
         let others = [(version, own.losses.as_slice())];
@@ -78,10 +78,19 @@ pub(super) fn judge(
             &days,
         )?;
         comparison = scores.into_iter().find(|score| score.version == version);
-        measured.insert("comparison".to_owned(), comparison.as_ref().map_or_else(|| json!({}), compared));
+        let mut facts = comparison.as_ref().map_or_else(|| json!({}), compared);
+        let both = ((champion.version, champion.losses.as_slice()), (version, own.losses.as_slice()));
+        let (results, groups) = groups::judge(model, both, &days, &rows.protected)?;
+        by_group = results;
+        if let Some(facts) = facts.as_object_mut() {
+            facts.insert("groups".to_owned(), groups);
+        }
+        measured.insert("comparison".to_owned(), facts);
     }
     let (mut passed, mut results) =
         gyre_govern::gates::judge(&model.compiled_gates(), &measured, champion.is_some());
+    passed &= by_group.iter().all(|result| result.passed);
+    results.extend(by_group);
     if let Some((twin, knowing)) = &own.refit {
         let result = no_worse(model.metric, (*twin, &own.losses), (version, knowing), &rows.frame.days())?;
         passed &= result.passed;

@@ -13,6 +13,7 @@ mod due;
 mod elsewhere;
 mod foresee;
 mod frame;
+mod groups;
 mod judge;
 mod observe;
 mod recalibrate;

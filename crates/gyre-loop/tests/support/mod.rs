@@ -87,6 +87,8 @@ pub enum Law {
     Damp,
     /// Summer, and three firings in five are cold.
     Frost,
+    /// Summer, and the hottest firings take six minutes more.
+    Glaze,
 }
 
 /// The law of each day, counted from the first in the table.
@@ -366,6 +368,7 @@ fn firings(laws: Laws, day: u32) -> Vec<Firing> {
         let law = match laws(day) {
             Law::Summer | Law::Frost => 20.0 + 0.5 * heat,
             Law::Winter => 90.0 - 0.2 * heat,
+            Law::Glaze => 20.0 + 0.5 * heat + if heat > 90.0 { 6.0 } else { 0.0 },
             Law::Damp => 1.5 * (20.0 + 0.5 * heat),
         };
         let extra = if clay == "red" { 2.0 } else { 0.0 };

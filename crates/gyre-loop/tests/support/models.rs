@@ -41,6 +41,12 @@ pub fn breaks_on_cold() -> Vec<u8> {
     file(nodes, vec![constant("half", 0.5), constant("zero", 0.0), constant("base", 21.0)])
 }
 
+/// The summer's law of white clay, for both: `20 + heat / 2`.
+pub fn blind_to_clay() -> Vec<u8> {
+    let nodes = vec![node("Mul", &["heat", "half"], "slope"), node("Add", &["slope", "base"], "prediction")];
+    file(nodes, vec![constant("half", 0.5), constant("base", 20.0)])
+}
+
 /// NaN, whatever it is asked: `heat · 0 / 0`.
 pub fn never_a_number() -> Vec<u8> {
     let nodes =
