@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::Scene;
 use gyre_access::egress::{Egress, Rule};
-use gyre_core::fact::{Alarm, RegistryChange};
+use gyre_core::fact::{Alarm, Cause, RegistryChange, Severity};
 use gyre_core::spec::{LetterFormat, Topic};
 use gyre_core::{Fact, Timestamp};
 use gyre_registry::deliveries::Pace;
@@ -403,4 +403,94 @@ fn receivers_of_the_project_file_are_told_in_their_own_form_and_clients_do_not_s
     assert!(slack.try_recv().is_err());
     let told = done(&scene, "GET", "webhooks", &Value::Null);
     assert_eq!(told["webhooks"].as_array().map_or(0, Vec::len), 0);
+}
+
+/// Ends the process with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
+
+/// The alerts that an Alertmanager at `address` has; none while it does not answer.
+fn alerts_at(address: SocketAddr) -> Option<Vec<Value>> {
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    write!(stream, "GET /api/v2/alerts HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+}
+
+#[test]
+#[ignore = "needs Alertmanager (Debian: prometheus-alertmanager) at GYRE_TEST_ALERTMANAGER"]
+fn alertmanager_has_an_incident_until_it_is_over() {
+    let program = std::env::var_os("GYRE_TEST_ALERTMANAGER").expect("the path of Alertmanager's program");
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("alertmanager.yml");
+    std::fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _running = Ended(
+        Command::new(program)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", dir.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let until = |wanted: &dyn Fn(&[Value]) -> bool| {
+        let begun = Instant::now();
+        loop {
+            match alerts_at(address).filter(|alerts| wanted(alerts)) {
+                Some(alerts) => return alerts,
+                None => assert!(begun.elapsed() < PATIENCE, "{:?}", alerts_at(address)),
+            }
+            std::thread::yield_now();
+        }
+    };
+    until(&|alerts| alerts.is_empty());
+
+    let scene = scene(3);
+    let receiver = gyre_registry::Receiver {
+        name: "pager".to_owned(),
+        url: format!("http://{address}/api/v2/alerts"),
+        secret: None,
+        format: LetterFormat::Alertmanager,
+        about: vec![Topic::Incidents],
+        models: Vec::new(),
+    };
+    let author = gyre_registry::Author { at: Timestamp::default(), actor: "gyre".to_owned(), origin: None };
+    let declared =
+        move |tx: &mut gyre_store::Tx<'_>| gyre_registry::declare_receivers(tx, &author, "shop", &[receiver]);
+    scene.store().write(declared).unwrap();
+    let incident = gyre_core::fact::Incident {
+        model: "kiln".parse().unwrap(),
+        incident: "30-service".to_owned(),
+        cause: Cause::Service,
+        severity: Severity::Critical,
+        columns: Vec::new(),
+        since: Timestamp::default(),
+        changed: "60 % of the requests failed, where 1 % are usual".to_owned(),
+        cost: "nothing so far".to_owned(),
+        next: "look at the host".to_owned(),
+        numbers: Default::default(),
+        silenced: false,
+    };
+    let (model, name) = (incident.model.clone(), incident.incident.clone());
+    scene.tell(Fact::IncidentOpened(incident));
+    let alerts = until(&|alerts| !alerts.is_empty());
+    assert_eq!(
+        alerts[0]["labels"],
+        json!({"alertname": "gyre_incident", "project": "shop", "model": "kiln", "incident": "30-service"})
+    );
+    assert_eq!(
+        (&alerts[0]["status"]["state"], &alerts[0]["annotations"]["severity"]),
+        (&json!("active"), &json!("critical"))
+    );
+    let reason = "no sign of it".to_owned();
+    scene.tell(Fact::IncidentClosed { model, incident: name, cause: Cause::Service, reason, silenced: false });
+    until(&|alerts| alerts.is_empty());
 }
