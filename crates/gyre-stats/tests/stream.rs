@@ -111,6 +111,66 @@ fn constants_never_alarm_and_leaving_them_does() {
 }
 
 #[test]
+fn losses_that_are_no_errors_are_found_after_a_reference_of_errors() {
+    let error = |at: u32| f64::from(u8::from(scattered(at) < 0.2));
+    type Loss = fn(u32) -> f64;
+    let changes: [(&str, Loss, u32); 5] = [
+        ("1 becomes 2", |at| if at < 3_000 { 1.0 } else { 2.0 }, 10),
+        ("0 becomes about 3", |at| if at < 3_000 { 0.0 } else { 2.5 + scattered(at) }, 10),
+        ("0 becomes a hundredth", |at| if at < 3_000 { 0.0 } else { 0.01 }, 10),
+        (
+            "errors cost 50",
+            |at| f64::from(u8::from(scattered(at) < 0.2)) * if at < 3_000 { 1.0 } else { 50.0 },
+            80,
+        ),
+        (
+            "errors become losses",
+            |at| if at < 3_000 { f64::from(u8::from(scattered(at) < 0.2)) } else { 3.0 * scattered(at) },
+            60,
+        ),
+    ];
+    for (name, loss, soon) in changes {
+        // With a long past and with a short one.
+        for before in [3_000, 1_001] {
+            let mut drift = LossDrift::new(LossDriftSettings::default()).unwrap();
+            let mut losses = (3_000 - before..8_000).map(loss);
+            let calm = losses.by_ref().take(before as usize);
+            assert!(calm.map(|loss| drift.observe(loss)).all(|said| said == Ok(Signal::Stable)), "{name}");
+            let found = losses.position(|loss| drift.observe(loss) == Ok(Signal::Change));
+            println!("{name} after {before}: {found:?}");
+            assert!(found.is_some_and(|at| at < soon as usize), "{name} after {before}: {found:?}");
+        }
+    }
+    // Falls below what was the smallest, of which a detector of rises takes no notice.
+    for (direction, expected) in [(Direction::Down, true), (Direction::Both, true), (Direction::Up, false)] {
+        let mut drift =
+            LossDrift::new(LossDriftSettings { direction, ..LossDriftSettings::default() }).unwrap();
+        let losses = (0..4_000).map(|at| if at < 3_000 { error(at) } else { -1.0 });
+        let said = losses.map(|loss| drift.observe(loss).unwrap() == Signal::Change).any(|changed| changed);
+        assert_eq!(said, expected, "{direction:?}");
+    }
+}
+
+#[test]
+fn another_life_begins_with_the_labels_after_the_alarm() {
+    let mut drift = LossDrift::new(LossDriftSettings::default()).unwrap();
+    let mut found = Vec::new();
+    for at in 0..9_000_u32 {
+        let level = [0.1, 0.4, 0.8][at as usize / 3_000];
+        if drift.observe(f64::from(u8::from(scattered(at) < level))).unwrap() == Signal::Change {
+            found.push(at);
+            drift = drift.renewed();
+            assert_eq!((drift.alarm(), drift.block()), (None, None));
+        }
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found.iter().zip([3_000, 6_000]).all(|(at, change)| (change..change + 200).contains(at)),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_life_ends_with_its_alarm_and_run_lengths_go_on() {
     let mut life = RateChange::new(LIFETIME, Direction::Up, 1_000, 100, 1).unwrap();
     let mut runs =

@@ -226,6 +226,65 @@ fn unchanged_losses_rarely_alarm_even_if_they_come_in_runs() {
     }
 }
 
+/// What an unchanged stream is made of.
+type Next = fn(&mut Random) -> f64;
+
+#[test]
+fn whatever_follows_a_reference_of_errors_the_bound_holds() {
+    let streams: [(&str, Next); 5] =
+        [
+            ("errors", |random| f64::from(u8::from(random.chance(0.2)))),
+            ("rare errors", |random| f64::from(u8::from(random.chance(0.005)))),
+            // Of a hundred losses often none, and the reference looks like one of errors.
+            ("errors, and now and then a loss of any size", |random| {
+                let wrong = f64::from(u8::from(random.chance(0.2)));
+                if random.chance(0.01) { 5.0 * random.normal() } else { wrong }
+            }),
+            ("nothing, and now and then a loss", |random| {
+                if random.chance(0.01) { -random.uniform().ln() } else { 0.0 }
+            }),
+            ("losses", |random| -(1.0 - random.uniform()).ln()),
+        ];
+    for (name, next) in streams {
+        // Falls too, where losses may be outside of the reference's range on either side.
+        let also = name.starts_with("errors, and").then_some(Direction::Both);
+        for direction in std::iter::once(Direction::Up).chain(also) {
+            let lives = (0..LIVES).filter(|seed| {
+                let mut random = random(120_000 + *seed);
+                let settings = LossDriftSettings { alpha: ALPHA, direction, reference: 100, seed: *seed };
+                let mut drift = LossDrift::new(settings).unwrap();
+                (0..400).any(|_| drift.observe(next(&mut random)).unwrap() == Signal::Change)
+            });
+            let alarmed = lives.count();
+            println!("{name}, {direction:?}: {alarmed} of {LIVES} alarmed");
+            assert!(alarmed as f64 <= ALPHA * LIVES as f64, "{name}: {alarmed} of {LIVES}");
+        }
+    }
+}
+
+#[test]
+fn each_life_after_an_alarm_spends_alpha_anew_and_no_more() {
+    let alpha = 0.3;
+    let (mut first, mut second) = (0, 0);
+    let streams = LIVES / 2;
+    for seed in 0..streams {
+        let mut random = random(150_000 + seed);
+        let settings = LossDriftSettings { alpha, direction: Direction::Both, reference: 100, seed };
+        let mut drift = LossDrift::new(settings).unwrap();
+        let mut lives = 0;
+        for _ in 0..800 {
+            if drift.observe(f64::from(u8::from(random.chance(0.2)))).unwrap() == Signal::Change {
+                lives += 1;
+                drift = drift.renewed();
+            }
+        }
+        first += u32::from(lives > 0);
+        second += u32::from(lives > 1);
+    }
+    println!("of {streams} streams {first} alarmed, {second} of them again");
+    assert!(f64::from(first) <= alpha * streams as f64 && f64::from(second) <= alpha * f64::from(first));
+}
+
 #[test]
 #[ignore = "a minute, in a release build"]
 fn the_figures_of_the_documentation() {

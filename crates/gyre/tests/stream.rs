@@ -71,6 +71,21 @@ fn what_was_learned_lasts_from_one_run_to_the_next() {
 }
 
 #[test]
+fn losses_that_are_no_errors_are_watched_and_every_change_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let text: String = (0..9_000).map(|at| format!("{}.0\n", 1 + at / 3_000)).collect();
+    std::fs::write(dir.path().join("losses.txt"), text).unwrap();
+    let said = gyre(dir.path(), "stream losses.txt").done().out;
+    assert!(said.contains("9000 values, 0 missing, 0 lines passed over"), "{said}");
+    assert!(said.contains("change with value 300") && said.contains("change with value 600"), "{said}");
+    assert!(said.contains("loss-drift: 2 changes, the last with value 600"), "{said}");
+    let text: String = (0..500).map(|_| "0\n").collect();
+    std::fs::write(dir.path().join("few.txt"), text).unwrap();
+    let said = gyre(dir.path(), "stream few.txt").done().out;
+    assert!(said.contains("loss-drift: 0 changes; still learning what is usual"), "{said}");
+}
+
+#[test]
 fn a_change_is_said_while_the_stream_goes_on() {
     let mut child = Command::new(GYRE)
         .args(["stream", "--column", "loss", "--detector", "page-hinkley", "--json"])
@@ -101,6 +116,10 @@ fn what_is_wrong_is_said_and_one_bad_line_stops_nothing() {
     assert!(said.err.contains("s.csv:3: passed over: `x` is not a number"), "{}", said.err);
     assert!(said.err.contains("s.csv:4: passed over: it has 1 cells"), "{}", said.err);
     assert!(said.out.contains("3 values, 1 missing, 2 lines passed over"), "{}", said.out);
+    let other = [("some.parquet", "PAR1\u{15}\0"), ("some.bin", "1\n\0\0"), ("old.json", "{\"format\": 1}")];
+    for (name, bytes) in other {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+    }
     for (words, told) in [
         ("stream s.csv", "name one of a, b"),
         ("stream s.csv --column c", "no column `c` in a, b"),
@@ -111,9 +130,17 @@ fn what_is_wrong_is_said_and_one_bad_line_stops_nothing() {
         ),
         ("stream s.csv --column b --detector adwin,kswin --set delta=1", "a setting of none of adwin, kswin"),
         ("stream s.csv --column b --set alpha=2", "alpha is 2; expected above 0 and below 1"),
+        ("stream s.csv --column b --set foo=1", "DETECTOR.NAME=VALUE where several watch"),
+        ("stream s.csv --column b --state old.json", "it is of format 1, this gyre reads format 2"),
+        ("stream some.parquet", "some.parquet: it is a Parquet file"),
+        ("stream some.bin", "some.bin: it is no text in UTF-8"),
     ] {
         let wrong = gyre(dir.path(), words);
         assert!(wrong.code == 2 && wrong.err.contains(told), "{words}: {}", wrong.err);
     }
+    let wrong = gyre(dir.path(), "stream s.csv --column b --set foo=1").err;
+    assert!(!wrong.contains("did you mean"), "{wrong}");
+    std::fs::write(dir.path().join("marked.csv"), "\u{feff}b\n1\n").unwrap();
+    gyre(dir.path(), "stream marked.csv --column b").done();
     assert!(gyre(dir.path(), "stream gone.csv").err.contains("gone.csv"));
 }

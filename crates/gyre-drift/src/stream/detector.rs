@@ -134,7 +134,13 @@ impl Detector {
         }
     }
 
-    /// Takes in a value; NaN is a missing one, and changes nothing.
+    /// Whether it still learns what is usual, and can find nothing yet.
+    pub fn is_learning(&self) -> bool {
+        matches!(self, Self::LossDrift(it) if it.block().is_none() || it.alarm().is_some())
+    }
+
+    /// Takes in a value; NaN is a missing one, and changes nothing. After a change every detector begins anew with the value
+    /// after it; `kswin` keeps the newest, and `loss-drift` spends `alpha` again.
     ///
     /// # Errors
     /// [`Unusable`]: what counts errors takes 0 (right) and 1 (wrong) alone, what adds values no infinities. The state is then
@@ -144,7 +150,13 @@ impl Detector {
             return Ok(Signal::Stable);
         }
         match self {
-            Self::LossDrift(it) => it.observe(value),
+            Self::LossDrift(it) => {
+                // As the others do, it begins anew with the value after a change.
+                if it.alarm().is_some() {
+                    *it = it.renewed();
+                }
+                it.observe(value)
+            }
             Self::Adwin(it) => it.observe(value),
             Self::PageHinkley(it) => it.observe(value),
             Self::Cusum(it) => it.observe(value),
@@ -224,6 +236,30 @@ mod tests {
             }
             assert!(found.iter().any(|at| (3_000..3_400).contains(at)), "{name}: {found:?}");
             assert_eq!(whole.observe(f64::NAN), Ok(Signal::Stable));
+        }
+    }
+
+    #[test]
+    fn every_detector_watches_on_after_a_change() {
+        for name in NAMES {
+            let set = if name == "cusum" {
+                vec![("target".to_owned(), 0.1.into()), ("deviation".to_owned(), 0.3.into())]
+            } else {
+                Vec::new()
+            };
+            let mut detector = Detector::named(name, &set).unwrap();
+            assert_eq!(detector.is_learning(), name == "loss-drift");
+            let values = answers(3_000, 3).chain(answers(3_000, 50)).chain(answers(1_000, 97));
+            let mut found = Vec::new();
+            for (at, value) in values.enumerate() {
+                if detector.observe(value).unwrap() == Signal::Change {
+                    found.push(at);
+                    assert_eq!(detector.is_learning(), name == "loss-drift");
+                }
+            }
+            for change in [3_000, 6_000] {
+                assert!(found.iter().any(|at| (change..change + 800).contains(at)), "{name}: {found:?}");
+            }
         }
     }
 

@@ -153,8 +153,10 @@ fn cells(line: &str) -> Vec<String> {
     )
 }
 
+/// The beginning of a line; what would not be seen on a terminal, or would change it, is replaced.
 fn told(text: &str) -> String {
-    text.chars().take(TOLD).collect()
+    let shown = |it: char| if it.is_control() { char::REPLACEMENT_CHARACTER } else { it };
+    text.chars().take(TOLD).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -196,6 +198,11 @@ mod tests {
         assert_eq!(
             objects.read("5").unwrap_err().to_string(),
             "`5` is not a JSON object, as the first line was"
+        );
+        let (numbers, _) = Lines::of("1", None, None).unwrap();
+        assert_eq!(
+            numbers.read("\u{1b}[2J\u{7}").unwrap_err().to_string(),
+            "`\u{fffd}[2J\u{fffd}` is not a number"
         );
         assert!(objects.read("{\"a\": [1]}").unwrap_err().to_string().contains("`[1]` is not a number"));
     }

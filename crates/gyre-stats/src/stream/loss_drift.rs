@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BadSetting, Direction, Guarantee, RateChange, Signal, Unusable, ValueChange, dependence::dependence,
-    evidence::HORIZON, require, usable,
+    BadSetting, Direction, Guarantee, Signal, Unusable, ValueChange, dependence::dependence,
+    error_change::ErrorChange, evidence::HORIZON, require, usable,
 };
 use crate::moments::Moments;
 
@@ -45,8 +45,8 @@ impl Default for LossDriftSettings {
 enum Phase {
     /// The reference so far, and how long it must be.
     Learning { values: Vec<f64>, wanted: usize },
-    /// Independent errors of 0 and 1.
-    Rate(RateChange),
+    /// Independent losses, after a reference of errors of 0 and 1.
+    Errors(ErrorChange),
     /// Means of blocks, of one value if they are independent.
     Blocks { length: u64, sum: f64, filled: u64, change: ValueChange },
 }
@@ -55,10 +55,12 @@ enum Phase {
 /// needs to know nothing.
 ///
 /// The first labels are its reference. From their autocorrelation it learns how many neighbouring labels must be taken
-/// together for their means to be nearly independent. If that is one, errors of 0 and 1 go to [`RateChange`] and other
-/// losses to [`ValueChange`], label by label. If it is more, the means of blocks of so many go to [`ValueChange`]: blocks
-/// are nearly exchangeable where labels are not, and the ranks of their means need no estimate of their variance. A
-/// reference of fewer than ten blocks grows, up to eightfold.
+/// together for their means to be nearly independent. If that is one, losses go to [`ValueChange`], label by label; but
+/// after errors of 0 and 1 their rate goes to [`RateChange`](super::RateChange), with nine tenths of alpha, and with the
+/// rest so does the rate of losses that are larger than the reference's largest (smaller than its smallest, for falls).
+/// If it is more, the means of blocks of so many go to [`ValueChange`]: blocks are nearly exchangeable where labels are
+/// not, and the ranks of their means need no estimate of their variance. A reference of fewer than ten blocks grows, up
+/// to eightfold.
 ///
 /// Guarantee: independent losses alarm with probability `alpha` at most, over the whole life (the choice between labels
 /// and blocks apart, which uses the reference alone). For dependent losses this holds as far as blocks are
@@ -77,8 +79,8 @@ enum Phase {
 ///
 /// | losses | change | labels |
 /// | --- | --- | --- |
-/// | independent errors | 20 % to 30 % (after 2,000 labels: 432) | 416 |
-/// | independent errors | 20 % to 40 % | 119 |
+/// | independent errors | 20 % to 30 % (after 2,000 labels: 431) | 412 |
+/// | independent errors | 20 % to 40 % | 120 |
 /// | errors below the quantile | 20 % to 30 %, to 40 % | 5,625, 1,376 |
 /// | errors with autoregressive log-odds | 20 % to 30 %, to 40 % | 2,080, 662 |
 /// | autoregression, φ = 0.9 | up by one deviation | 623 |
@@ -88,7 +90,7 @@ enum Phase {
 /// the change join those that later ones are ranked among, a small change that is not found soon may never be.
 ///
 /// Dependence that begins after a gap (a daily season in hourly losses), or is too long for the reference, is not
-/// covered. After its alarm the detector is done.
+/// covered. After its alarm the detector is done; [`renewed`](Self::renewed), it begins another life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossDrift {
     settings: LossDriftSettings,
@@ -111,11 +113,20 @@ impl LossDrift {
         Ok(Self { settings, phase, labels: 0, alarm: None })
     }
 
+    /// Another life with the same settings, which has seen nothing: the next labels are its reference. Its ties are broken
+    /// by another seed, so that lives have nothing in common; alpha is spent anew.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        let mut settings = self.settings.clone();
+        settings.seed = settings.seed.wrapping_add(1);
+        let phase = Phase::Learning { values: Vec::new(), wanted: settings.reference as usize };
+        Self { settings, phase, labels: 0, alarm: None }
+    }
+
     /// Takes in the loss of one prediction, larger being worse; NaN is passed over.
     ///
     /// # Errors
-    /// [`Unusable`] for an infinity or a magnitude above 1e150, and, if the reference held nothing but 0 and 1, for a
-    /// loss outside [0, 1]. The state is then unchanged.
+    /// [`Unusable`] for an infinity or a magnitude above 1e150. The state is then unchanged.
     pub fn observe(&mut self, loss: f64) -> Result<Signal, Unusable> {
         if !usable(loss)? || self.alarm.is_some() {
             return Ok(Signal::Stable);
@@ -128,7 +139,7 @@ impl LossDrift {
                 }
                 Signal::Stable
             }
-            Phase::Rate(change) => change.observe_loss(loss)?,
+            Phase::Errors(change) => change.observe(loss)?,
             Phase::Blocks { length, sum, filled, change } => {
                 *sum += loss / *length as f64;
                 *filled += 1;
@@ -161,9 +172,8 @@ impl LossDrift {
         let guarantee = Guarantee::Lifetime { alpha };
         let next = if let Some(dependence) = dependence {
             blocks(values, length, dependence.inflation, guarantee, direction, seed)
-        } else if values.iter().all(|value| *value == 0.0 || *value == 1.0) {
-            let errors = values.iter().filter(|value| **value == 1.0).count();
-            RateChange::new(guarantee, direction, values.len() as u64, errors as u64, seed).map(Phase::Rate)
+        } else if ErrorChange::suits(values) {
+            ErrorChange::new(alpha, direction, values, seed).map(Phase::Errors)
         } else {
             ValueChange::new(guarantee, direction, values, seed).map(|change| Phase::Blocks {
                 length: 1,
@@ -183,7 +193,7 @@ impl LossDrift {
     pub fn block(&self) -> Option<u64> {
         match &self.phase {
             Phase::Learning { .. } => None,
-            Phase::Rate(_) => Some(1),
+            Phase::Errors(_) => Some(1),
             Phase::Blocks { length, .. } => Some(*length),
         }
     }
@@ -194,7 +204,7 @@ impl LossDrift {
     pub fn strength(&self) -> Option<f64> {
         match &self.phase {
             Phase::Learning { .. } => None,
-            Phase::Rate(change) => Some(change.strength()),
+            Phase::Errors(change) => Some(change.strength()),
             Phase::Blocks { change, .. } => Some(change.strength()),
         }
     }

@@ -7,7 +7,7 @@
 //! whole life, however long and however often it is looked at. Choose these for alarms that act:
 //!
 //! - [`LossDrift`] watches the losses of a model from the first label on and copes with errors that come in runs. The
-//!   default.
+//!   default. [`LossDrift::renewed`] watches on after an alarm.
 //! - [`RateChange`] watches an error rate against reference labels. Exact.
 //! - [`ValueChange`] watches the distribution of any number. Exact for exchangeable values.
 //!
@@ -30,6 +30,7 @@ mod cusum;
 mod ddm;
 mod dependence;
 mod eddm;
+mod error_change;
 mod evidence;
 mod fhddm;
 mod hddm_a;

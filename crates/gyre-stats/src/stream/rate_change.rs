@@ -16,7 +16,7 @@ const ODDS_RATIOS: [f64; 7] = [1.25, 1.5, 1.8, 2.3, 3.5, 8.0, 30.0];
 const AIMING_SHARE: u64 = 2;
 
 /// … and how many at most: more do not aim better.
-const AIMING_MOST: u64 = 2_000;
+pub(super) const AIMING_MOST: u64 = 2_000;
 
 /// A change of an error rate, or of a mean loss in [0, 1], against a reference rate that is itself only estimated.
 ///
@@ -73,10 +73,27 @@ impl RateChange {
             errors_left -= wrong.min(errors_left);
             left -= 1;
         }
+        Self::aimed(
+            guarantee,
+            direction,
+            cut(aiming_errors, aiming),
+            [left - errors_left.min(left), errors_left],
+            ties,
+        )
+    }
+
+    /// Bets on ranks below `cut`, which must not depend on the `counted` reference labels, right and wrong ones.
+    pub(super) fn aimed(
+        guarantee: Guarantee,
+        direction: Direction,
+        cut: f64,
+        counted: [u64; 2],
+        ties: Ties,
+    ) -> Result<Self, BadSetting> {
         let mut ranks = Ranks::new(2);
-        ranks.add(1, errors_left);
-        ranks.add(0, left - errors_left.min(left));
-        let cut = (aiming_errors as f64 + 0.5) / (aiming as f64 + 1.0);
+        for (class, labels) in counted.into_iter().enumerate() {
+            ranks.add(class, labels);
+        }
         let ratios = if direction == Direction::Both { 2 } else { 1 } * ODDS_RATIOS.len();
         Ok(Self { direction, cut, ranks, ties, evidence: Evidence::new(guarantee, ratios, HORIZON)? })
     }
@@ -107,7 +124,7 @@ impl RateChange {
         if !(0.0..=1.0).contains(&loss) {
             return Err(Unusable { value: loss, expected: "a loss from 0 to 1" });
         }
-        let wrong = if loss > 0.0 && loss < 1.0 { self.ties.next() <= loss } else { loss > 0.0 };
+        let wrong = becomes_error(loss, &mut self.ties);
         Ok(self.observe(wrong))
     }
 
@@ -128,4 +145,14 @@ impl RateChange {
     pub fn labels(&self) -> u64 {
         self.evidence.values()
     }
+}
+
+/// Where to bet, after so many errors of so many labels: near their rate, and neither at 0 nor at 1.
+pub(super) fn cut(errors: u64, labels: u64) -> f64 {
+    (errors as f64 + 0.5) / (labels as f64 + 1.0)
+}
+
+/// Whether a loss in [0, 1] becomes an error, which it does with its own probability.
+pub(super) fn becomes_error(loss: f64, ties: &mut Ties) -> bool {
+    if loss > 0.0 && loss < 1.0 { ties.next() <= loss } else { loss > 0.0 }
 }

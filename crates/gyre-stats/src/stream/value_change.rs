@@ -19,7 +19,7 @@ const SPREADS: [f64; 4] = [0.5, 0.75, 1.4, 2.2];
 const CLASSES: usize = 64;
 
 /// One in so many reference values only says where classes begin.
-const AIMING_SHARE: usize = 4;
+pub(super) const AIMING_SHARE: usize = 4;
 
 /// A change of the distribution of numeric values: of their level and, when both directions count, of their spread.
 ///

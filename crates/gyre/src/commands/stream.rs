@@ -22,8 +22,17 @@ const LONGEST: u64 = 1 << 20;
 const TOLD: u64 = 5;
 /// How often the state is stored.
 const EVERY: Duration = Duration::from_secs(1);
-/// The state's format.
-const FORMAT: u32 = 1;
+/// The state's format: 2 since `loss-drift` takes any loss after a reference of errors.
+const FORMAT: u32 = 2;
+/// How files begin that hold values, but not line by line.
+const BINARY: [(&[u8], &str); 6] = [
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (&[0x1f, 0x8b], "compressed with gzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "compressed with zstd"),
+    (b"PK\x03\x04", "a zip file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+];
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,9 +42,9 @@ Examples:
   gyre stream sensor.csv --column wind --detector adwin,page-hinkley
   gyre stream errors.csv --column wrong --set alpha=0.001 --state watch.json    # goes on where it was
 
-Detectors: loss-drift (the default: the chance of ever alarming while nothing changes is at most `alpha`, 0.01), adwin,
-page-hinkley, cusum, kswin; and of answers that are right (0) or wrong (1): ddm, eddm, hddm-a, hddm-w, fhddm. What each
-promises, and what it takes for granted, is in docs/monitoring.md.")]
+Detectors: loss-drift (the default: while nothing changes, the chance of ever alarming is at most `alpha`, 0.01; after an
+alarm it learns anew what is usual, and watches on), adwin, page-hinkley, cusum, kswin; and of answers that are right (0) or
+wrong (1): ddm, eddm, hddm-a, hddm-w, fhddm. What each promises, and what it takes for granted, is in docs/monitoring.md.")]
 pub(crate) struct StreamArgs {
     /// Values, line by line: numbers, JSON objects, or a table with a header; `-` is the standard input.
     #[arg(value_name = "FILE", default_value = "-")]
@@ -115,6 +124,7 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
 
 /// Reads to the end, and says what is found as it is found.
 fn follow(args: &StreamArgs, reader: &mut dyn BufRead, watch: &mut Watch) -> Result<(), Failure> {
+    refuse_binary(args, reader)?;
     let mut lines: Option<Lines> = None;
     let (mut number, mut kept) = (0_u64, Instant::now());
     while let Some(line) = next_line(args, reader, &mut number)? {
@@ -145,6 +155,19 @@ fn follow(args: &StreamArgs, reader: &mut dyn BufRead, watch: &mut Watch) -> Res
     Ok(())
 }
 
+/// What is no text is told at once, by what it is: read as lines it would be nonsense.
+fn refuse_binary(args: &StreamArgs, reader: &mut dyn BufRead) -> Result<(), Failure> {
+    let begin = reader.fill_buf();
+    let begin = begin.map_err(|error| Failure::because(format!("{}: {error}", args.input.display())))?;
+    let known = BINARY.iter().find(|(magic, _)| begin.starts_with(magic)).map(|(_, what)| *what);
+    let Some(what) = known.or_else(|| begin.contains(&0).then_some("no text in UTF-8")) else {
+        return Ok(());
+    };
+    let told = Diagnostic::new(args.input.display().to_string(), format!("it is {what}"));
+    let told = told.expected("text, a value a line: numbers, JSON objects, or a table with a header");
+    Err(Failure::Input(vec![told.help("write the column that is to be watched as CSV, and read that")]))
+}
+
 fn next_line(
     args: &StreamArgs,
     reader: &mut dyn BufRead,
@@ -159,7 +182,9 @@ fn next_line(
         let told = Diagnostic::new(args.input.display().to_string(), told);
         return Err(Failure::Input(vec![told.expected("a value a line")]));
     }
-    Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+    // A mark of the byte order is no part of the first column's name.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| *number == 1).unwrap_or(&line);
+    Ok((read > 0).then(|| String::from_utf8_lossy(line).into_owned()))
 }
 
 fn take(args: &StreamArgs, watch: &mut Watch, sample: &Sample, line: u64) -> Result<(), Failure> {
@@ -208,7 +233,8 @@ fn summary(watch: &Watch) -> String {
         format!("{} values, {} missing, {} lines passed over", watch.values, watch.missing, watch.unusable);
     for watched in &watch.watched {
         let last = watched.last.map_or_else(String::new, |at| format!(", the last with value {at}"));
-        told += &format!("\n{}: {} changes{last}", watched.detector.name(), watched.changes);
+        let learning = if watched.detector.is_learning() { "; still learning what is usual" } else { "" };
+        told += &format!("\n{}: {} changes{last}{learning}", watched.detector.name(), watched.changes);
     }
     told
 }
@@ -229,14 +255,16 @@ fn watch(args: &StreamArgs) -> Result<Watch, Failure> {
     let wrong = |told: String, help: &str| {
         Failure::Input(vec![Diagnostic::new(path.display().to_string(), told).help(help)])
     };
-    let bytes = std::fs::read(path)?;
-    let watch: Watch = serde_json::from_slice(&bytes).map_err(|error| {
+    let none = |error: serde_json::Error| {
         wrong(format!("it is no state of `gyre stream`: {error}"), "remove the file to begin anew")
-    })?;
-    if watch.format != FORMAT {
-        let told = format!("it is of format {}, this gyre reads format {FORMAT}", watch.format);
+    };
+    let stored: Value = serde_json::from_slice(&std::fs::read(path)?).map_err(none)?;
+    // Before all else: what another format holds cannot be read as this one.
+    if let Some(other) = stored.get("format").filter(|format| **format != json!(FORMAT)) {
+        let told = format!("it is of format {other}, this gyre reads format {FORMAT}");
         return Err(wrong(told, "remove the file to begin anew"));
     }
+    let watch: Watch = serde_json::from_value(stored).map_err(none)?;
     let names: Vec<&str> = watch.watched.iter().map(|it| it.detector.name()).collect();
     let asked: Vec<&str> = args.detector.iter().map(|name| name.trim()).collect();
     if !args.set.is_empty() || !(asked.is_empty() || asked == names) {
@@ -263,8 +291,14 @@ fn made(args: &StreamArgs, name: &str, alone: bool) -> Result<Watched, Failure> 
         }
     }
     let detector = Detector::named(name, &set).map_err(|error| {
-        let option = if matches!(error, DetectorError::Unknown(_)) { "--detector" } else { "--set" };
-        Failure::Input(vec![Diagnostic::new(option, error.to_string()).nearest(name, NAMES)])
+        let told = |option| Diagnostic::new(option, error.to_string());
+        Failure::Input(vec![match &error {
+            DetectorError::Unknown(_) => told("--detector").nearest(name, NAMES),
+            DetectorError::NoSetting { .. } => {
+                told("--set").expected("NAME=VALUE, or DETECTOR.NAME=VALUE where several watch")
+            }
+            DetectorError::Kind { .. } | DetectorError::Range { .. } => told("--set"),
+        }])
     })?;
     Ok(Watched { detector, changes: 0, last: None })
 }
