@@ -48,8 +48,45 @@ pub trait Losses: Sync {
     fn served(&self, fit: Fit) -> Option<&Fitted> {
         self.fitted(fit)
     }
+    /// The losses of the model trained once more on the withheld rows too, whether or not that is what serves.
+    fn refitted(&self, fit: Fit) -> Option<&Fitted> {
+        self.served(fit)
+    }
+    /// Why nothing could be trained, in the trainer's words, if there are any.
+    fn why_none(&self, _: Fit) -> Option<&str> {
+        None
+    }
     /// How the features of a window differ from those that the model was trained on.
     fn drift(&self, fit: Fit, window: usize) -> Vec<Drift>;
+}
+
+/// The same models, but what serves is what `retrain.refit` is not set to.
+pub(crate) struct Otherwise<'a> {
+    pub(crate) losses: &'a dyn Losses,
+    /// Whether what serves is trained once more.
+    pub(crate) refit: bool,
+}
+
+impl Losses for Otherwise<'_> {
+    fn timeline(&self) -> &Timeline {
+        self.losses.timeline()
+    }
+
+    fn fitted(&self, fit: Fit) -> Option<&Fitted> {
+        self.losses.fitted(fit)
+    }
+
+    fn served(&self, fit: Fit) -> Option<&Fitted> {
+        if self.refit { self.losses.refitted(fit) } else { self.losses.fitted(fit) }
+    }
+
+    fn refitted(&self, fit: Fit) -> Option<&Fitted> {
+        self.losses.refitted(fit)
+    }
+
+    fn drift(&self, fit: Fit, window: usize) -> Vec<Drift> {
+        self.losses.drift(fit, window)
+    }
 }
 
 /// What is known at one decision.

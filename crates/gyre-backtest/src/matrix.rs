@@ -28,7 +28,7 @@ use crate::timeline::{Division, Timeline};
 use crate::trainer::Trainer;
 
 /// The cache's format; the trainer's results are part of it.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What becomes of fits while they are made: how many of how many are done.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -41,14 +41,17 @@ pub struct Matrix<'a> {
     of_rows: Vec<u32>,
     weights: Vec<f32>,
     /// As they are judged: without the withheld rows.
-    cells: BTreeMap<Fit, OnceLock<Option<Fitted>>>,
-    /// As they serve, where that is something else.
-    refits: BTreeMap<Fit, OnceLock<Option<Fitted>>>,
+    cells: Cells,
+    /// As they serve with `retrain.refit`: trained on the withheld rows too.
+    refits: Cells,
     cache: Option<Cache>,
     /// The first thing that went wrong; what was to be computed counts as missing then, and nobody gets to see the result.
     trouble: Mutex<Option<BacktestError>>,
     profile: Mutex<Option<(Fit, ReferenceProfile)>>,
 }
+
+/// Models, each with its losses, or why it could not be trained.
+type Cells = BTreeMap<Fit, OnceLock<Result<Fitted, String>>>;
 
 /// A cell as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -58,6 +61,9 @@ struct Line {
     #[serde(default)]
     refit: bool,
     fitted: Option<Fitted>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 struct Cache {
@@ -86,8 +92,8 @@ impl<'a> Matrix<'a> {
         let weights = similarity::weights(history, &timeline, &of_rows);
         let fits = (0..timeline.decisions())
             .flat_map(|at| (0..settings.candidates.len()).map(move |choice| Fit { at, choice }));
-        let cells: BTreeMap<Fit, OnceLock<Option<Fitted>>> = fits.map(|fit| (fit, OnceLock::new())).collect();
-        let refits = if settings.policy.refit { cells.clone() } else { BTreeMap::new() };
+        let cells: Cells = fits.map(|fit| (fit, OnceLock::new())).collect();
+        let refits = cells.clone();
         let cache = cache.map(|dir| Cache::open(dir, &name(history, settings))).transpose()?;
         let matrix = Self {
             history,
@@ -120,7 +126,7 @@ impl<'a> Matrix<'a> {
             let cell = choice.and_then(|choice| cells.get(&Fit { at: line.at, choice }));
             if let (Some(cell), true) = (cell, fits) {
                 // What was there before stays.
-                let _ = cell.set(line.fitted);
+                let _ = cell.set(line.fitted.ok_or_else(|| line.why.unwrap_or_default()));
             }
         }
         Ok(())
@@ -132,10 +138,11 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// The first thing that went wrong.
     pub fn prepare(&self, fits: &[Fit], threads: usize, progress: Progress<'_>) -> Result<(), BacktestError> {
+        let refit = self.settings.policy.refit;
         let mut open: Vec<Fit> = fits
             .iter()
             .copied()
-            .filter(|fit| self.serving().get(fit).is_some_and(|cell| cell.get().is_none()))
+            .filter(|fit| self.cells(refit).get(fit).is_some_and(|cell| cell.get().is_none()))
             .collect();
         // The longest trainings first, so that no thread waits long for another's last one.
         open.sort_by_key(|fit| std::cmp::Reverse((self.reach(*fit), fit.at)));
@@ -148,7 +155,7 @@ impl<'a> Matrix<'a> {
                         if self.trouble().is_some() {
                             return;
                         }
-                        self.served(*fit);
+                        let _ = self.cell(*fit, refit);
                         progress(done.fetch_add(1, Ordering::Relaxed) + 1, fits.len());
                     }
                 });
@@ -202,16 +209,32 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn serving(&self) -> &BTreeMap<Fit, OnceLock<Option<Fitted>>> {
-        if self.settings.policy.refit { &self.refits } else { &self.cells }
+    fn cells(&self, refit: bool) -> &Cells {
+        if refit { &self.refits } else { &self.cells }
     }
 
-    fn train(&self, fit: Fit, window: Window, refit: bool) -> Option<Fitted> {
-        let fitted = self.note(self.trainer().fit(fit.at, window, refit))?;
+    fn cell(&self, fit: Fit, refit: bool) -> Option<&Result<Fitted, String>> {
+        let window = *self.settings.candidates.get(fit.choice)?;
+        Some(self.cells(refit).get(&fit)?.get_or_init(|| self.train(fit, window, refit)))
+    }
+
+    fn train(&self, fit: Fit, window: Window, refit: bool) -> Result<Fitted, String> {
+        // What went wrong is told by `finish`, and not kept.
+        let trained = self.note(self.trainer().fit(fit.at, window, refit)).ok_or_else(String::new)?;
         if let Some(cache) = &self.cache {
-            self.note(cache.keep(&Line { at: fit.at, window, refit, fitted: fitted.clone() }));
+            let (fitted, why) = (trained.as_ref().ok().cloned(), trained.as_ref().err().cloned());
+            self.note(cache.keep(&Line { at: fit.at, window, refit, fitted, why }));
         }
-        fitted
+        trained
+    }
+
+    /// The models that were asked for and could not be trained, with the trainer's words. What could not serve was not
+    /// there for any policy: no policy trained it.
+    pub fn untrained(&self) -> Vec<(Fit, String)> {
+        let why = |(fit, cell): (&Fit, &OnceLock<Result<Fitted, String>>)| {
+            Some((*fit, cell.get()?.as_ref().err()?.clone()))
+        };
+        self.cells(self.settings.policy.refit).iter().filter_map(why).collect()
     }
 }
 
@@ -221,14 +244,19 @@ impl Losses for Matrix<'_> {
     }
 
     fn fitted(&self, fit: Fit) -> Option<&Fitted> {
-        let window = *self.settings.candidates.get(fit.choice)?;
-        self.cells.get(&fit)?.get_or_init(|| self.train(fit, window, false)).as_ref()
+        self.cell(fit, false)?.as_ref().ok()
     }
 
     fn served(&self, fit: Fit) -> Option<&Fitted> {
-        let refit = self.settings.policy.refit;
-        let window = *self.settings.candidates.get(fit.choice)?;
-        self.serving().get(&fit)?.get_or_init(|| self.train(fit, window, refit)).as_ref()
+        self.cell(fit, self.settings.policy.refit)?.as_ref().ok()
+    }
+
+    fn refitted(&self, fit: Fit) -> Option<&Fitted> {
+        self.cell(fit, true)?.as_ref().ok()
+    }
+
+    fn why_none(&self, fit: Fit) -> Option<&str> {
+        Some(self.cell(fit, self.settings.policy.refit)?.as_ref().err()?.as_str())
     }
 
     fn drift(&self, fit: Fit, window: usize) -> Vec<Drift> {

@@ -59,9 +59,8 @@ pub fn first(losses: &dyn Losses, settings: &Settings) -> Result<(Fit, f64), Bac
     let known = Known::at(losses, 0, settings.metric);
     let wrong = |reason: &str| BacktestError::First { as_of: known.moment(), reason: reason.to_owned() };
     if !known.exists(fit) {
-        return Err(wrong(
-            "could not be trained: too few labelled rows, or a single class; give a longer --warm-up",
-        ));
+        let why = losses.why_none(fit).unwrap_or("too few labelled rows, or a single class");
+        return Err(wrong(&format!("could not be trained: {why}; give a longer --warm-up")));
     }
     let promise = known.promise(fit, settings.candidates.first().copied());
     let promise = promise.ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! The reference trainer at work on history: one model as of one decision, scored on everything that it may be asked about.
 
-use gyre_baseline::{Objective, Options, Target, TrainTable};
+use gyre_baseline::{Objective, Options, Target, TrainError, TrainTable};
 use gyre_core::Timestamp;
 use gyre_core::fact::Drift;
 use gyre_core::spec::{Metric, Task, Window};
@@ -45,13 +45,13 @@ impl Trainer<'_> {
         (from..to).filter(may_learn).collect()
     }
 
-    /// Trains as of decision `at` and scores; none when there is too little to learn from.
+    /// Trains as of decision `at` and scores; the trainer's own words when there is nothing to be learnt from the rows.
     pub(crate) fn fit(
         &self,
         at: usize,
         window: Window,
         refit: bool,
-    ) -> Result<Option<Fitted>, BacktestError> {
+    ) -> Result<Result<Fitted, String>, BacktestError> {
         let as_of = self.timeline.moment(at);
         let rows = self.rows(as_of, window, refit);
         let features = pick(&self.history.features, &rows)?;
@@ -69,9 +69,13 @@ impl Trainer<'_> {
         let objective =
             if self.settings.metric == Metric::Mae { Objective::Absolute } else { Objective::Squared };
         let options = Options { objective, ..Options::default() };
-        // Too few rows, or a single class in them: there is no such model.
-        let Ok(trained) = gyre_baseline::train(&TrainTable { features, target }, task, &options, None) else {
-            return Ok(None);
+        let trained = match gyre_baseline::train(&TrainTable { features, target }, task, &options, None) {
+            Ok(trained) => trained,
+            Err(error @ (TrainError::Export(_) | TrainError::Option { .. })) => {
+                return Err(BacktestError::Columns(error.to_string()));
+            }
+            // Too few rows, or a single class in them: there is no such model.
+            Err(error) => return Ok(Err(error.to_string())),
         };
         let broken =
             |reason: String| BacktestError::Columns(format!("the trained model does not run: {reason}"));
@@ -94,7 +98,7 @@ impl Trainer<'_> {
         }
         fitted.expected =
             expected.into_iter().map(|(sum, weight)| (weight > 0.0).then(|| sum / weight)).collect();
-        Ok(Some(fitted))
+        Ok(Ok(fitted))
     }
 
     /// The labelled rows that a model is asked about: all that follow, and those that were withheld from it.

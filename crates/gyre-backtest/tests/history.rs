@@ -111,6 +111,72 @@ fn what_cannot_be_backtested_says_why() {
     assert!(Policy::named("sometimes").unwrap_err().to_string().contains("every:N"));
 }
 
+/// 64 days of 12 rows, each of the class that `class` says of its day and x.
+fn classes(path: &Path, class: fn(u32, u32) -> &'static str) -> History {
+    let mut text = "x,y\n".to_owned();
+    for row in 0..64 * 12 {
+        let x = (row * 37) % 101;
+        text += &format!("{x},{}\n", class(row / 12, x));
+    }
+    std::fs::write(path, text).unwrap();
+    let order = Order::RowsPerDay(12);
+    History::read(path, &Columns { order, task: Task::Multiclass, without: Vec::new(), ..columns() }).unwrap()
+}
+
+fn of_classes(metric: Metric, warm_up: i64) -> Settings {
+    Settings { task: Task::Multiclass, metric, warm_up: Span::days(warm_up), ..settings() }
+}
+
+#[test]
+fn a_class_that_comes_later_is_lost_by_older_models_and_learnt_by_newer_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let class = |day, x| match (day, x) {
+        // Now and then another one, as nothing foretells: no model is without loss.
+        _ if (day * 7 + x) % 13 == 0 => "low",
+        (36.., 70..) => "new",
+        (_, 40..) => "high",
+        _ => "low",
+    };
+    let history = classes(&dir.path().join("history.csv"), class);
+    for metric in [Metric::ErrorRate, Metric::LogLoss] {
+        let settings = of_classes(metric, 21);
+        let matrix = Matrix::new(&history, &settings, None).unwrap();
+        matrix.prepare(&matrix.fits(), 2, &|_, _| {}).unwrap();
+        assert_eq!(matrix.untrained(), []);
+        let plan = Plan { policies: vec![Policy::Never, Policy::Every(1)] };
+        let found = run(&matrix, &settings, &plan).unwrap();
+        let last = |policy: &str| {
+            let outcome = found.policies.iter().find(|it| it.policy == policy).unwrap();
+            outcome.windows.iter().rev().flatten().next().copied().unwrap()
+        };
+        let (never, every) = (last("never"), last("every:1"));
+        assert!(never.is_finite() && never > 0.2 && never > 3.0 * every, "{metric:?}: {never} {every}");
+    }
+}
+
+#[test]
+fn what_could_not_be_trained_is_told_in_the_trainers_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let class = |day, x| if x > 50 && !(28..46).contains(&day) { "high" } else { "low" };
+    let history = classes(&dir.path().join("history.csv"), class);
+    let words = "the target has 1 classes (low), the task needs 2 to 100";
+    let settings = of_classes(Metric::LogLoss, 21);
+    // The second time out of the cache.
+    for _ in 0..2 {
+        let matrix = Matrix::new(&history, &settings, Some(&cache)).unwrap();
+        matrix.prepare(&matrix.fits(), 2, &|_, _| {}).unwrap();
+        let untrained = matrix.untrained();
+        assert!(!untrained.is_empty() && untrained.len() < matrix.fits().len(), "{untrained:?}");
+        assert!(untrained.iter().all(|(fit, why)| fit.at > 0 && why == words), "{untrained:?}");
+    }
+    // Where the first model is such a one, nothing can be compared.
+    let settings = of_classes(Metric::LogLoss, 44);
+    let matrix = Matrix::new(&history, &settings, None).unwrap();
+    let told = run(&matrix, &settings, &Plan { policies: vec![Policy::Never] }).unwrap_err().to_string();
+    assert!(told.contains(words) && told.contains("--warm-up"), "{told}");
+}
+
 #[test]
 fn a_file_without_times_is_in_times_order() {
     let dir = tempfile::tempdir().unwrap();

@@ -143,7 +143,8 @@ fn read_target(target: &Target, task: Task, options: &Options) -> Result<Learnab
     classes.dedup();
     let (fits, expected) = match task {
         Task::Binary => (classes.len() == 2, "exactly 2"),
-        _ => ((3..=MAX_CLASSES).contains(&classes.len()), "3 to 100"),
+        // Also two: of a task of several classes, a part of the rows may hold no more.
+        _ => ((2..=MAX_CLASSES).contains(&classes.len()), "2 to 100"),
     };
     if !fits {
         let examples = classes.iter().take(5).map(|c| c.to_string()).collect();

@@ -95,6 +95,7 @@ fn onnxruntime_gives_the_same_answers() {
         leave(folder.path(), "absolute", Task::Regression, Objective::Absolute, two),
         leave(folder.path(), "binary", Task::Binary, Objective::Squared, two),
         leave(folder.path(), "multiclass", Task::Multiclass, Objective::Squared, three),
+        leave(folder.path(), "multiclass_of_two", Task::Multiclass, Objective::Squared, two),
     ];
     let python = std::env::var_os("GYRE_PYTHON");
     let python = python

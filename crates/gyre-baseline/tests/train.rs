@@ -102,6 +102,26 @@ fn three_classes() {
 }
 
 #[test]
+fn of_several_classes_rows_may_hold_two_and_one_that_comes_later_is_wrong_at_a_finite_price() {
+    let (two, three) = (classes(0..2000, &[4.0]), classes(2000..2600, &[4.0, 6.0]));
+    let trained = train(&two, Task::Multiclass, &Options::default(), Some(&three)).unwrap();
+    assert_eq!(trained.onnx, train(&two, Task::Binary, &Options::default(), None).unwrap().onnx);
+    let Scores::Classification { classes, probabilities, labels } =
+        scorer(&trained).score(&three.features).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(classes.iter().map(|class| &**class).collect::<Vec<_>>(), ["low", "mid"]);
+    assert!(labels.iter().all(|label| classes.contains(label)));
+    assert!(probabilities.chunks(2).all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-6));
+    let Some(Metrics::Classification { accuracy, log_loss, .. }) = trained.holdout else { panic!() };
+    let Target::Labels(truth) = &three.target else { panic!() };
+    let unseen = truth.iter().filter(|label| *label == "top").count() as f64 / truth.len() as f64;
+    assert!(unseen > 0.05 && accuracy <= 1.0 - unseen && accuracy > 0.9 - unseen, "{accuracy} {unseen}");
+    assert!(log_loss.is_finite() && log_loss > unseen * 30.0, "{log_loss}");
+}
+
+#[test]
 fn numeric_class_labels_are_named_as_integers() {
     let (features, signal) = features(0..300);
     let target = Target::Numeric(signal.iter().map(|&s| f64::from(u8::from(s > 4.0))).collect());
@@ -190,6 +210,8 @@ fn what_cannot_be_learnt_from_is_refused_with_its_reason() {
     signal[5] = f64::INFINITY;
     let missing = refuse(&of(Target::Numeric(signal)), Task::Regression);
     assert!(missing.to_string().starts_with("the target is NaN in row 3 (2 rows in all)"), "{missing}");
+    let alone = refuse(&of(Target::Labels(vec!["yes".into(); 20])), Task::Multiclass);
+    assert_eq!(alone.to_string(), "the target has 1 classes (yes), the task needs 2 to 100");
     let empty = TrainTable { features: Table::default(), target: Target::Numeric(vec![]) };
     assert!(matches!(refuse(&empty, Task::Regression), TrainError::Empty { rows: 0, columns: 0 }));
     let rate = Options { learning_rate: f64::NAN, ..Options::default() };

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use gyre_backtest::known::Losses;
 use gyre_backtest::outcome::run as replay;
 use gyre_backtest::{Advice, Backtest, BacktestError, History, Matrix, Order, Outcome, Plan, Policy, advise};
 use gyre_core::spec::Window;
@@ -73,6 +74,7 @@ pub(crate) fn run(args: &BacktestArgs) -> Result<(), Failure> {
     let found = replay(&matrix, &settings, &Plan { policies }).map_err(|error| wrong(&args.data, &error))?;
     let advice = advise(&matrix, &settings)?;
     matrix.finish()?;
+    let untrained = untrained(&matrix, &settings);
     let shown = Shown {
         args,
         settings: &settings,
@@ -80,6 +82,7 @@ pub(crate) fn run(args: &BacktestArgs) -> Result<(), Failure> {
         order: &columns.order,
         found: &found,
         advice: &advice,
+        untrained: untrained.as_deref(),
     };
     if let Some(path) = &args.html {
         let page = gyre_report::backtest_report::html(&html::document(&shown));
@@ -99,6 +102,8 @@ struct Shown<'a> {
     order: &'a Order,
     found: &'a Backtest,
     advice: &'a Advice,
+    /// Which models are missing, and why.
+    untrained: Option<&'a str>,
 }
 
 impl Shown<'_> {
@@ -111,6 +116,7 @@ impl Shown<'_> {
             "rows": self.history.rows(),
             "features": features,
             "unjudged_gates": self.advice.unjudged_gates,
+            "untrained": self.untrained,
             "advice": self.advice,
         })
     }
@@ -126,6 +132,9 @@ impl Shown<'_> {
         show::say(show::table(&header, &[1, 2, 3, 4, 5], rows))?;
         show::say(format!("\n{}", self.currency()))?;
         show::say(format!("features: {}", self.features().join(", ")))?;
+        if let Some(untrained) = self.untrained {
+            show::say(untrained)?;
+        }
         for gate in &self.advice.unjudged_gates {
             show::say(format!("not judged, for history does not hold it: {gate}"))?;
         }
@@ -169,11 +178,25 @@ impl Shown<'_> {
                 "retrain.cost",
                 format!("retrain: {}, error: {}", self.settings.cost.retrain, self.settings.cost.error),
             ),
+            ("retrain.refit", self.settings.policy.refit.to_string()),
             ("gates", self.settings.gates.join("; ")),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
     }
+}
+
+/// Which models could not be trained, in the words of the trainer: no policy could have them.
+fn untrained(matrix: &Matrix<'_>, settings: &gyre_backtest::Settings) -> Option<String> {
+    let untrained = matrix.untrained();
+    let (first, why) = untrained.first()?;
+    let window = settings.candidates.get(first.choice).map(Window::to_string).unwrap_or_default();
+    Some(format!(
+        "not trained: {} of {} models; the first as of {} on {window}: {why}",
+        untrained.len(),
+        matrix.fits().len(),
+        matrix.timeline().moment(first.at),
+    ))
 }
 
 fn row(outcome: &Outcome) -> Vec<String> {

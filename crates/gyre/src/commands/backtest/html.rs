@@ -16,7 +16,7 @@ pub(super) fn document(shown: &Shown<'_>) -> BacktestReport {
         currency: shown.currency(),
         windows_ms: shown.found.windows.iter().copied().map(Timestamp::as_millis).collect(),
         policies: shown.found.policies.iter().map(policy).collect(),
-        advice: shown.advice.sentences(),
+        advice: shown.untrained.map(str::to_owned).into_iter().chain(shown.advice.sentences()).collect(),
         settings: shown.settings(),
     }
 }
