@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use gyre_core::{ModelName, Span};
 use gyre_govern::incidents::{Account, KINDS, accounts};
-use gyre_store::journal;
+use gyre_store::{Store, journal};
 use serde_json::json;
 
 use crate::cli::{OutputArgs, ProjectArgs};
@@ -95,7 +95,11 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<(), Failure> {
 }
 
 fn told(project: &ProjectArgs, model: Option<&ModelName>) -> Result<Vec<Account>, Failure> {
-    let store = project.store()?;
+    of_store(&project.store()?, model)
+}
+
+/// The incidents of all models or of one, as the journal tells them: those that are open first.
+pub(super) fn of_store(store: &Store, model: Option<&ModelName>) -> Result<Vec<Account>, Failure> {
     let mut entries = Vec::new();
     for kind in KINDS {
         entries.extend(store.read(|tx| journal::of_kind(tx, kind, model.map(ModelName::as_str)))?);

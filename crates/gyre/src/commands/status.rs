@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
+use gyre_core::fact::{Cause, Severity};
 use gyre_core::spec::Project;
 use gyre_core::{ModelName, Timestamp, Version};
+use gyre_govern::incidents::Account;
 use gyre_loop::{Engine, State};
 use gyre_store::{Head, Store, journal};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,20 @@ struct Status {
     trouble: Option<String>,
     journal: Option<Head>,
     models: Vec<ModelStatus>,
+    /// What is wrong and not over, of all models, the newest first.
+    incidents: Vec<OpenIncident>,
+}
+
+#[derive(Debug, Serialize)]
+struct OpenIncident {
+    model: ModelName,
+    incident: String,
+    severity: Severity,
+    cause: Cause,
+    since: Timestamp,
+    changed: String,
+    /// Whether somebody has taken note of it.
+    acknowledged: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +105,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let project = args.project.read_if_any()?;
     let store = args.project.store_if_any()?.map(Arc::new);
     let journal = store.as_ref().map(|store| store.read(journal::head)).transpose()?;
+    let incidents = store.as_deref().map(open_incidents).transpose()?.unwrap_or_default();
     let running = Server::running(&args.project.project);
     let status = match (running, store) {
         (Some(server), _) => from_server(&project, server, journal)?,
@@ -100,8 +117,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
             trouble: None,
             journal,
             models: project.models.keys().map(untouched).collect(),
+            incidents: Vec::new(),
         },
     };
+    let status = Status { incidents, ..status };
     if args.output.json { show::json(&status) } else { show::say(text(&status)) }
 }
 
@@ -115,6 +134,7 @@ fn from_server(project: &Project, server: Server, journal: Option<Head>) -> Resu
         trouble,
         journal,
         models,
+        incidents: Vec::new(),
     })
 }
 
@@ -139,7 +159,22 @@ fn from_store(project: &Project, store: &Arc<Store>, journal: Option<Head>) -> R
         trouble: None,
         journal,
         models,
+        incidents: Vec::new(),
     })
+}
+
+fn open_incidents(store: &Store) -> Result<Vec<OpenIncident>, Failure> {
+    let accounts = super::incidents::of_store(store, None)?;
+    let open = accounts.into_iter().filter(Account::is_open).map(|account| OpenIncident {
+        acknowledged: !account.acknowledged.is_empty(),
+        model: account.last.model,
+        incident: account.last.incident,
+        severity: account.last.severity,
+        cause: account.last.cause,
+        since: account.last.since,
+        changed: account.last.changed,
+    });
+    Ok(open.collect())
 }
 
 fn one(store: &Store, state: &State, name: &ModelName, waits: &[&str]) -> Result<ModelStatus, Failure> {
@@ -239,7 +274,27 @@ fn text(status: &Status) -> String {
             ));
         }
     }
+    lines.extend(status.incidents.iter().map(incident_line));
+    if !status.incidents.is_empty() {
+        lines.push("\n`gyre incidents show MODEL INCIDENT` tells more".to_owned());
+    }
     lines.join("\n")
+}
+
+fn incident_line(incident: &OpenIncident) -> String {
+    let severity = match incident.severity {
+        Severity::Info => incident.severity.name().to_owned(),
+        Severity::Warning | Severity::Critical => show::bad(incident.severity.name()),
+    };
+    let known = if incident.acknowledged { " (known)" } else { "" };
+    format!(
+        "\n{severity}{known}  {} since {}, incident {}: {}: {}",
+        incident.model,
+        show::minute(incident.since),
+        incident.incident,
+        incident.cause.title(),
+        incident.changed
+    )
 }
 
 /// The champion's loss in the last closed window.
@@ -271,9 +326,28 @@ mod tests {
             trouble: None,
             journal: None,
             models: vec![serde_json::from_value(told).unwrap()],
+            incidents: vec![OpenIncident {
+                model: "air-time".parse().unwrap(),
+                incident: "412-data".to_owned(),
+                severity: Severity::Critical,
+                cause: Cause::UnitChange,
+                since: "2013-06-02T00:00:00Z".parse().unwrap(),
+                changed: "distance is 1.6 times as large".to_owned(),
+                acknowledged: true,
+            }],
         };
         let text = text(&status);
-        for words in ["v3 95%, v4 5%", "7.02", "9.25", "since 2013-06-01 00:00 (entry 7): worse", ":4973/"] {
+        for words in [
+            "critical",
+            " (known)  air-time since 2013-06-02 00:00, incident 412-data: ",
+            ": distance is 1.6 times as large",
+            "gyre incidents show",
+            "v3 95%, v4 5%",
+            "7.02",
+            "9.25",
+            "since 2013-06-01 00:00 (entry 7): worse",
+            ":4973/",
+        ] {
             assert!(text.contains(words), "{words} in {text}");
         }
     }
