@@ -109,10 +109,11 @@ pub struct Distance {
 pub struct Share {
     /// Which rows: `missing`, `infinite`, `unseen`, `broken`.
     pub name: &'static str,
-    /// The shares, and the p-value that they are equal.
+    /// The shares, and the p-value that they are equal; of `unseen` rows, what is to be expected of them and the p-value that there
+    /// are no more ([`gyre_stats::drift::unseen`](fn@gyre_stats::drift::unseen)).
     #[serde(flatten)]
     pub change: ShareChange,
-    /// Current less reference (Newcombe's interval at [`LEVEL`]).
+    /// Current less reference (Newcombe's interval at [`LEVEL`], for `unseen` with the error of what is expected).
     pub interval: Option<Interval>,
 }
 

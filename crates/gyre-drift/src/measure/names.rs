@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts};
+use gyre_stats::drift::{MINIMUM_ROWS, ShareChange, chi_square, counts, unseen};
 
-use super::{Bin, Distance, Kind, Measured, Side, Test, share};
+use super::{Bin, Distance, Kind, LEVEL, Measured, Share, Side, Test, share};
 use crate::sample::Names;
 
 /// Names that are shown one by one.
@@ -30,7 +30,6 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
     let distances = distances.into_iter().filter_map(|(name, value, decides)| {
         Some(Distance { name, value: value?, interval: None, decides }).filter(|_| enough)
     });
-    let unseen: u64 = after.iter().filter(|(name, _)| before.count(name) == 0).map(|(_, rows)| rows).sum();
     Measured {
         kind: Kind::Categories,
         reference: side(missing_before, before),
@@ -46,16 +45,29 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
                 (missing_before, missing_before + before.rows()),
                 (missing_after, missing_after + after.rows()),
             ),
-            share("unseen", (unseen_by_luck(before), before.rows()), (unseen, after.rows())),
+            unseen_share(before, after),
         ],
         bins: drawn(&all, &old, &new),
     }
 }
 
-/// The rows of the reference that a second sample of its size would probably not have had a name for: those whose name
-/// occurs once (I. J. Good, "The population frequencies of species", 1953, after Turing).
-fn unseen_by_luck(names: &Names) -> u64 {
-    names.iter().filter(|(_, rows)| *rows == 1).count() as u64
+/// Rows whose name the reference does not have, against the share of them that any other sample would show by luck. Only more of
+/// them are news: that names became rarer is for the other tests to see.
+fn unseen_share(before: &Names, after: &Names) -> Share {
+    let new: u64 = after.iter().filter(|(name, _)| before.count(name) == 0).map(|(_, rows)| rows).sum();
+    let found = unseen(before.iter().map(|(_, rows)| rows), new, after.rows(), LEVEL);
+    let enough = before.rows().min(after.rows()) >= MINIMUM_ROWS;
+    // Without any on either side nothing is tested.
+    let tested = found.filter(|found| enough && found.found.max(found.expected) > 0.0);
+    Share {
+        name: "unseen",
+        change: ShareChange {
+            reference: found.map(|found| found.expected),
+            current: found.map(|found| found.found),
+            p_value: tested.map(|found| found.p_value),
+        },
+        interval: found.map(|found| found.interval),
+    }
 }
 
 fn distance(nats: f64) -> f64 {
@@ -123,5 +135,17 @@ mod tests {
         let found = measure((0, &of(&before)), (0, &of(&after)));
         assert_eq!(found.bins.len(), SHOWN);
         assert_eq!(found.bins.iter().map(|bin| bin.current).sum::<u64>(), of(&after).rows());
+    }
+    #[test]
+    fn fewer_new_names_than_rare_ones_are_no_news_and_few_rows_are_none() {
+        let rare: Vec<(String, u64)> = (0..30).map(|at| (format!("rare{at}"), 1)).collect();
+        let mut counts: Vec<(&str, u64)> = rare.iter().map(|(name, rows)| (name.as_str(), *rows)).collect();
+        counts.push(("usual", 270));
+        let unseen =
+            |after: &[(&str, u64)]| measure((0, &names(&counts)), (0, &names(after))).shares[1].change;
+        let fewer = unseen(&[("usual", 29_500), ("new", 500)]);
+        assert_eq!((fewer.reference, fewer.p_value), (Some(0.1), Some(1.0)));
+        assert!(unseen(&[("usual", 20_000), ("new", 10_000)]).p_value.unwrap() < 1e-4);
+        assert_eq!(unseen(&[("new", 20)]).p_value, None);
     }
 }

@@ -15,6 +15,7 @@
 //! | [`bins`], [`counts`] | two histograms: PSI, Jensen–Shannon, Hellinger, Kullback–Leibler, total variation |
 //! | [`homogeneity`](fn@homogeneity), [`chi_square`] | two rows of category counts: χ², G, Cramér's V |
 //! | [`names`](fn@names) | the same, and the rare names one by one |
+//! | [`unseen`](fn@unseen) | names that the reference does not have, against what luck brings of them |
 //! | [`rows`] | whole rows of several columns: MMD, energy, what principal components miss |
 
 use serde::{Deserialize, Serialize};
@@ -27,11 +28,13 @@ mod homogeneity;
 pub mod rows;
 pub mod samples;
 mod transport;
+mod unseen;
 
 pub use column::{ColumnDrift, Effect, Evidence, MINIMUM_ROWS, Method, ShareChange, column};
 pub use contingency::{ChiSquare, NamesTest, Pooled, chi_square, names, pool};
 pub use homogeneity::{Homogeneity, NormalTest, homogeneity, two_proportion_z};
 pub use transport::wasserstein_binned;
+pub use unseen::{Unseen, unseen};
 
 /// A Kolmogorov–Smirnov two-sample test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
