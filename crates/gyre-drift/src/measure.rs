@@ -91,6 +91,19 @@ pub struct Test {
     pub decides: bool,
 }
 
+impl Test {
+    /// Whether this test says that such a distance is no luck.
+    pub(crate) fn is_of(&self, distance: &Distance) -> bool {
+        let other = match distance.name {
+            "l_infinity_hour" => "chi_square_hour",
+            "l_infinity_weekday" => "chi_square_weekday",
+            "separation" => "linear_classifier",
+            _ => return !matches!(self.name, "chi_square_hour" | "chi_square_weekday" | "linear_classifier"),
+        };
+        self.name == other
+    }
+}
+
 /// A distance, by the field's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Distance {
@@ -107,7 +120,7 @@ pub struct Distance {
 /// What share of rows is special, on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Share {
-    /// Which rows: `missing`, `infinite`, `unseen`, `broken`.
+    /// Which rows: `missing`, `plus_infinite`, `minus_infinite`, `unseen`, `broken`.
     pub name: &'static str,
     /// The shares, and the p-value that they are equal; of `unseen` rows, what is to be expected of them and the p-value that there
     /// are no more ([`gyre_stats::drift::unseen`](fn@gyre_stats::drift::unseen)).
@@ -181,4 +194,21 @@ fn share(name: &'static str, before: (u64, u64), after: (u64, u64)) -> Share {
         },
         interval: newcombe_difference(after, before, LEVEL),
     }
+}
+
+/// The interval of how far two shares are apart (Newcombe's of their difference, not below 0).
+fn apart_by(before: Proportion, after: Proportion) -> Option<Interval> {
+    let (more, less) = if after.value()? >= before.value()? { (after, before) } else { (before, after) };
+    let found = newcombe_difference(more, less, LEVEL)?;
+    Some(Interval { lower: found.lower.max(0.0), ..found })
+}
+
+/// The largest change of a share of the counts, with the interval that this share would have if nobody had looked for the
+/// largest: with many names, luck makes some change look large.
+fn largest_change(name: &'static str, before: &[u64], after: &[u64]) -> Option<Distance> {
+    let (n, m) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
+    let shares = before.iter().zip(after).map(|(a, b)| (Proportion::new(*a, n), Proportion::new(*b, m)));
+    let changes = shares.filter_map(|(a, b)| Some(((b.value()? - a.value()?).abs(), a, b)));
+    let (value, a, b) = changes.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    Some(Distance { name, value, interval: apart_by(a, b), decides: true })
 }

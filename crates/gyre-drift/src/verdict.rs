@@ -3,12 +3,14 @@
 //! With a million rows every difference is significant; with fifty columns some are so by luck. So a column has changed
 //! *significantly* when it is among those that the procedure of Benjamini and Hochberg (1995) finds at
 //! [`Settings::false_discovery_rate`], all columns of the table taken together, and *materially* when a change that is
-//! significant by itself is at least as large as its floor. Only both are drift. Too few rows are neither drift nor none.
+//! significant by itself is at least as large as its floor. Only both are drift. Too few rows are neither drift nor none: no
+//! column is stable whose values were not tested.
 
 use gyre_stats::adjust::benjamini_hochberg;
+use gyre_stats::proportion::Interval;
 use serde::Serialize;
 
-use crate::measure::Measured;
+use crate::measure::{Distance, Measured};
 
 /// What counts as a change that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -17,7 +19,8 @@ pub struct Settings {
     pub false_discovery_rate: f64,
     /// Numbers: how far their mass has moved, in ranges of the middle half of the reference.
     pub shift: f64,
-    /// The greatest change of the share of a name, an hour or a weekday.
+    /// The greatest change of the share of a name, an hour or a weekday; and of numbers where the reference has no range, of a
+    /// value or of the rows up to one.
     pub share: f64,
     /// The change of the share of rows that are missing or infinite.
     pub missing: f64,
@@ -45,17 +48,19 @@ pub enum Verdict {
     Immaterial,
     /// No change was found.
     Stable,
-    /// There are too few rows to say, or all of them are one value.
+    /// There are too few rows with a value to say.
     Insufficient,
 }
 
-/// Why a change matters.
+/// A change that is significant by itself, and whether it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Reason {
     /// What has changed: the name of a distance or of a share.
     pub what: &'static str,
     /// By how much.
     pub by: f64,
+    /// The interval of that.
+    pub interval: Option<Interval>,
     /// From how much on it matters.
     pub floor: f64,
 }
@@ -71,6 +76,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// What it rests on, the largest by its floor first.
     pub reasons: Vec<Reason>,
+    /// Changes that are sure as well, and smaller than their floors.
+    pub too_small: Vec<Reason>,
 }
 
 /// Judges all columns of a table together.
@@ -85,40 +92,46 @@ pub fn judge(columns: &[&Measured], settings: &Settings) -> Vec<Judged> {
     let limit = p_values.iter().zip(&adjusted).filter(|(_, adjusted)| found(**adjusted));
     let limit = limit.filter_map(|(p, _)| *p).fold(0.0, f64::max);
     let judged = |((column, p_value), adjusted_p_value): ((&&Measured, Option<f64>), Option<f64>)| {
-        let reasons = if found(adjusted_p_value) { reasons(column, settings, limit) } else { Vec::new() };
-        let verdict = match (p_value, found(adjusted_p_value)) {
-            (None, _) => Verdict::Insufficient,
-            (_, false) => Verdict::Stable,
-            (_, true) if reasons.is_empty() => Verdict::Immaterial,
-            (_, true) => Verdict::Drift,
+        let is_found = found(adjusted_p_value);
+        let changes = if is_found { changes(column, settings, limit) } else { Vec::new() };
+        let (reasons, too_small): (Vec<Reason>, _) =
+            changes.into_iter().partition(|reason| reason.by.abs() >= reason.floor);
+        let verdict = match (is_found, reasons.is_empty()) {
+            (true, false) => Verdict::Drift,
+            (true, true) => Verdict::Immaterial,
+            // That as many are missing as before says nothing of the values.
+            (false, _) if column.tests.iter().any(|test| test.decides) => Verdict::Stable,
+            (false, _) => Verdict::Insufficient,
         };
-        Judged { p_value, adjusted_p_value, verdict, reasons }
+        Judged { p_value, adjusted_p_value, verdict, reasons, too_small }
     };
     columns.iter().zip(p_values).zip(adjusted).map(judged).collect()
 }
 
-/// The changes that are large, among those that are significant by themselves.
-fn reasons(column: &Measured, settings: &Settings, limit: f64) -> Vec<Reason> {
+/// The changes that are significant by themselves, the largest by its floor first.
+fn changes(column: &Measured, settings: &Settings, limit: f64) -> Vec<Reason> {
     let tests = column.deciding().count() as f64;
     let sure = |p: Option<f64>| p.is_some_and(|p| p * tests <= limit);
-    let by_shape =
-        sure(column.tests.iter().filter(|test| test.decides).map(|test| test.p_value).reduce(f64::min));
-    let distances = column.distances.iter().filter(|distance| distance.decides && by_shape).map(|distance| {
+    let is_sure = |distance: &&Distance| {
+        let of = column.tests.iter().filter(|test| test.decides && test.is_of(distance));
+        distance.decides && sure(of.map(|test| test.p_value).reduce(f64::min))
+    };
+    let distances = column.distances.iter().filter(is_sure).map(|distance| {
         let floor = match distance.name {
             "wasserstein_over_iqr" => settings.shift,
             "separation" => SEPARATION,
             _ => settings.share,
         };
-        Reason { what: distance.name, by: distance.value, floor }
+        Reason { what: distance.name, by: distance.value, interval: distance.interval, floor }
     });
     let shares = column.shares.iter().filter(|share| sure(share.change.p_value)).filter_map(|share| {
         let floor = if share.name == "unseen" { settings.unseen } else { settings.missing };
-        Some(Reason { what: share.name, by: share.change.current? - share.change.reference?, floor })
+        let by = share.change.current? - share.change.reference?;
+        Some(Reason { what: share.name, by, interval: share.interval, floor })
     });
-    let mut reasons: Vec<Reason> =
-        distances.chain(shares).filter(|reason| reason.by.abs() >= reason.floor).collect();
-    reasons.sort_by(|a, b| (b.by.abs() / b.floor).total_cmp(&(a.by.abs() / a.floor)));
-    reasons
+    let mut changes: Vec<Reason> = distances.chain(shares).collect();
+    changes.sort_by(|a, b| (b.by.abs() / b.floor).total_cmp(&(a.by.abs() / a.floor)));
+    changes
 }
 
 #[cfg(test)]
@@ -156,6 +169,40 @@ mod tests {
         assert_eq!(verdicts, [Immaterial, Drift, Stable, Stable, Insufficient]);
         assert_eq!(found[1].reasons[0].what, "wasserstein_over_iqr");
         assert!((found[1].reasons[0].by - 0.4).abs() < 1e-3 && found[0].reasons.is_empty());
+    }
+
+    #[test]
+    fn a_constant_that_becomes_another_is_drift_and_so_is_one_that_ends() {
+        let constant = |rows: u32, value: f64| numbers(rows, 0, |_| value);
+        let found = verdicts(vec![
+            (constant(500, 1.0), constant(400, 100.0)),
+            (constant(500, 1.0), numbers(400, 0, |x| x - 0.5)),
+            (constant(500, 0.0), numbers(400, 0, |x| if x < 0.5 { 5.0 } else { 0.0 })),
+            (constant(500, f64::INFINITY), constant(400, f64::NEG_INFINITY)),
+            (constant(500, 7.0), constant(400, 7.0)),
+            (constant(90_000, 7.0), numbers(90_000, 0, |x| if x < 0.001 { 8.0 } else { 7.0 })),
+        ]);
+        use Verdict::{Drift, Immaterial, Stable};
+        let verdicts: Vec<Verdict> = found.iter().map(|judged| judged.verdict).collect();
+        assert_eq!(verdicts, [Drift, Drift, Drift, Drift, Stable, Immaterial]);
+        assert_eq!(found[2].reasons[0].what, "l_infinity_value");
+        assert!((found[2].reasons[0].by - 0.5).abs() < 0.01);
+        assert!(found[2].reasons[0].interval.is_some_and(|interval| interval.lower > 0.4));
+        // What is too small is told with its size.
+        assert_eq!((found[5].too_small[0].what, found[5].reasons.len()), ("l_infinity_value", 0));
+    }
+
+    #[test]
+    fn what_was_not_tested_is_not_stable() {
+        let found = verdicts(vec![
+            (numbers(900, 100, |x| x), numbers(1, 0, |x| x)),
+            (numbers(900, 100, |x| x), numbers(29, 3, |x| x)),
+            (numbers(900, 0, |x| x), numbers(3, 26, |x| x)),
+        ]);
+        use Verdict::{Drift, Insufficient};
+        let verdicts: Vec<Verdict> = found.iter().map(|judged| judged.verdict).collect();
+        assert_eq!(verdicts, [Insufficient, Insufficient, Drift]);
+        assert_eq!(found[2].reasons[0].what, "missing");
     }
 
     #[test]

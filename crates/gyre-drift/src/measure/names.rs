@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gyre_stats::drift::{MINIMUM_ROWS, ShareChange, chi_square, counts, unseen};
 
-use super::{Bin, Distance, Kind, LEVEL, Measured, Share, Side, Test, share};
+use super::{Bin, Distance, Kind, LEVEL, Measured, Share, Side, Test, largest_change, share};
 use crate::sample::Names;
 
 /// Names that are shown one by one.
@@ -21,15 +21,15 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
     let test = chi_square(&old, &new).map(|test| (test.statistic, test.p_value));
     // What is one name on both sides has not changed, although there is nothing to test.
     let test = test.or((all.len() == 1).then_some((0.0, 1.0))).filter(|_| enough);
-    let distances = [
-        ("l_infinity", counts::l_infinity(&old, &new), true),
-        ("total_variation", counts::total_variation(&old, &new), false),
-        ("jensen_shannon", counts::jensen_shannon_debiased(&old, &new).map(distance), false),
-        ("psi", counts::psi(&old, &new), false),
+    let beside = [
+        ("total_variation", counts::total_variation(&old, &new)),
+        ("jensen_shannon", counts::jensen_shannon_debiased(&old, &new).map(distance)),
+        ("psi", counts::psi(&old, &new)),
     ];
-    let distances = distances.into_iter().filter_map(|(name, value, decides)| {
-        Some(Distance { name, value: value?, interval: None, decides }).filter(|_| enough)
-    });
+    let beside = beside
+        .into_iter()
+        .filter_map(|(name, value)| Some(Distance { name, value: value?, interval: None, decides: false }));
+    let distances = largest_change("l_infinity", &old, &new).into_iter().chain(beside).filter(|_| enough);
     Measured {
         kind: Kind::Categories,
         reference: side(missing_before, before),

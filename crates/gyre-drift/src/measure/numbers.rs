@@ -6,8 +6,9 @@ use gyre_stats::drift::samples::{Pooled, Sorted, Ties, shift};
 use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts};
 use gyre_stats::moments::Moments;
 use gyre_stats::profile::Quartiles;
+use gyre_stats::proportion::Proportion;
 
-use super::{Bin, Distance, Kind, LEVEL, Measured, Side, Test, share};
+use super::{Bin, Distance, Kind, LEVEL, Measured, Side, Test, apart_by, largest_change, share};
 
 /// Numbers with no more different values than this are tested as names.
 const FEW_VALUES: usize = 10;
@@ -29,7 +30,11 @@ pub(super) fn measure(kind: Kind, before: (u64, Vec<f64>), after: (u64, Vec<f64>
         distances = apart(&before, &after, &pooled);
     }
     let both = |of: fn(&Sorted) -> u64| (of(&before), of(&after));
-    let (present, infinite) = (both(Sorted::present), both(Sorted::infinite));
+    let present = both(Sorted::present);
+    let endless = |name, of: fn(&Sorted) -> u64| {
+        let rows = both(of);
+        share(name, (rows.0, present.0), (rows.1, present.1))
+    };
     let missing = ((missing_before, missing_before + present.0), (missing_after, missing_after + present.1));
     Measured {
         kind,
@@ -39,7 +44,8 @@ pub(super) fn measure(kind: Kind, before: (u64, Vec<f64>), after: (u64, Vec<f64>
         distances,
         shares: vec![
             share("missing", missing.0, missing.1),
-            share("infinite", (infinite.0, present.0), (infinite.1, present.1)),
+            endless("plus_infinite", Sorted::positive_infinite),
+            endless("minus_infinite", Sorted::negative_infinite),
         ],
         bins: drawn(&before, &after),
     }
@@ -97,14 +103,19 @@ fn few(before: &[f64], after: &[f64]) -> Option<Vec<f64>> {
     Some(values)
 }
 
+/// Rows of each value on both sides, when the values are few and none is infinite.
+fn counts_of_few(before: &Sorted, after: &Sorted) -> Option<(Vec<u64>, Vec<u64>)> {
+    let values =
+        few(before.finite(), after.finite()).filter(|_| before.infinite() + after.infinite() == 0)?;
+    let (_, edges) = values.split_last()?;
+    Some((counted(before.finite(), edges), counted(after.finite(), edges)))
+}
+
 fn test(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Test> {
-    let named = few(before.finite(), after.finite())
-        .filter(|_| before.infinite() + after.infinite() == 0)
-        .and_then(|values| {
-            let edges = values.split_last().map_or(&[][..], |(_, edges)| edges);
-            let found = chi_square(&counted(before.finite(), edges), &counted(after.finite(), edges))?;
-            Some(("chi_square", found.statistic, found.p_value))
-        });
+    let named = counts_of_few(before, after).and_then(|(old, new)| {
+        let found = chi_square(&old, &new)?;
+        Some(("chi_square", found.statistic, found.p_value))
+    });
     let rank = pooled.kolmogorov_smirnov();
     let by_rank = named.is_none();
     let beside = [
@@ -125,12 +136,14 @@ fn apart(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Distance> {
     let binned = bins.map(|edges| (edges.counts(before), edges.counts(after)));
     let of_bins =
         |measure: fn(&[u64], &[u64]) -> Option<f64>| binned.as_ref().and_then(|(a, b)| measure(a, b));
-    let first = moved.map(|moved| Distance {
-        name: "wasserstein_over_iqr",
-        value: moved.distance,
-        interval: Some(moved.interval),
-        decides: true,
-    });
+    let first = moved
+        .map(|moved| Distance {
+            name: "wasserstein_over_iqr",
+            value: moved.distance,
+            interval: Some(moved.interval),
+            decides: true,
+        })
+        .or_else(|| without_yardstick(before, after, pooled));
     let beside = [
         ("wasserstein", pooled.wasserstein()),
         ("energy", pooled.energy_distance()),
@@ -141,6 +154,27 @@ fn apart(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Distance> {
         .into_iter()
         .filter_map(|(name, value)| Some(Distance { name, value: value?, interval: None, decides: false }));
     first.into_iter().chain(beside).collect()
+}
+
+/// How far apart samples are whose reference has no range: one value in all rows, or hardly a finite one. The largest change of
+/// the share of a value where they are few, otherwise of the share of rows up to a value (Kolmogorov–Smirnov's D).
+fn without_yardstick(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Option<Distance> {
+    if let Some((old, new)) = counts_of_few(before, after) {
+        return largest_change("l_infinity_value", &old, &new);
+    }
+    let apart = pooled.kolmogorov_smirnov();
+    let up_to = |sample: &Sorted| {
+        let finite = sample.finite().partition_point(|value| *value <= apart.location) as u64;
+        let ends = sample.negative_infinite()
+            + if apart.location == f64::INFINITY { sample.positive_infinite() } else { 0 };
+        Proportion::new(finite + ends, sample.present())
+    };
+    Some(Distance {
+        name: "kolmogorov_smirnov",
+        value: apart.statistic,
+        interval: apart_by(up_to(before), up_to(after)),
+        decides: true,
+    })
 }
 
 /// Both samples over bins of one width, or over their values where these are few.
@@ -206,6 +240,31 @@ mod tests {
         let same = measure(Kind::Numbers, (3, many.clone()), (3, many));
         assert_eq!((deciding(&same), same.bins.len()), (vec!["kolmogorov_smirnov"], DRAWN));
         assert_eq!(same.p_value(), Some(1.0));
+    }
+
+    #[test]
+    fn without_a_yardstick_shares_of_rows_say_how_far_values_are_apart() {
+        let deciding = |before: Vec<f64>, after: Vec<f64>| {
+            let found = measure(Kind::Numbers, (0, before), (0, after));
+            let one = found.distances.into_iter().find(|distance| distance.decides).unwrap();
+            (one.name, one.value, one.interval.unwrap())
+        };
+        let half =
+            |other: f64| (0..200).map(|row| if row % 2 == 0 { 0.0 } else { other }).collect::<Vec<_>>();
+        let (name, by, interval) = deciding(vec![0.0; 200], half(5.0));
+        assert_eq!((name, by), ("l_infinity_value", 0.5));
+        assert!(0.4 < interval.lower && interval.upper < 0.6, "{interval:?}");
+        let spread: Vec<f64> = (0..200).map(|row| f64::from(row) - 99.5).collect();
+        assert_eq!(
+            (deciding(vec![-200.0; 200], spread).0, deciding(vec![7.0; 90], vec![7.0; 80]).1),
+            ("kolmogorov_smirnov", 0.0)
+        );
+        let (name, by, _) = deciding(vec![f64::INFINITY; 50], vec![f64::NEG_INFINITY; 50]);
+        assert_eq!((name, by), ("kolmogorov_smirnov", 1.0));
+        let shares = measure(Kind::Numbers, (0, half(f64::INFINITY)), (0, half(f64::NEG_INFINITY))).shares;
+        let changes: Vec<_> =
+            shares.iter().map(|share| (share.change.reference, share.change.current)).collect();
+        assert_eq!(changes[1..], [(Some(0.5), Some(0.0)), (Some(0.0), Some(0.5))], "{shares:?}");
     }
 
     #[test]

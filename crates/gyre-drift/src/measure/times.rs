@@ -1,8 +1,8 @@
 //! Times: by the hour of the day and the day of the week.
 
-use gyre_stats::drift::{MINIMUM_ROWS, chi_square, counts};
+use gyre_stats::drift::{MINIMUM_ROWS, chi_square};
 
-use super::{Bin, Distance, Kind, Measured, Side, Test, share};
+use super::{Bin, Kind, Measured, Side, Test, largest_change, share};
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 24.0 * HOUR;
@@ -18,20 +18,13 @@ pub(super) fn measure(before: (u64, &[f64]), after: (u64, &[f64])) -> Measured {
         ("chi_square_weekday", "l_infinity_weekday", 7, 7.0 * DAY),
     ] {
         let (old, new) = (folded(before, bins, cycle), folded(after, bins, cycle));
-        let found = chi_square(&old, &new).filter(|_| enough);
-        tests.extend(found.map(|found| Test {
-            name: test,
-            statistic: found.statistic,
-            p_value: found.p_value,
-            decides: true,
-        }));
-        let value = counts::l_infinity(&old, &new).filter(|_| enough);
-        distances.extend(value.map(|value| Distance {
-            name: distance,
-            value,
-            interval: None,
-            decides: true,
-        }));
+        let found = chi_square(&old, &new).map(|found| (found.statistic, found.p_value));
+        // Where all rows of both fall into one part of the cycle, it has not changed, although there is nothing to test.
+        let used = old.iter().zip(&new).filter(|(old, new)| **old + **new > 0).count();
+        let found = found.or((used == 1).then_some((0.0, 1.0))).filter(|_| enough);
+        let test = |(statistic, p_value)| Test { name: test, statistic, p_value, decides: true };
+        tests.extend(found.map(test));
+        distances.extend(largest_change(distance, &old, &new).filter(|_| enough));
     }
     let (old, new) = (folded(before, 7, 7.0 * DAY), folded(after, 7, 7.0 * DAY));
     let bin =

@@ -74,7 +74,11 @@ fn figures(kind: Kind, before: &Side, after: &Side, shares: &[Share]) -> Vec<(St
     };
     let mut rows = vec![both("rows", &|side| count(side.rows))];
     for share in shares {
-        rows.push((share.name.to_owned(), percent(share.change.reference), percent(share.change.current)));
+        rows.push((
+            share.name.replace('_', " "),
+            percent(share.change.reference),
+            percent(share.change.current),
+        ));
     }
     if kind == Kind::Categories {
         rows.push(both("different names", &|side| side.distinct.map_or_else(String::new, count)));

@@ -1,6 +1,6 @@
 //! What has changed, as a table for a terminal; and the words that the report uses too.
 
-use gyre_drift::measure::Kind;
+use gyre_drift::measure::{Distance, Kind};
 use gyre_drift::multivariate::{Look, Multivariate, Telling};
 use gyre_drift::verdict::Reason;
 use gyre_drift::{Column, Comparison, Unmatched, Verdict, Why};
@@ -107,29 +107,48 @@ pub(super) fn look(name: &str) -> &'static str {
     }
 }
 
-/// What matters or, where nothing does, how large what was found is.
+/// What matters or, where nothing does, what is sure and too small, or how large the change is that nobody can be sure of.
 pub(super) fn why(column: &Column) -> String {
-    if !column.judged.reasons.is_empty() {
-        return column.judged.reasons.iter().map(reason).collect::<Vec<_>>().join("; ");
+    let judged = &column.judged;
+    let kind = column.measured.kind;
+    let found = if judged.reasons.is_empty() { &judged.too_small } else { &judged.reasons };
+    if !found.is_empty() {
+        return found.iter().map(|found| reason(kind, found)).collect::<Vec<_>>().join("; ");
     }
     let measured = column.measured.distances.iter().filter(|distance| distance.decides);
-    let told =
-        measured.map(|distance| reason(&Reason { what: distance.name, by: distance.value, floor: 0.0 }));
+    let told = measured.map(|distance| {
+        let Distance { name: what, value: by, interval, .. } = *distance;
+        reason(kind, &Reason { what, by, interval, floor: 0.0 })
+    });
     told.collect::<Vec<_>>().join("; ")
 }
 
-/// A change in words.
-pub(super) fn reason(reason: &Reason) -> String {
-    let points = |what: &str| format!("{what} {:+.1} points", reason.by * 100.0);
+/// A change in words, with its interval.
+pub(super) fn reason(kind: Kind, reason: &Reason) -> String {
+    let unsigned = |value: f64| format!("{:.1}", value * 100.0);
+    let signed = |value: f64| format!("{:+.1}", value * 100.0);
+    let told = |what: &str, number: &dyn Fn(f64) -> String, unit: &str| {
+        let interval = reason.interval.map_or_else(String::new, |interval| {
+            format!(" ({} to {})", number(interval.lower), number(interval.upper))
+        });
+        format!("{what} {} {unit}{interval}", number(reason.by))
+    };
     match reason.what {
-        "wasserstein_over_iqr" => format!("moved by {} IQR", show::number(reason.by)),
-        "l_infinity" => format!("share of a name changed by {:.1} points", reason.by * 100.0),
-        "l_infinity_hour" => format!("share of an hour changed by {:.1} points", reason.by * 100.0),
-        "l_infinity_weekday" => format!("share of a weekday changed by {:.1} points", reason.by * 100.0),
-        "unseen" => points("names not in the reference"),
-        "broken" => points("broken vectors"),
-        "separation" => format!("a classifier tells {:.1} % of the pairs apart", 50.0 + 50.0 * reason.by),
-        other => points(other),
+        "wasserstein_over_iqr" if kind == Kind::Vectors => told("norms moved by", &show::number, "IQR"),
+        "wasserstein_over_iqr" => told("moved by", &show::number, "IQR"),
+        "l_infinity" => told("share of a name changed by", &unsigned, "points"),
+        "l_infinity_value" => told("share of a value changed by", &unsigned, "points"),
+        "l_infinity_hour" => told("share of an hour changed by", &unsigned, "points"),
+        "l_infinity_weekday" => told("share of a weekday changed by", &unsigned, "points"),
+        "kolmogorov_smirnov" => told("share of rows up to a value changed by", &unsigned, "points"),
+        "separation" => {
+            told("a classifier tells apart", &|value| format!("{:.1}", 50.0 + 50.0 * value), "% of the pairs")
+        }
+        "unseen" => told("names not in the reference", &signed, "points"),
+        "broken" => told("broken vectors", &signed, "points"),
+        "plus_infinite" => told("+infinite", &signed, "points"),
+        "minus_infinite" => told("-infinite", &signed, "points"),
+        other => told(other, &signed, "points"),
     }
 }
 
