@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use gyre_data::files::FileError;
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use gyre_data::parts::arrow::Arrow;
 use gyre_data::parts::parquet::Parquet;
-use gyre_data::parts::{Part, csv, is_parquet};
+use gyre_data::parts::{Layout, Part, csv};
 use gyre_data::table::TableError;
 
 use crate::cells::Fields;
@@ -29,7 +31,7 @@ const CSV_ROWS: u64 = 65_536;
 const BATCH_ROWS: u64 = 8_192;
 const BATCH_BYTES: u64 = 16 << 20;
 
-/// Profiles of all tables in `files` together. Each is Parquet (by its first bytes), a stored profile (it begins with `{`),
+/// Profiles of all tables in `files` together. Each is Parquet or Arrow (by its first bytes), a stored profile (it begins with `{`),
 /// or else CSV with a line of names. Of `wanted` columns only those are read. `progress` hears how many rows are done.
 ///
 /// # Errors
@@ -86,6 +88,7 @@ struct Source {
 
 enum Kind {
     Parquet { file: Parquet, batch_rows: usize },
+    Arrow(Arrow),
     Csv { width: usize },
     Stored,
 }
@@ -227,23 +230,35 @@ struct Opened {
 
 impl Source {
     fn open(path: &Path, wanted: Option<&[String]>) -> Result<Opened, ProfileError> {
-        let (kind, parts, mut columns) = if is_parquet(path)? {
-            let file = Parquet::open(path)?.with_texts_as_codes()?;
-            let parts = file.parts((file.rows() / PARTS).clamp(FEWEST_ROWS, MOST_ROWS));
-            let wide = file.bytes() / file.rows().max(1);
-            let batch_rows = (BATCH_BYTES / wide.max(1)).clamp(64, BATCH_ROWS) as usize;
-            let fields = file.declared().into_iter().enumerate();
-            let column = |(at, (name, declared))| Wanted { at, name, declared: Some(declared) };
-            let columns = fields.map(column).collect();
-            (Kind::Parquet { file, batch_rows }, parts, columns)
-        } else if begins_with_a_brace(path)? {
-            (Kind::Stored, vec![Part { first_row: 0, rows: 0, bytes: (0, 0), first_line: 1 }], Vec::new())
-        } else {
-            let names = csv::names(path)?;
-            let kind = Kind::Csv { width: names.len() };
-            let column = |(at, name)| Wanted { at, name, declared: None };
-            let columns: Vec<Wanted> = names.into_iter().enumerate().map(column).collect();
-            (kind, csv::parts(path, CSV_ROWS)?, columns)
+        let declared = |(at, (name, declared))| Wanted { at, name, declared: Some(declared) };
+        let (kind, parts, mut columns) = match Layout::of(path)? {
+            Layout::Parquet => {
+                let file = Parquet::open(path)?.with_texts_as_codes()?;
+                let parts = file.parts((file.rows() / PARTS).clamp(FEWEST_ROWS, MOST_ROWS));
+                let wide = file.bytes() / file.rows().max(1);
+                let batch_rows = (BATCH_BYTES / wide.max(1)).clamp(64, BATCH_ROWS) as usize;
+                let columns = file.declared().into_iter().enumerate().map(declared).collect();
+                (Kind::Parquet { file, batch_rows }, parts, columns)
+            }
+            Layout::Arrow => {
+                let file = Arrow::open(path)?;
+                let part = file.part();
+                let fields = file.schema().fields().iter();
+                let fields = fields.map(|field| (field.name().clone(), field.data_type().to_string()));
+                let columns = fields.enumerate().map(declared).collect();
+                (Kind::Arrow(file), vec![part], columns)
+            }
+            Layout::Json => {
+                let part = Part { first_row: 0, rows: 0, bytes: (0, 0), first_line: 1 };
+                (Kind::Stored, vec![part], Vec::new())
+            }
+            Layout::Csv => {
+                let names = csv::names(path)?;
+                let kind = Kind::Csv { width: names.len() };
+                let column = |(at, name)| Wanted { at, name, declared: None };
+                let columns: Vec<Wanted> = names.into_iter().enumerate().map(column).collect();
+                (kind, csv::parts(path, CSV_ROWS)?, columns)
+            }
         };
         let names: Vec<String> = columns.iter().map(|column: &Wanted| column.name.clone()).collect();
         let mut sorted: Vec<&String> = names.iter().collect();
@@ -262,7 +277,10 @@ impl Source {
 
     fn read(&self, part: &Part) -> Result<Profile, ProfileError> {
         let columns = match &self.kind {
-            Kind::Parquet { file, batch_rows } => self.read_parquet(file, part, *batch_rows)?,
+            Kind::Parquet { file, batch_rows } => {
+                self.read_batches(part, |places| file.read(part, Some(places), *batch_rows))?
+            }
+            Kind::Arrow(file) => self.read_batches(part, |places| file.read(Some(places)))?,
             Kind::Csv { width } => self.read_csv(*width, part)?,
             Kind::Stored => return Profile::load(&self.path),
         };
@@ -272,12 +290,15 @@ impl Source {
         Ok(Profile { rows: part.rows, files: u64::from(is_first), sources, columns })
     }
 
-    fn read_parquet(
+    /// Takes in the batches of a part, of which `open` reads the columns at the places it is given.
+    fn read_batches<Batches>(
         &self,
-        file: &Parquet,
         part: &Part,
-        batch_rows: usize,
-    ) -> Result<Vec<Column>, ProfileError> {
+        open: impl FnOnce(&[usize]) -> Result<Batches, TableError>,
+    ) -> Result<Vec<Column>, ProfileError>
+    where
+        Batches: Iterator<Item = Result<RecordBatch, ArrowError>>,
+    {
         let broken = |row: u64, message: String| TableError::Broken {
             file: self.path.display().to_string(),
             row: row + 1,
@@ -289,7 +310,7 @@ impl Source {
         }
         let places: Vec<usize> = self.columns.iter().map(|column| column.at).collect();
         let mut row = part.first_row;
-        for batch in file.read(part, Some(&places), batch_rows)? {
+        for batch in open(&places)? {
             let batch = batch.map_err(|error| broken(row, error.to_string()))?;
             for (column, array) in columns.iter_mut().zip(batch.columns()) {
                 let added = column.add_array(array);
@@ -300,7 +321,12 @@ impl Source {
         if row == part.first_row + part.rows {
             return Ok(columns);
         }
-        Err(broken(row, format!("it ends there, its footer says {} rows", file.rows())).into())
+        let rows = part.rows;
+        Err(broken(
+            row,
+            format!("it ends there, {rows} rows were to come from row {} on", part.first_row + 1),
+        )
+        .into())
     }
 
     fn read_csv(&self, width: usize, part: &Part) -> Result<Vec<Column>, ProfileError> {
@@ -319,12 +345,7 @@ impl Source {
                 return Err(wrong(at, "the file became shorter while it was read".to_owned()));
             }
             if record.len() != width {
-                let found = record.len();
-                let hint = "text with a comma or a line feed in it stands in double quotes";
-                return Err(wrong(
-                    at,
-                    format!("{found} fields, and the first line names {width} columns; {hint}"),
-                ));
+                return Err(wrong(at, csv::unequal(record.len(), width)));
             }
             for (wanted, column) in self.columns.iter().zip(&mut columns) {
                 let field = std::str::from_utf8(record.get(wanted.at).unwrap_or_default());
@@ -344,12 +365,4 @@ impl Wanted {
         }
         column
     }
-}
-
-/// Whether a file is JSON by its first character: no table begins so.
-fn begins_with_a_brace(path: &Path) -> Result<bool, FileError> {
-    let file = std::fs::File::open(path).map_err(FileError::on("read", path))?;
-    let mut first = [0; 1];
-    Ok(std::io::Read::read(&mut &file, &mut first).map_err(FileError::on("read", path))? == 1
-        && first == *b"{")
 }

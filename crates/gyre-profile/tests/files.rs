@@ -11,10 +11,13 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, LargeStringArray, ListArray, RecordBatch,
     StringArray, StructArray, TimestampSecondArray, UInt64Array,
 };
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use gyre_profile::figures::{ColumnFigures, Kind};
 use gyre_profile::sketch::Quantiles;
 use gyre_profile::{Column, Figures, Profile, ProfileError, profile};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const ROWS: usize = 40_000;
 
@@ -444,4 +447,25 @@ fn a_stored_profile_that_was_changed_is_refused() {
             assert_eq!(profile.figures().columns.len(), profile.columns.len());
         }
     }
+}
+
+#[test]
+fn an_arrow_file_profiles_as_a_parquet_file_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let parquet = table(dir.path().join("t.parquet"), 0..3_000);
+    let batches = ParquetRecordBatchReaderBuilder::try_new(File::open(&parquet).unwrap()).unwrap();
+    let batches = batches.with_batch_size(1_000).build().unwrap();
+    let arrow = dir.path().join("t.arrow");
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).unwrap();
+    let schema = arrow_array::RecordBatchReader::schema(&batches);
+    let mut writer =
+        FileWriter::try_new_with_options(File::create(&arrow).unwrap(), &schema, options).unwrap();
+    batches.for_each(|batch| writer.write(&batch.unwrap()).unwrap());
+    writer.finish().unwrap();
+    let of = |path: &PathBuf| profile(std::slice::from_ref(path), None, &|_| {}).unwrap();
+    let (expected, found) = (of(&parquet), of(&arrow));
+    assert_eq!(found.rows, 3_000);
+    assert_alike(&found, &expected);
+    let only = profile(&[arrow], Some(&["tree".to_owned()]), &|_| {}).unwrap();
+    assert_eq!((only.columns.len(), only.columns[0].name.as_str()), (1, "tree"));
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ::csv::{ByteRecord, Reader, ReaderBuilder};
+use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use super::Part;
 use crate::files::FileError;
@@ -37,10 +37,47 @@ pub fn names(path: &Path) -> Result<Vec<String>, TableError> {
     }
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(no_csv(path, format!("there are two columns `{}`", twice[0]))),
+    let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]);
+    let twice = twice.map(|pair| format!("there are two columns `{}`", pair[0]));
+    match twice.or_else(|| otherwise_separated(&names)) {
+        Some(wrong) => Err(no_csv(path, wrong)),
         None => Ok(names),
     }
+}
+
+/// What is wrong with the names of a table whose fields are not separated by commas, so that they seem to be one.
+pub(crate) fn otherwise_separated(names: &[impl AsRef<str>]) -> Option<String> {
+    let [only] = names else { return None };
+    let by = match only.as_ref() {
+        only if only.contains(';') => "semicolons",
+        only if only.contains('\t') => "tabs",
+        _ => return None,
+    };
+    Some(format!("its first line has no comma, but {by}; save it with commas between the fields"))
+}
+
+/// The first row that has not as many fields as the first line, in words; none when there is none, or the file cannot be read.
+pub(crate) fn first_ragged(path: &Path) -> Option<String> {
+    let mut reader = ReaderBuilder::new().from_path(path).ok()?;
+    let mut record = ByteRecord::new();
+    loop {
+        match reader.read_byte_record(&mut record).map_err(::csv::Error::into_kind) {
+            Ok(true) => {}
+            Err(ErrorKind::UnequalLengths { pos, expected_len, len }) => {
+                let line = pos.map_or(0, |at| at.line());
+                return Some(format!("line {line}: {}", unequal(len as usize, expected_len as usize)));
+            }
+            Ok(false) | Err(_) => return None,
+        }
+    }
+}
+
+/// Says that a row has not as many fields as the first line has names.
+#[must_use]
+pub fn unequal(fields: usize, names: usize) -> String {
+    format!(
+        "{fields} fields, and the first line names {names} columns; text with a comma or a line feed in it stands in double quotes"
+    )
 }
 
 /// Whether a field says that nothing is known: nothing, or what pandas and R write.
@@ -211,6 +248,8 @@ mod tests {
             (&b""[..], "no line with the columns' names"),
             (b"a,b,a\n1,2,3\n", "there are two columns `a`"),
             (b"a,\xff\n", "its first line is not UTF-8"),
+            (b"a;b\n1;2\n", "its first line has no comma, but semicolons; save it with commas"),
+            (b"a\tb\n", "no comma, but tabs"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = names(&path).unwrap_err().to_string();

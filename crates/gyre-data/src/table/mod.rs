@@ -1,4 +1,4 @@
-//! Tables as streams of batches: Parquet and CSV, never whole in memory.
+//! Tables as streams of batches: Parquet, Arrow and CSV, never whole in memory.
 //!
 //! Everything that looks at data (checks, cuts, replays, profiles) reads it through here, so that a column that
 //! is missing or of the wrong type is reported in one way: with the file, the column, what it holds, what was
@@ -6,29 +6,21 @@
 
 mod batch;
 mod error;
+mod open;
 
-use std::fs::File;
-use std::io::{BufReader, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_csv::reader::Format;
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use gyre_core::spec::ColumnType;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 pub use batch::Batch;
 pub use error::TableError;
 pub(crate) use error::kind_name;
-
-use crate::files::FileError;
+use open::Opened;
 
 /// Rows in a batch: few enough to stay small with wide rows, many enough to hide the cost of a batch.
 pub const BATCH_ROWS: usize = 8_192;
-
-/// What a CSV cell holds when nothing is known: nothing, or what pandas and R write.
-const CSV_MISSING: &str = "^(|NA|N/A|NaN|nan|NULL|null)$";
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +38,7 @@ pub struct Table {
     file: Arc<str>,
     schema: SchemaRef,
     batches: Box<dyn Iterator<Item = Record> + Send>,
+    left_out: Vec<String>,
     next_row: u64,
 }
 
@@ -59,13 +52,13 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    /// Opens a Parquet file (by its magic bytes `PAR1`) or else a CSV file with a header line.
+    /// Opens a Parquet file, an Arrow file or stream (all three by their first bytes), or else a CSV file with a header line.
     ///
     /// Column types of a CSV file are inferred from all of its rows, in a pass of their own. Batches have at
     /// most [`BATCH_ROWS`] rows.
     ///
     /// # Errors
-    /// When the file cannot be read or is no table.
+    /// When the file cannot be read, is no table, or names a column twice.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         Self::open_columns(path, None, &[])
     }
@@ -87,15 +80,8 @@ impl Table {
     }
 
     fn open_columns(path: &Path, columns: Option<&[&str]>, texts: &[&str]) -> Result<Self, TableError> {
-        let name: Arc<str> = path.display().to_string().into();
-        let mut file = File::open(path).map_err(FileError::on("read", path))?;
-        let mut magic = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, 4), &mut magic)
-            .and_then(|_| file.rewind())
-            .map_err(FileError::on("read", path))?;
-        let (schema, batches) =
-            if magic == b"PAR1" { parquet(&name, file, columns)? } else { csv(&name, file, columns, texts)? };
-        Ok(Self { file: name, schema, batches, next_row: 1 })
+        let Opened { schema, batches, left_out } = open::open(path, columns, texts)?;
+        Ok(Self { file: path.display().to_string().into(), schema, batches, left_out, next_row: 1 })
     }
 
     /// The columns that are read.
@@ -105,6 +91,12 @@ impl Table {
             kind: column_type(field.data_type()),
         };
         self.schema.fields().iter().map(column).collect()
+    }
+
+    /// The columns that were left out because they hold no data but pandas' numbers of the rows, by which it names an index that has
+    /// no name; they are read only when they are asked for.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// The Arrow schema of the batches.
@@ -139,66 +131,6 @@ impl Iterator for Table {
     }
 }
 
-type Opened = (SchemaRef, Box<dyn Iterator<Item = Record> + Send>);
-
-fn parquet(name: &str, file: File, columns: Option<&[&str]>) -> Result<Opened, TableError> {
-    let unreadable = |error: parquet::errors::ParquetError| TableError::NotATable {
-        file: name.to_owned(),
-        format: "Parquet",
-        message: error.to_string(),
-    };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
-    let mask = match columns {
-        None => ProjectionMask::all(),
-        Some(columns) => {
-            let indices = projection(name, builder.schema(), columns)?;
-            ProjectionMask::roots(builder.parquet_schema(), indices)
-        }
-    };
-    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
-    let schema = arrow_array::RecordBatchReader::schema(&reader);
-    Ok((schema, Box::new(reader)))
-}
-
-fn csv(name: &str, file: File, columns: Option<&[&str]>, texts: &[&str]) -> Result<Opened, TableError> {
-    let unreadable =
-        |message: String| TableError::NotATable { file: name.to_owned(), format: "CSV", message };
-    let missing = regex::Regex::new(CSV_MISSING).map_err(|error| unreadable(error.to_string()))?;
-    let format = Format::default().with_header(true).with_null_regex(missing);
-    let mut reader = BufReader::new(file);
-    let (schema, _) =
-        format.infer_schema(&mut reader, None).map_err(|error| unreadable(error.to_string()))?;
-    let as_text = |field: &Arc<arrow_schema::Field>| {
-        let field = field.as_ref().clone();
-        if texts.contains(&field.name().as_str()) { field.with_data_type(DataType::Utf8) } else { field }
-    };
-    let schema = Schema::new(schema.fields().iter().map(as_text).collect::<Vec<_>>());
-    if schema.fields().is_empty() {
-        return Err(unreadable("there is no header line".to_owned()));
-    }
-    reader.rewind().map_err(|error| unreadable(error.to_string()))?;
-    let mut builder = arrow_csv::ReaderBuilder::new(Arc::new(schema.clone()))
-        .with_format(format)
-        .with_batch_size(BATCH_ROWS);
-    if let Some(columns) = columns {
-        builder = builder.with_projection(projection(name, &schema, columns)?);
-    }
-    let reader = builder.build_buffered(reader).map_err(|error| unreadable(error.to_string()))?;
-    Ok((reader.schema(), Box::new(reader)))
-}
-
-/// The positions of `columns`, in the file's order, each once.
-fn projection(file: &str, schema: &Schema, columns: &[&str]) -> Result<Vec<usize>, TableError> {
-    let mut indices = Vec::with_capacity(columns.len());
-    for column in columns {
-        let index = schema.index_of(column).map_err(|_| TableError::no_column(file, column, schema))?;
-        indices.push(index);
-    }
-    indices.sort_unstable();
-    indices.dedup();
-    Ok(indices)
-}
-
 /// What a column of an Arrow type holds, in the words of `gyre.yaml`.
 pub fn column_type(kind: &DataType) -> Option<ColumnType> {
     match kind {
@@ -217,6 +149,13 @@ pub fn column_type(kind: &DataType) -> Option<ColumnType> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow_ipc::writer::FileWriter;
+    use arrow_schema::{Field, Schema};
+    use parquet::arrow::ArrowWriter;
+
     use super::*;
 
     fn csv_file(text: &str) -> tempfile::NamedTempFile {
@@ -278,12 +217,71 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_an_error_not_a_panic() {
-        for text in ["", "PAR1", "PAR1xxxxPAR1", "a,b\n1\n"] {
+        for text in ["", "PAR1", "PAR1xxxxPAR1", "ARROW1", "ARROW1xxxxxxxxxxARROW1", "a,b\n1\n"] {
             let file = csv_file(text);
             let outcome = Table::open(file.path()).and_then(|table| table.collect::<Result<Vec<_>, _>>());
             assert!(outcome.is_err(), "{text:?}");
         }
         let error = Table::open(Path::new("/nowhere/x.parquet")).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/x.parquet: cannot read"), "{error}");
+    }
+
+    #[test]
+    fn what_would_be_read_wrongly_is_refused_with_a_remedy() {
+        for (text, words) in [
+            ("a,b,a\n1,2,3\n", "there are two columns `a`; give each a name of its own"),
+            ("a,b\n1,2\n3,4,5\n", "line 3: 3 fields, and the first line names 2 columns"),
+            ("a;b\n1;2\n", "save it with commas between the fields"),
+            ("{\"format\":1,\"rows\":3}", "it is JSON"),
+            ("[\n {\"a\": 1}]", "it is JSON"),
+        ] {
+            let error = Table::open(csv_file(text).path()).unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("Csv error"), "{error}");
+        }
+        assert_eq!(Table::open(csv_file("[a],b\n1,2\n").path()).unwrap().columns().len(), 2);
+    }
+
+    #[test]
+    fn the_row_numbers_of_pandas_are_no_column_and_named_indexes_are() {
+        let schema = |indexes: &str| {
+            let fields =
+                ["x", "day", "__index_level_0__"].map(|name| Field::new(name, DataType::Int64, true));
+            let pandas = HashMap::from([("pandas".to_owned(), format!("{{\"index_columns\": {indexes}}}"))]);
+            Arc::new(Schema::new_with_metadata(fields.to_vec(), pandas))
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t");
+        let names = |table: &Table| table.columns().into_iter().map(|column| column.name).collect::<Vec<_>>();
+        let numbers = |from: i64| Arc::new(Int64Array::from_iter_values(from..from + 5)) as ArrayRef;
+        for (indexes, left_out) in
+            [(r#"["day", "__index_level_0__"]"#, 1), (r#"[{"kind": "range", "start": 0}]"#, 0), ("7", 0)]
+        {
+            let schema = schema(indexes);
+            let columns = vec![numbers(0), numbers(10), numbers(20)];
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+            let mut parquet = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), None).unwrap();
+            parquet.write(&batch).unwrap();
+            let mut arrow = FileWriter::try_new(Vec::new(), &schema).unwrap();
+            arrow.write(&batch).unwrap();
+            for bytes in [parquet.into_inner().unwrap(), arrow.into_inner().unwrap()] {
+                std::fs::write(&path, bytes).unwrap();
+                let mut table = Table::open(&path).unwrap();
+                assert_eq!(
+                    (table.left_out().len(), names(&table).len()),
+                    (left_out, 3 - left_out),
+                    "{indexes}"
+                );
+                assert_eq!(table.next().unwrap().unwrap().numbers("day").unwrap()[4], Some(14.0));
+                let mut asked = Table::open_projected(&path, &["__index_level_0__"]).unwrap();
+                assert_eq!(
+                    (names(&asked), asked.left_out().len()),
+                    (vec!["__index_level_0__".to_owned()], 0)
+                );
+                assert_eq!(
+                    asked.next().unwrap().unwrap().numbers("__index_level_0__").unwrap()[0],
+                    Some(20.0)
+                );
+            }
+        }
     }
 }

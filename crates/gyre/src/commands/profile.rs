@@ -26,7 +26,7 @@ Examples:
 Every row is read once, and a column takes the same memory however many there are. docs/monitoring.md says how exact
 the figures are.")]
 pub(crate) struct ProfileArgs {
-    /// Tables (Parquet or CSV), and stored profiles (JSON); all of them together are told as one.
+    /// Tables (Parquet, Arrow or CSV), and stored profiles (JSON); all of them together are told as one.
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
     /// Only these columns, separated by commas.
