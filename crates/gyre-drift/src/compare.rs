@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::error::DriftError;
 use crate::measure::{Measured, measure};
 use crate::multivariate::Multivariate;
-use crate::read::Source;
+use crate::read::{Holds, Known, Source};
+use crate::sample::{Sample, Values};
 use crate::verdict::{Judged, Settings, Verdict, judge};
 
 /// A column that is in both tables.
@@ -37,19 +38,23 @@ pub struct Unmatched {
     pub name: String,
     /// Why not.
     pub why: Why,
+    /// What it holds in the reference, in words; none when it is not there.
+    pub reference: Option<String>,
+    /// What it holds in the current table.
+    pub current: Option<String>,
 }
 
 /// Why a column cannot be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
+    /// It holds numbers in one and names in the other, or vectors of another length.
+    Retyped,
     /// Only the reference has it.
     Vanished,
     /// Only the current table has it.
     Appeared,
-    /// It holds numbers in one and names in the other, or vectors of another length.
-    Retyped,
-    /// It holds lists of other things than floats, structures or bytes.
+    /// It holds lists of other things than numbers, structures or bytes.
     NotComparable,
 }
 
@@ -64,8 +69,11 @@ pub struct Comparison {
     pub settings: Settings,
     /// The columns of both, in the order of the reference.
     pub columns: Vec<Column>,
-    /// The columns of which nothing can be said.
+    /// The columns of which nothing can be said, what is worst first.
     pub unmatched: Vec<Unmatched>,
+    /// Columns of either table that only number its rows, as pandas writes them, and were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// What the columns show together, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multivariate: Option<Multivariate>,
@@ -82,9 +90,22 @@ impl Comparison {
     /// together.
     #[must_use]
     pub fn has_drift(&self) -> bool {
-        let broken = |unmatched: &Unmatched| matches!(unmatched.why, Why::Vanished | Why::Retyped);
+        let broken = self.unmatched(Why::Retyped) + self.unmatched(Why::Vanished);
         let together = self.multivariate.as_ref().is_some_and(|found| found.verdict == Verdict::Drift);
-        together || self.count(Verdict::Drift) > 0 || self.unmatched.iter().any(broken)
+        together || self.count(Verdict::Drift) + broken > 0
+    }
+
+    /// How many columns cannot be compared for this reason.
+    #[must_use]
+    pub fn unmatched(&self, why: Why) -> usize {
+        self.unmatched.iter().filter(|column| column.why == why).count()
+    }
+
+    /// Whether anything can be said: of a column at least, or of all together.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let together = self.multivariate.as_ref().is_some_and(|found| found.verdict != Verdict::Insufficient);
+        together || self.count(Verdict::Insufficient) < self.columns.len()
     }
 }
 
@@ -103,97 +124,105 @@ pub fn compare(
     let (before, after) = (Source::open(reference)?, Source::open(current)?);
     let named = |source: &Source| source.path().display().to_string();
     let (pairs, mut unmatched) = matched(&before, &after, wanted)?;
-    if pairs.is_empty() && unmatched.is_empty() {
-        return Err(DriftError::NothingInCommon { reference: named(&before), current: named(&after) });
-    }
     let mut columns = Vec::new();
     for (name, found) in pairs.iter().zip(measured(&before, &after, &pairs, progress)?) {
         match found {
-            Some(measured) => columns.push((name.clone(), measured)),
-            None => unmatched.push(Unmatched { name: name.clone(), why: Why::Retyped }),
+            Found::Measured(measured) => columns.push((name.clone(), *measured)),
+            Found::Retyped(reference, current) => unmatched.push(Unmatched {
+                name: name.clone(),
+                why: Why::Retyped,
+                reference: Some(reference),
+                current: Some(current),
+            }),
         }
     }
+    unmatched.sort_by_key(|column| column.why);
     let judged = judge(&columns.iter().map(|(_, measured)| measured).collect::<Vec<_>>(), settings);
     let column = |((name, measured), judged)| Column { name, measured, judged };
+    let mut left_out = [before.left_out(), after.left_out()].concat();
+    left_out.sort_unstable();
+    left_out.dedup();
     Ok(Comparison {
         reference: named(&before),
         current: named(&after),
         settings: *settings,
         columns: columns.into_iter().zip(judged).map(column).collect(),
         unmatched,
+        left_out,
         multivariate: None,
     })
 }
 
-/// The names of columns that can be compared, and those that cannot.
+/// The names of columns that can be compared, in the order of the reference, and those that cannot.
 fn matched(
     before: &Source,
     after: &Source,
     wanted: Option<&[String]>,
 ) -> Result<(Vec<String>, Vec<Unmatched>), DriftError> {
-    let kind = |source: &Source, name: &str| {
-        source.columns().iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
+    let is_wanted = |column: &&Known| wanted.is_none_or(|wanted| wanted.contains(&column.name));
+    let path = |source: &Source| source.path().display().to_string();
+    let names = |source: &Source| {
+        source.columns().iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name));
     let (mut pairs, mut unmatched) = (Vec::new(), Vec::new());
-    let mut pass = |name: &str, why| unmatched.push(Unmatched { name: name.to_owned(), why });
-    for (name, ours) in before.columns().iter().filter(|(name, _)| is_wanted(name)) {
-        match kind(after, name) {
-            None if after.passed_over().contains(name) || after.vectors().contains(name) => {
-                pass(name, Why::Retyped);
-            }
-            None => pass(name, Why::Vanished),
-            Some(theirs) if are_alike(*ours, theirs) => pairs.push(name.clone()),
-            Some(_) => pass(name, Why::Retyped),
+    let mut pass = |why, ours: Option<&Known>, theirs: Option<&Known>| {
+        let words = |column: Option<&Known>| column.map(|column| column.words.clone());
+        let name = ours.or(theirs).map_or_else(String::new, |column| column.name.clone());
+        unmatched.push(Unmatched { name, why, reference: words(ours), current: words(theirs) });
+    };
+    for ours in before.columns().iter().filter(is_wanted) {
+        match after.find(&ours.name) {
+            None => pass(Why::Vanished, Some(ours), None),
+            Some(theirs) => match (ours.holds, theirs.holds) {
+                (Holds::Other, Holds::Other | Holds::Nothing) | (Holds::Nothing, Holds::Other) => {
+                    pass(Why::NotComparable, Some(ours), Some(theirs));
+                }
+                (one, other) if are_alike(one, other) => pairs.push(ours.name.clone()),
+                _ => pass(Why::Retyped, Some(ours), Some(theirs)),
+            },
         }
     }
-    for (name, _) in after.columns().iter().filter(|(name, _)| is_wanted(name)) {
-        if kind(before, name).is_none() {
-            let is_known = before.passed_over().contains(name) || before.vectors().contains(name);
-            // What were vectors is told with them.
-            if !before.vectors().contains(name) {
-                pass(name, if is_known { Why::Retyped } else { Why::Appeared });
-            }
+    for theirs in after.columns().iter().filter(is_wanted) {
+        if before.find(&theirs.name).is_none() {
+            pass(Why::Appeared, None, Some(theirs));
         }
     }
-    for name in before.passed_over().iter().filter(|name| is_wanted(name)) {
-        if after.passed_over().contains(name) {
-            pass(name, Why::NotComparable);
-        }
-    }
-    for name in before.vectors().iter().filter(|name| is_wanted(name)) {
-        match kind(after, name) {
-            _ if after.vectors().contains(name) => pairs.push(name.clone()),
-            None if !after.passed_over().contains(name) => {
-                unmatched.push(Unmatched { name: name.clone(), why: Why::Vanished });
-            }
-            _ => unmatched.push(Unmatched { name: name.clone(), why: Why::Retyped }),
-        }
-    }
-    let new = after.vectors().iter().filter(|name| is_wanted(name) && !before.vectors().contains(name));
-    // What held something else is told with the columns of numbers and names.
-    let new = new.filter(|name| kind(before, name).is_none()).map(|name| {
-        let why = if before.passed_over().contains(name) { Why::Retyped } else { Why::Appeared };
-        Unmatched { name: name.clone(), why }
-    });
-    unmatched.extend(new);
     let known = |name: &String| pairs.contains(name) || unmatched.iter().any(|column| column.name == *name);
     if let Some(stranger) = wanted.unwrap_or_default().iter().find(|name| !known(name)) {
         return Err(DriftError::NoColumn {
             column: stranger.clone(),
-            reference: before.path().display().to_string(),
-            current: after.path().display().to_string(),
-            known: before.columns().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+            reference: path(before),
+            current: path(after),
+            known: names(before),
+        });
+    }
+    let is_of_one = |column: &Unmatched| matches!(column.why, Why::Vanished | Why::Appeared);
+    if wanted.is_none() && pairs.is_empty() && unmatched.iter().all(is_of_one) {
+        return Err(DriftError::NothingInCommon {
+            reference: path(before),
+            current: path(after),
+            before: names(before),
+            after: names(after),
         });
     }
     Ok((pairs, unmatched))
 }
 
-/// Whether both are numbers, both names, or both times.
-fn are_alike(ours: ColumnType, theirs: ColumnType) -> bool {
-    let is_number = |kind| matches!(kind, ColumnType::Int | ColumnType::Float);
-    let is_name = |kind| matches!(kind, ColumnType::Text | ColumnType::Bool);
-    (is_number(ours) && is_number(theirs)) || (is_name(ours) && is_name(theirs)) || ours == theirs
+/// Whether both are numbers, both names, or the same; what holds nothing is like anything.
+fn are_alike(ours: Holds, theirs: Holds) -> bool {
+    let is_number = |kind| matches!(kind, Holds::Values(ColumnType::Int | ColumnType::Float));
+    let is_name = |kind| matches!(kind, Holds::Values(ColumnType::Text | ColumnType::Bool));
+    (is_number(ours) && is_number(theirs))
+        || (is_name(ours) && is_name(theirs))
+        || ours == theirs
+        || [ours, theirs].contains(&Holds::Nothing)
+}
+
+/// What came of a column that both tables have.
+enum Found {
+    Measured(Box<Measured>),
+    /// It holds something else after all: what in the reference, and what in the current table.
+    Retyped(String, String),
 }
 
 /// Measures the columns on all cores; in the order of `names`.
@@ -202,10 +231,9 @@ fn measured(
     after: &Source,
     names: &[String],
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Vec<Option<Measured>>, TableError> {
-    type Found = Result<Option<Measured>, TableError>;
+) -> Result<Vec<Found>, TableError> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let found: Mutex<Vec<(usize, Found)>> = Mutex::default();
+    let found: Mutex<Vec<(usize, Result<Found, TableError>)>> = Mutex::default();
     let work = || {
         loop {
             let at = next.fetch_add(1, Relaxed);
@@ -222,10 +250,19 @@ fn measured(
     found.into_iter().map(|(_, found)| found).collect()
 }
 
-/// None when the column is not there after all, or holds what it did not say.
-fn one(before: &Source, after: &Source, name: &str) -> Result<Option<Measured>, TableError> {
-    let (Some(reference), Some(current)) = (before.column(name)?, after.column(name)?) else {
-        return Ok(None);
+fn one(before: &Source, after: &Source, name: &str) -> Result<Found, TableError> {
+    let holds = |source: &Source| source.find(name).map_or(Holds::Nothing, |column| column.holds);
+    let retyped = |reference: &str, current: &str| Found::Retyped(reference.to_owned(), current.to_owned());
+    let (reference, current) = (before.column(name, holds(after))?, after.column(name, holds(before))?);
+    let (Some(reference), Some(current)) = (reference, current) else {
+        return Ok(retyped("something", "something else"));
     };
-    Ok(measure(reference, current))
+    let words = |sample: &Sample| match &sample.values {
+        Values::Vectors(vectors) => format!("vectors of {} numbers", vectors.dimensions()),
+        Values::Numbers(_) => "numbers".to_owned(),
+        Values::Names(_) => "names".to_owned(),
+    };
+    let (ours, theirs) = (words(&reference), words(&current));
+    Ok(measure(reference, current)
+        .map_or_else(|| retyped(&ours, &theirs), |measured| Found::Measured(Box::new(measured))))
 }

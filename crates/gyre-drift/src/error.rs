@@ -21,11 +21,17 @@ pub enum DriftError {
         known: String,
     },
     /// They have no column in common.
-    #[error("{reference} and {current} have no column in common; nothing can be compared")]
+    #[error(
+        "{reference} and {current} have no column in common, so nothing can be compared; the one has {before}, the other {after}"
+    )]
     NothingInCommon {
         /// The reference.
         reference: String,
         /// What is compared with it.
         current: String,
+        /// The columns of the reference.
+        before: String,
+        /// Those of the other.
+        after: String,
     },
 }

@@ -148,6 +148,14 @@ impl Measured {
         tests.chain(self.shares.iter().filter_map(|share| Some((share.name, share.change.p_value?))))
     }
 
+    /// Whether all times lie before the first of the reference: a clock that stands at 1970, or tables that were mixed up. No test
+    /// looks at it, since later times are no news.
+    #[must_use]
+    pub fn is_earlier(&self) -> bool {
+        let ends = self.current.greatest.zip(self.reference.least);
+        self.kind == Kind::Times && ends.is_some_and(|(last, first)| last < first)
+    }
+
     /// One p-value for the column: the smallest of those that decide, times their number (Bonferroni); none when nothing
     /// could be tested.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Columns out of files.
 //!
-//! A Parquet file is read a column at a time, so that no more of it is in memory than the columns under comparison; names
+//! A Parquet or Arrow file is read a column at a time, so that no more of it is in memory than the columns under comparison; names
 //! are counted by their codes, as the file has them. A CSV file has no columns that could be read alone: it is read once,
 //! and what is kept of it are numbers and counts.
 
@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::cast;
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef, TimeUnit};
 use gyre_core::spec::ColumnType;
-use gyre_data::parts::is_parquet;
+use gyre_data::parts::Layout;
+use gyre_data::parts::arrow::Arrow;
 use gyre_data::parts::parquet::Parquet;
-use gyre_data::table::{Table, TableError};
+use gyre_data::table::{Table, TableError, column_type};
 
 use crate::sample::{Names, Sample, Values};
 use crate::vectors::{self, Vectors, holds_vectors};
@@ -28,64 +29,108 @@ const BATCH_ROWS: usize = 65_536;
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    columns: Vec<(String, ColumnType)>,
-    /// Columns of vectors.
-    vectors: Vec<String>,
-    /// Columns that hold what cannot be compared: other lists, structures, bytes.
-    passed_over: Vec<String>,
+    columns: Vec<Known>,
+    left_out: Vec<String>,
     kept: Kept,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+    /// The same in words.
+    pub words: String,
+}
+
+/// What a column holds, as far as comparing it is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Numbers, names or times; durations and times of day are numbers of seconds.
+    Values(ColumnType),
+    /// Lists of numbers.
+    Vectors,
+    /// No value in any row, so that nobody knows what it would hold.
+    Nothing,
+    /// What is not compared: other lists, structures, bytes.
+    Other,
+}
+
+impl Holds {
+    fn of(kind: &DataType) -> (Self, String) {
+        match kind {
+            DataType::Null => (Self::Nothing, "nothing".to_owned()),
+            DataType::Duration(_) => (Self::Values(ColumnType::Float), "durations".to_owned()),
+            DataType::Time32(_) | DataType::Time64(_) => {
+                (Self::Values(ColumnType::Float), "times of day".to_owned())
+            }
+            kind if holds_vectors(kind) => (Self::Vectors, "vectors".to_owned()),
+            kind => match column_type(kind) {
+                Some(known) => (Self::Values(known), words(known).to_owned()),
+                None => (Self::Other, kind.to_string()),
+            },
+        }
+    }
+}
+
+const fn words(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Int | ColumnType::Float => "numbers",
+        ColumnType::Text => "text",
+        ColumnType::Bool => "true or false",
+        ColumnType::Time => "times",
+    }
 }
 
 #[derive(Debug)]
 enum Kept {
     /// Where it is read from when it is asked for.
     Parquet(Parquet),
-    /// What was read already.
-    Read(HashMap<String, Sample>),
+    /// Likewise.
+    Arrow(Arrow),
+    /// What was read already, and how many rows there were.
+    Read(HashMap<String, Sample>, u64),
 }
 
 impl Source {
-    /// Opens a Parquet file, or reads a CSV file with a header line.
+    /// Opens a Parquet or an Arrow file, or reads a CSV file with a header line.
     ///
     /// # Errors
     /// When it cannot be read or is no table.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let table = Table::open(path)?;
-        let known = table.columns();
-        let passed_over =
-            known.iter().filter(|column| column.kind.is_none()).map(|column| column.name.clone());
-        let passed_over: Vec<String> = passed_over.collect();
-        let columns: Vec<(String, ColumnType)> =
-            known.into_iter().filter_map(|column| Some((column.name, column.kind?))).collect();
-        let (kept, vectors) = if is_parquet(path)? {
-            let file = Parquet::open(path)?.with_texts_as_codes()?;
-            let schema = file.schema();
-            let vectors = schema.fields().iter().filter(|field| holds_vectors(field.data_type()));
-            let vectors: Vec<String> = vectors.map(|field| field.name().clone()).collect();
-            (Kept::Parquet(file), vectors)
-        } else {
-            (Kept::Read(read_whole(table, &columns)?), Vec::new())
+        let known = |field: &Arc<Field>| {
+            let (holds, words) = Holds::of(field.data_type());
+            Known { name: field.name().clone(), holds, words }
         };
-        let passed_over = passed_over.into_iter().filter(|name| !vectors.contains(name)).collect();
-        Ok(Self { path: path.to_owned(), columns, vectors, passed_over, kept })
+        let columns: Vec<Known> = table.schema().fields().iter().map(known).collect();
+        let left_out = table.left_out().to_vec();
+        let kept = match Layout::of(path)? {
+            Layout::Parquet => Kept::Parquet(Parquet::open(path)?.with_texts_as_codes()?),
+            Layout::Arrow => Kept::Arrow(Arrow::open(path)?),
+            Layout::Csv | Layout::Json => read_whole(table, &columns)?,
+        };
+        Ok(Self { path: path.to_owned(), columns, left_out, kept })
     }
 
-    /// The columns that can be compared, in the order of the file.
+    /// The columns, in the order of the file.
     #[must_use]
-    pub fn columns(&self) -> &[(String, ColumnType)] {
+    pub fn columns(&self) -> &[Known] {
         &self.columns
     }
 
-    /// The columns of vectors.
+    /// A column by its name.
     #[must_use]
-    pub fn vectors(&self) -> &[String] {
-        &self.vectors
+    pub fn find(&self, name: &str) -> Option<&Known> {
+        self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The columns that hold what is not compared.
+    /// The columns that were left out because they only number the rows ([`Table::left_out`]).
     #[must_use]
-    pub fn passed_over(&self) -> &[String] {
-        &self.passed_over
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// The file.
@@ -94,33 +139,46 @@ impl Source {
         &self.path
     }
 
-    /// A column's rows; none when there is no such column.
+    /// A column's rows; one without a value in any row is taken for one that holds what is asked for. None when there is no such
+    /// column, or it cannot be compared.
     ///
     /// # Errors
     /// When the file cannot be read any more, or is broken.
-    pub fn column(&self, name: &str) -> Result<Option<Sample>, TableError> {
-        let kind = self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
-        let building = match kind {
-            Some(kind) => Building::new(kind),
-            None if self.vectors.iter().any(|column| column == name) => Building::of_vectors(),
-            None => return Ok(None),
+    pub fn column(&self, name: &str, like: Holds) -> Result<Option<Sample>, TableError> {
+        let Some(known) = self.find(name) else { return Ok(None) };
+        let is_empty = known.holds == Holds::Nothing;
+        let Some(mut building) = Building::new(if is_empty { like } else { known.holds }) else {
+            return Ok(None);
         };
-        match &self.kept {
-            Kept::Read(samples) => Ok(samples.get(name).cloned()),
-            Kept::Parquet(file) => self.read_column(file, name, building).map(Some),
+        if is_empty {
+            building.sample.missing = self.rows();
+            return Ok(Some(building.finish()));
         }
-    }
-
-    fn read_column(&self, file: &Parquet, name: &str, mut building: Building) -> Result<Sample, TableError> {
         let broken = |message: String| not_a_table(&self.path, message);
-        let at = file.schema().index_of(name).map_err(|error| broken(error.to_string()))?;
-        for part in file.parts(u64::MAX) {
-            for record in file.read(&part, Some(&[at]), BATCH_ROWS)? {
-                let record = record.map_err(|error| broken(error.to_string()))?;
-                building.add(record.column(0)).map_err(broken)?;
+        let place = |schema: &SchemaRef| schema.index_of(name).map_err(|error| broken(error.to_string()));
+        match &self.kept {
+            Kept::Read(samples, _) => return Ok(samples.get(name).cloned()),
+            Kept::Parquet(file) => {
+                let at = place(&file.schema())?;
+                for part in file.parts(u64::MAX) {
+                    let batches = file.read(&part, Some(&[at]), BATCH_ROWS)?;
+                    building.add_all(batches).map_err(broken)?;
+                }
+            }
+            Kept::Arrow(file) => {
+                let at = place(file.schema())?;
+                building.add_all(file.read(Some(&[at]))?).map_err(broken)?;
             }
         }
-        Ok(building.finish())
+        Ok(Some(building.finish()))
+    }
+
+    fn rows(&self) -> u64 {
+        match &self.kept {
+            Kept::Parquet(file) => file.rows(),
+            Kept::Arrow(file) => file.rows(),
+            Kept::Read(_, rows) => *rows,
+        }
     }
 }
 
@@ -128,19 +186,22 @@ fn not_a_table(path: &Path, message: String) -> TableError {
     TableError::NotATable { file: path.display().to_string(), format: "table", message }
 }
 
-fn read_whole(table: Table, columns: &[(String, ColumnType)]) -> Result<HashMap<String, Sample>, TableError> {
+fn read_whole(table: Table, columns: &[Known]) -> Result<Kept, TableError> {
     let path = PathBuf::from(table.file());
-    let mut building: Vec<Building> = columns.iter().map(|(_, kind)| Building::new(*kind)).collect();
+    let building = |column: &Known| Some((column.name.clone(), Building::new(column.holds)?));
+    let mut building: Vec<(String, Building)> = columns.iter().filter_map(building).collect();
+    let mut rows = 0;
     for batch in table {
         let batch = batch?;
-        for ((name, _), building) in columns.iter().zip(&mut building) {
+        rows += batch.rows() as u64;
+        for (name, building) in &mut building {
             if let Some(array) = batch.record().column_by_name(name) {
                 building.add(array).map_err(|message| not_a_table(&path, message))?;
             }
         }
     }
-    let samples = building.into_iter().map(Building::finish);
-    Ok(columns.iter().map(|(name, _)| name.clone()).zip(samples).collect())
+    let samples = building.into_iter().map(|(name, building)| (name, building.finish()));
+    Ok(Kept::Read(samples.collect(), rows))
 }
 
 /// A sample that grows by batches.
@@ -149,17 +210,29 @@ struct Building {
 }
 
 impl Building {
-    fn new(kind: ColumnType) -> Self {
-        let values = match kind {
-            ColumnType::Int | ColumnType::Float | ColumnType::Time => Values::Numbers(Vec::new()),
-            ColumnType::Text | ColumnType::Bool => Values::Names(Names::default()),
+    /// Of what is compared; what nobody knows counts as names.
+    fn new(holds: Holds) -> Option<Self> {
+        let (kind, values) = match holds {
+            Holds::Values(kind @ (ColumnType::Int | ColumnType::Float | ColumnType::Time)) => {
+                (kind, Values::Numbers(Vec::new()))
+            }
+            Holds::Values(kind) => (kind, Values::Names(Names::default())),
+            Holds::Vectors => (ColumnType::Float, Values::Vectors(Vectors::default())),
+            Holds::Nothing => (ColumnType::Text, Values::Names(Names::default())),
+            Holds::Other => return None,
         };
-        Self { sample: Sample { kind, missing: 0, values } }
+        Some(Self { sample: Sample { kind, missing: 0, values } })
     }
 
-    fn of_vectors() -> Self {
-        let values = Values::Vectors(Vectors::default());
-        Self { sample: Sample { kind: ColumnType::Float, missing: 0, values } }
+    /// Adds the first column of each batch.
+    fn add_all(
+        &mut self,
+        batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    ) -> Result<(), String> {
+        for batch in batches {
+            self.add(batch.map_err(|error| error.to_string())?.column(0))?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, array: &ArrayRef) -> Result<(), String> {
@@ -182,11 +255,22 @@ impl Building {
     }
 }
 
-type Outcome = Result<(), arrow_schema::ArrowError>;
+type Outcome = Result<(), ArrowError>;
 
 fn add_numbers(array: &ArrayRef, numbers: &mut Vec<f64>, missing: &mut u64) -> Outcome {
+    // Files measure durations and times of day in different units.
+    let per_second = match array.data_type() {
+        DataType::Duration(unit) | DataType::Time32(unit) | DataType::Time64(unit) => Some(match unit {
+            TimeUnit::Second => 1.0,
+            TimeUnit::Millisecond => 1e3,
+            TimeUnit::Microsecond => 1e6,
+            TimeUnit::Nanosecond => 1e9,
+        }),
+        _ => None,
+    };
     let floats = match array.data_type() {
         DataType::Float64 => Arc::clone(array),
+        _ if per_second.is_some() => cast(&cast(array, &DataType::Int64)?, &DataType::Float64)?,
         _ => cast(array, &DataType::Float64)?,
     };
     let floats = floats.as_primitive::<Float64Type>();
@@ -197,6 +281,9 @@ fn add_numbers(array: &ArrayRef, numbers: &mut Vec<f64>, missing: &mut u64) -> O
         numbers.extend(floats.iter().flatten().filter(|value| !value.is_nan()));
     }
     *missing += (floats.len() - (numbers.len() - before)) as u64;
+    if let Some(per_second) = per_second {
+        numbers.iter_mut().skip(before).for_each(|number| *number /= per_second);
+    }
     Ok(())
 }
 

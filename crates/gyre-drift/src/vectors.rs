@@ -1,6 +1,6 @@
 //! Vectors out of a file: a bounded random sample of them, and the length of every one.
 //!
-//! An embedding is a list of floats, one a row, all of one length. Their numbers together say something, one by one nothing, so a
+//! An embedding is a list of numbers, one a row, all of one length. Their numbers together say something, one by one nothing, so a
 //! sample of whole vectors is kept, of which a learner can be asked whether it tells the tables apart; and of each vector its
 //! Euclidean norm, which is a number like any other.
 
@@ -118,7 +118,8 @@ fn hash(row: u64) -> u64 {
 pub fn holds_vectors(kind: &DataType) -> bool {
     match kind {
         DataType::List(of) | DataType::LargeList(of) | DataType::FixedSizeList(of, _) => {
-            of.data_type().is_floating()
+            // Whole numbers are those of quantised embeddings.
+            of.data_type().is_floating() || of.data_type().is_integer()
         }
         _ => false,
     }

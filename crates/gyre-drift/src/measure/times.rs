@@ -73,7 +73,8 @@ mod tests {
         // Every quarter of an hour of two weeks, and of the two that follow; then only by night.
         let quarter = |from: i32| (from..from + 1_344).map(|at| f64::from(at) * 900.0).collect::<Vec<_>>();
         let later = measure((0, &quarter(0)), (0, &quarter(1_344)));
-        assert_eq!(later.p_value(), Some(1.0));
+        assert_eq!((later.p_value(), later.is_earlier()), (Some(1.0), false));
+        assert!(measure((0, &quarter(1_344)), (0, &quarter(0))).is_earlier());
         let night: Vec<f64> =
             quarter(1_344).into_iter().filter(|at| at.rem_euclid(DAY) < 6.0 * HOUR).collect();
         let found = measure((0, &quarter(0)), (0, &night));

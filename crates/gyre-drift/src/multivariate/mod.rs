@@ -64,7 +64,7 @@ pub struct Multivariate {
     pub reference_rows: usize,
     /// Rows of the current table that were looked at.
     pub current_rows: usize,
-    /// The columns that took part; times do not, since later ones are always greater.
+    /// The columns that took part; times do not, since later ones are always greater, nor do vectors.
     pub columns: Vec<String>,
     /// By what.
     pub options: Options,
@@ -112,10 +112,11 @@ impl Multivariate {
     }
 }
 
-/// Compares samples of two tables in all columns at once: those that both have, or those named.
+/// Compares samples of two tables in all columns at once: those that both have, or those named. Without a column of numbers or names
+/// that both have, none takes part, and nothing is found.
 ///
 /// # Errors
-/// [`DriftError`] when a file cannot be read, or the tables have no column in common that can be compared so.
+/// [`DriftError`] when a file cannot be read.
 pub fn multivariate(
     reference: &Path,
     current: &Path,
@@ -123,12 +124,9 @@ pub fn multivariate(
     options: &Options,
 ) -> Result<Multivariate, DriftError> {
     let columns = rows::common(reference, current, wanted)?;
-    let nothing = || DriftError::NothingInCommon {
-        reference: reference.display().to_string(),
-        current: current.display().to_string(),
-    };
     if columns.is_empty() {
-        return Err(nothing());
+        let none = || Sampled { columns: Vec::new() };
+        return Ok(together(none(), none(), options));
     }
     let before = sample(reference, &columns, options.rows, options.seed)?;
     let after = sample(current, &columns, options.rows, options.seed ^ 0x5851_F42D_4C95_7F2D)?;

@@ -29,16 +29,16 @@ Examples:
 A column drifts when its change is significant (all columns taken together, at the false discovery rate) and at least as
 large as its floor. docs/monitoring.md explains every figure.")]
 pub(crate) struct DriftArgs {
-    /// What is normal: Parquet or CSV.
+    /// What is normal: Parquet, Arrow or CSV.
     #[arg(value_name = "REFERENCE", required_unless_present = "model")]
     before: Option<PathBuf>,
-    /// What is compared with it: Parquet or CSV.
+    /// What is compared with it: Parquet, Arrow or CSV.
     #[arg(value_name = "CURRENT", required_unless_present = "model")]
     after: Option<PathBuf>,
     /// Compare two periods of this model's inference log instead: its features, predictions and labels.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["before", "after"], requires_all = ["reference", "current"])]
     model: Option<ModelName>,
-    /// What is normal of the log: `FROM..TO` (dates or moments, TO left out), or `last:7d`.
+    /// What is normal of the log: `FROM..TO` (dates or moments; TO itself does not belong to it), `FROM..` for all since, or `last:7d`.
     #[arg(long, value_name = "PERIOD", requires = "model")]
     reference: Option<periods::Named>,
     /// The period that is compared with it.
@@ -59,7 +59,7 @@ pub(crate) struct DriftArgs {
     /// Numbers: how far their mass must have moved to matter, in ranges of the reference's middle half.
     #[arg(long, value_name = "RANGES", default_value_t = Settings::default().shift, value_parser = floor)]
     min_shift: f64,
-    /// Names, hours, weekdays: how much the share of one must have changed to matter.
+    /// Names, hours, weekdays (and numbers, where the reference is one value): how much the share of one must have changed to matter.
     #[arg(long, value_name = "SHARE", default_value_t = Settings::default().share, value_parser = floor)]
     min_share: f64,
     /// How much the share of missing or infinite values must have changed to matter.
@@ -71,7 +71,7 @@ pub(crate) struct DriftArgs {
     /// Show stable columns too.
     #[arg(long)]
     all: bool,
-    /// End with exit code 1 when a column drifts, vanished, or changed its type.
+    /// End with exit code 1 when a column drifts, vanished, or changed its type, and with 2 when nothing could be judged.
     #[arg(long)]
     fail: bool,
     /// Also write the report as one self-contained HTML file.
@@ -119,10 +119,17 @@ pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
             show::say(format!("\nreport: {}", path.display()))?;
         }
     }
-    if args.fail && found.has_drift() {
-        return Err(Failure::because(format!("{} has drifted from {}", found.current, found.reference)));
+    match args.fail {
+        true if found.has_drift() => {
+            Err(Failure::because(format!("{} has drifted from {}", found.current, found.reference)))
+        }
+        // A pipeline must not go on because a window was empty.
+        true if !found.is_judged() => Err(Failure::Input(vec![Diagnostic::new(
+            found.current,
+            "nothing could be judged: no column has 30 rows with a value on both sides".to_owned(),
+        )])),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Compares what was asked for.

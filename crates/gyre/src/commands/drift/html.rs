@@ -24,7 +24,8 @@ pub(super) fn document(found: &Comparison) -> DriftReport {
         floors: floors.map(|(what, floor)| (what.to_owned(), floor)).to_vec(),
         columns: found.columns.iter().map(column).collect(),
         unmatched: (found.unmatched.iter())
-            .map(|column| (column.name.clone(), text::unmatched(column).to_owned()))
+            .map(|column| (column.name.clone(), text::unmatched(column)))
+            .chain(found.left_out.iter().map(|name| (name.clone(), text::LEFT_OUT.to_owned())))
             .collect(),
         together: found.multivariate.as_ref().map(together),
     }

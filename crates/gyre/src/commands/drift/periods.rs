@@ -27,6 +27,8 @@ pub(super) struct Named {
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     Between(Period),
+    /// From then on, to the last prediction.
+    Since(Timestamp),
     Last(Span),
 }
 
@@ -36,19 +38,23 @@ impl FromStr for Named {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is no period; expected FROM..TO with FROM before TO, such as 2013-01-01..2013-02-01, or last:7d"
+                "`{text}` is no period; expected FROM..TO with FROM before TO, such as 2013-01-01..2013-02-01, FROM.. for all since, or last:7d"
             )
         };
         let span = match (text.strip_prefix("last:"), text.split_once("..")) {
             (Some(span), _) => Wanted::Last(span.parse().map_err(|_| wrong())?),
             (None, Some((from, to))) => {
                 let moment = |text: &str| text.parse::<Timestamp>().map_err(|_| wrong());
+                if to.is_empty() {
+                    return Ok(Self { text: text.to_owned(), span: Wanted::Since(moment(from)?) });
+                }
                 Wanted::Between(Period { from: moment(from)?, to: moment(to)? })
             }
             (None, None) => return Err(wrong()),
         };
         let is_empty = match span {
             Wanted::Between(period) => period.from >= period.to,
+            Wanted::Since(_) => false,
             Wanted::Last(span) => span.as_millis() <= 0,
         };
         if is_empty { Err(wrong()) } else { Ok(Self { text: text.to_owned(), span }) }
@@ -77,11 +83,15 @@ pub(super) fn export(
     let opened = log::open(project, model)?;
     let folder = tempfile::tempdir()?;
     let file = |name: &str, named: &Named| -> Result<PathBuf, Failure> {
+        let end = || -> Result<Timestamp, Failure> {
+            let last = opened.1.last(1)?.last().map_or(Timestamp::default(), |row| row.time);
+            Ok(last + Span::from_millis(1))
+        };
         let period = match named.span {
             Wanted::Between(period) => period,
+            Wanted::Since(from) => Period { from, to: end()?.max(from) },
             Wanted::Last(span) => {
-                let last = opened.1.last(1)?.last().map_or(Timestamp::default(), |row| row.time);
-                let to = last + Span::from_millis(1);
+                let to = end()?;
                 Period { from: to - span, to }
             }
         };
@@ -112,5 +122,21 @@ impl Exported {
         columns.extend(more);
         columns.retain(|name| !NOT_COMPARED.contains(&name.as_str()));
         Ok(columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_read_with_an_end_or_without() {
+        for text in ["2013-01-01..2013-02-01", "2013-03-01..", "2013-01-01T06:00:00Z..2013-01-02", "last:7d"]
+        {
+            assert_eq!(text.parse::<Named>().unwrap().to_string(), text);
+        }
+        for text in ["2013-01-01", "2013-02-01..2013-01-01", "..2013-01-01", "..", "last:-1d", "last:"] {
+            assert!(text.parse::<Named>().unwrap_err().contains("FROM.. for all since"), "{text}");
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! What has changed, as a table for a terminal; and the words that the report uses too.
 
-use gyre_drift::measure::{Distance, Kind};
+use gyre_core::Timestamp;
+use gyre_drift::measure::{Distance, Kind, Measured, Side};
 use gyre_drift::multivariate::{Look, Multivariate, Telling};
 use gyre_drift::verdict::Reason;
 use gyre_drift::{Column, Comparison, Unmatched, Verdict, Why};
 
 use crate::show;
 
+/// What is said of columns that only number the rows.
+pub(super) const LEFT_OUT: &str = "pandas' numbers of the rows, left out";
+
 pub(super) fn table(found: &Comparison, all: bool) -> String {
-    let mut shown: Vec<&Column> =
-        found.columns.iter().filter(|column| all || column.judged.verdict != Verdict::Stable).collect();
+    let is_news = |column: &&Column| column.judged.verdict != Verdict::Stable || column.measured.is_earlier();
+    let mut shown: Vec<&Column> = found.columns.iter().filter(|column| all || is_news(column)).collect();
     shown.sort_by_key(|column| match column.judged.verdict {
         Verdict::Drift => 0,
         Verdict::Immaterial => 1,
@@ -31,22 +35,22 @@ pub(super) fn table(found: &Comparison, all: bool) -> String {
             column.judged.adjusted_p_value.map_or_else(|| "–".to_owned(), p_value),
         ]
     };
-    let mut told = Vec::new();
+    // What broke comes first, what is only worth knowing last.
+    let is_broken = |column: &&Unmatched| matches!(column.why, Why::Retyped | Why::Vanished);
+    let (broken, others): (Vec<&Unmatched>, Vec<_>) = found.unmatched.iter().partition(is_broken);
+    let line = |column: &Unmatched| format!("{}: {}", column.name, unmatched(column));
+    let mut told: Vec<String> = broken.into_iter().map(line).collect();
+    if !told.is_empty() {
+        told.push(String::new());
+    }
     if !shown.is_empty() {
         let header = ["COLUMN", "AS", "VERDICT", "WHAT CHANGED", "P ADJUSTED"];
         told.push(show::table(&header, &[4], shown.iter().map(row).collect()));
         told.push(String::new());
     }
-    told.extend(found.unmatched.iter().map(|column| format!("{}: {}", column.name, unmatched(column))));
-    let count = |verdict| found.count(verdict);
-    told.push(format!(
-        "{} of {} columns drift; {} changed by too little to matter, {} stable, {} with too few rows",
-        count(Verdict::Drift),
-        found.columns.len(),
-        count(Verdict::Immaterial),
-        count(Verdict::Stable),
-        count(Verdict::Insufficient)
-    ));
+    told.extend(others.into_iter().map(line));
+    told.extend(found.left_out.iter().map(|name| format!("{name}: {LEFT_OUT}")));
+    told.push(summary(found));
     if let Some(together) = &found.multivariate {
         told.push(String::new());
         told.push(looks(together));
@@ -54,8 +58,32 @@ pub(super) fn table(found: &Comparison, all: bool) -> String {
     told.join("\n")
 }
 
+/// All verdicts in a sentence.
+pub(super) fn summary(found: &Comparison) -> String {
+    let count = |verdict| found.count(verdict);
+    let mut said = format!(
+        "{} of {} columns drift; {} changed by too little to matter, {} stable, {} with too few rows",
+        count(Verdict::Drift),
+        found.columns.len(),
+        count(Verdict::Immaterial),
+        count(Verdict::Stable),
+        count(Verdict::Insufficient)
+    );
+    for (why, words) in [(Why::Retyped, "of another type"), (Why::Vanished, "vanished")] {
+        if found.unmatched(why) > 0 {
+            said += &format!("; {} {words}", found.unmatched(why));
+        }
+    }
+    said
+}
+
 /// What all columns show together.
 fn looks(found: &Multivariate) -> String {
+    if found.columns.is_empty() {
+        return "all columns together: none can take part, since only numbers and names that both tables have do; vectors and times \
+                do not"
+            .to_owned();
+    }
     if found.looks.is_empty() {
         return "all columns together: too few rows, or none that vary".to_owned();
     }
@@ -112,15 +140,23 @@ pub(super) fn why(column: &Column) -> String {
     let judged = &column.judged;
     let kind = column.measured.kind;
     let found = if judged.reasons.is_empty() { &judged.too_small } else { &judged.reasons };
-    if !found.is_empty() {
-        return found.iter().map(|found| reason(kind, found)).collect::<Vec<_>>().join("; ");
-    }
-    let measured = column.measured.distances.iter().filter(|distance| distance.decides);
-    let told = measured.map(|distance| {
+    let measured = column.measured.distances.iter().filter(|distance| distance.decides && found.is_empty());
+    let measured = measured.map(|distance| {
         let Distance { name: what, value: by, interval, .. } = *distance;
         reason(kind, &Reason { what, by, interval, floor: 0.0 })
     });
+    let spans = (kind == Kind::Times).then(|| spans(&column.measured)).flatten();
+    let told = found.iter().map(|found| reason(kind, found)).chain(measured).chain(spans);
     told.collect::<Vec<_>>().join("; ")
+}
+
+/// From when to when times are, in both tables.
+fn spans(measured: &Measured) -> Option<String> {
+    let minute = |seconds: f64| show::minute(Timestamp::from_millis((seconds * 1e3) as i64));
+    let span = |side: &Side| Some(format!("{} to {}", minute(side.least?), minute(side.greatest?)));
+    let (before, after) = (span(&measured.reference)?, span(&measured.current)?);
+    let earlier = if measured.is_earlier() { ", all of it before the reference" } else { "" };
+    Some(format!("{before}, now {after}{earlier}"))
 }
 
 /// A change in words, with its interval.
@@ -162,13 +198,18 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
     }
 }
 
-pub(super) const fn unmatched(column: &Unmatched) -> &'static str {
+pub(super) fn unmatched(column: &Unmatched) -> String {
+    let (before, after) = (column.reference.as_deref(), column.current.as_deref());
     match column.why {
-        Why::Vanished => "only in the reference",
-        Why::Appeared => "not in the reference",
-        Why::Retyped => "holds something else than in the reference",
+        Why::Vanished => "only in the reference".to_owned(),
+        Why::Appeared => "not in the reference".to_owned(),
+        Why::Retyped => format!(
+            "{} in the reference, {} now",
+            before.unwrap_or("something else"),
+            after.unwrap_or("something else")
+        ),
         Why::NotComparable => {
-            "holds structures, bytes or lists of other things than floats, which are not compared"
+            format!("holds {}, which is not compared", before.or(after).unwrap_or("something else"))
         }
     }
 }
