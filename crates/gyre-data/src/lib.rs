@@ -2,7 +2,7 @@
 //!
 //! A model can only be repaired, compared or explained when the rows behind it can be found again. This crate
 //! reads tables as streams ([`table`]) or in parts ([`parts`]), refuses bad ones with reasons ([`checks`]), cuts out what may be trained
-//! on at a moment in event time ([`mod@cut`]), names the result by its content ([`hash`]) and keeps it in the files
+//! on at a moment in event time ([`mod@cut`]) or has a value ([`mod@divide`]), names the result by its content ([`hash`]) and keeps it in the files
 //! that DVC users already have ([`dvc`]), beside the commit of the code ([`git`]).
 //!
 //! Invariants: I/O is blocking (callers bring threads); memory is bounded by a batch of rows, whatever the size
@@ -12,6 +12,7 @@
 
 pub mod checks;
 pub mod cut;
+pub mod divide;
 pub mod dvc;
 pub mod files;
 pub mod git;

@@ -97,3 +97,52 @@ fn columns_that_fall_apart_are_found_together_and_in_none_of_them() {
     let found = gyre(dir.path(), "drift before.csv after.csv --multivariate --json --fail");
     assert_eq!((found.code, &found.json()["multivariate"]["verdict"]), (1, &"drift".into()));
 }
+
+#[test]
+fn what_moves_within_each_segment_is_found_although_the_whole_is_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |name: &str, swapped: bool| {
+        let mut text = "region,load\n".to_owned();
+        for row in 0..2_000_u32 {
+            let north = row % 2 == 0;
+            let load =
+                (f64::from(row) * 0.618_033_988_749_895).fract() + f64::from(u8::from(north != swapped));
+            text += &format!("{},{load}\n", if north { "north" } else { "south" });
+        }
+        text += "islands,0.5\n";
+        std::fs::write(dir.path().join(name), text).unwrap();
+    };
+    table("before.csv", false);
+    table("after.csv", true);
+    let whole = gyre(dir.path(), "drift before.csv after.csv --fail").done().out;
+    assert!(whole.contains("0 of 2 columns drift"), "{whole}");
+    let said = gyre(dir.path(), "drift before.csv after.csv --by region");
+    assert_eq!(said.code, 0);
+    for words in ["REGION", "north", "load: moved by", "islands", "too few rows"] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let found = gyre(dir.path(), "drift before.csv after.csv --by region --json --fail");
+    let segments = &found.json()["by"]["segments"];
+    assert_eq!(
+        (found.code, &segments[0]["segment"], &segments[0]["reference_rows"]),
+        (1, &"north".into(), &1_000.into())
+    );
+    assert_eq!(segments[1]["columns"][0]["verdict"], "drift");
+    let wrong = gyre(dir.path(), "drift before.csv after.csv --by regoin");
+    assert!(wrong.code != 0 && wrong.err.contains("regoin"), "{}", wrong.err);
+}
+
+#[test]
+fn a_flag_that_was_rare_in_a_large_reference_and_fills_a_small_window_is_drift() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |name: &str, rows: u32, flagged: u32| {
+        let text: String = (0..rows).map(|row| if row < flagged { "true\n" } else { "false\n" }).collect();
+        std::fs::write(dir.path().join(name), format!("flag\n{text}")).unwrap();
+    };
+    table("before.csv", 200_000, 40);
+    table("after.csv", 500, 30);
+    table("calm.csv", 500, 0);
+    let found = gyre(dir.path(), "drift before.csv after.csv --json --fail");
+    assert_eq!((found.code, &found.json()["columns"][0]["verdict"]), (1, &"drift".into()));
+    assert_eq!(gyre(dir.path(), "drift before.csv calm.csv --fail").code, 0);
+}

@@ -491,6 +491,12 @@ fn alertmanager_has_an_incident_until_it_is_over() {
         (&json!("active"), &json!("critical"))
     );
     let reason = "no sign of it".to_owned();
-    scene.tell(Fact::IncidentClosed { model, incident: name, cause: Cause::Service, reason, silenced: false });
+    scene.tell(Fact::IncidentClosed {
+        model,
+        incident: name,
+        cause: Cause::Service,
+        reason,
+        silenced: false,
+    });
     until(&|alerts| alerts.is_empty());
 }

@@ -2,6 +2,7 @@
 
 mod html;
 mod periods;
+mod segments;
 mod text;
 
 use std::io::IsTerminal;
@@ -12,10 +13,12 @@ use gyre_core::{Diagnostic, ModelName};
 use gyre_drift::multivariate::{Options, multivariate};
 use gyre_drift::{Comparison, DriftError, Settings, compare};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::cli::{OutputArgs, ProjectArgs};
 use crate::failure::Failure;
 use crate::show;
+use segments::BySegment;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,6 +27,7 @@ Examples:
   gyre drift train.csv today.csv --columns age,income --html drift.html
   gyre drift train.parquet today.parquet --fail     # exit code 1 when something drifts: for pipelines
   gyre drift train.parquet today.parquet --multivariate
+  gyre drift train.parquet today.parquet --by region    # within each region, too
   gyre drift --model demand --reference 2013-01-01..2013-02-01 --current last:7d
 
 A column drifts when its change is significant (all columns taken together, at the false discovery rate) and at least as
@@ -47,7 +51,10 @@ pub(crate) struct DriftArgs {
     /// Look at all columns together, too: a change of what columns have to do with each other shows in none of them.
     #[arg(long)]
     multivariate: bool,
-    /// Seeds the samples that this looks at.
+    /// Compare within each of the most frequent values of this column, too.
+    #[arg(long, value_name = "COLUMN")]
+    by: Option<String>,
+    /// Seeds the samples that `--multivariate` looks at.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
     /// Compare only these columns, separated by commas.
@@ -106,21 +113,24 @@ pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
         missing: args.min_missing,
         unseen: args.min_unseen,
     };
-    let found = find(args, &settings)?;
+    let (found, segments) = find(args, &settings)?;
     if let Some(path) = &args.html {
         let page = gyre_report::drift_report::html(&html::document(&found));
         gyre_data::files::write(path, page.as_bytes())?;
     }
     if args.output.json {
-        show::json(&found)?;
+        show::json(&Found { whole: &found, by: segments.as_ref() })?;
     } else {
         show::say(text::table(&found, args.all))?;
+        if let Some(segments) = &segments {
+            show::say(format!("\n{}", segments.table()))?;
+        }
         if let Some(path) = &args.html {
             show::say(format!("\nreport: {}", path.display()))?;
         }
     }
     match args.fail {
-        true if found.has_drift() => {
+        true if found.has_drift() || segments.as_ref().is_some_and(BySegment::has_drift) => {
             Err(Failure::because(format!("{} has drifted from {}", found.current, found.reference)))
         }
         // A pipeline must not go on because a window was empty.
@@ -132,18 +142,37 @@ pub(crate) fn run(args: &DriftArgs) -> Result<(), Failure> {
     }
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    whole: &'a Comparison,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a BySegment>,
+}
+
 /// Compares what was asked for.
-fn find(args: &DriftArgs, settings: &Settings) -> Result<Comparison, Failure> {
+fn find(args: &DriftArgs, settings: &Settings) -> Result<(Comparison, Option<BySegment>), Failure> {
+    let by = |files: (&Path, &Path), columns: Option<&[String]>, whole: &Comparison| {
+        args.by.as_deref().map(|column| segments::compare(column, files, columns, whole)).transpose()
+    };
     if let (Some(model), Some(reference), Some(current)) = (&args.model, &args.reference, &args.current) {
         let exported = periods::export(&args.project, model, [reference, current])?;
         let columns = exported.columns(args.columns.as_deref())?;
-        let mut found = of_files(args, (&exported.before, &exported.after), Some(&columns), settings)?;
+        let files = (exported.before.as_path(), exported.after.as_path());
+        let mut found = of_files(args, files, Some(&columns), settings)?;
         found.reference = format!("{model} {reference}");
         found.current = format!("{model} {current}");
-        return Ok(found);
+        let segments = by(files, Some(&columns), &found)?;
+        return Ok((found, segments));
     }
     match (&args.before, &args.after) {
-        (Some(before), Some(after)) => of_files(args, (before, after), args.columns.as_deref(), settings),
+        (Some(before), Some(after)) => {
+            let files = (before.as_path(), after.as_path());
+            let found = of_files(args, files, args.columns.as_deref(), settings)?;
+            let segments = by(files, args.columns.as_deref(), &found)?;
+            Ok((found, segments))
+        }
         _ => Err(Failure::because("name two files, or --model with --reference and --current")),
     }
 }
