@@ -12,7 +12,8 @@ mod times;
 mod vectors;
 
 use gyre_core::spec::ColumnType;
-use gyre_stats::drift::ShareChange;
+use gyre_stats::drift::counts::{self, Empty};
+use gyre_stats::drift::{ShareChange, homogeneity, pool};
 use gyre_stats::profile::Quartiles;
 use gyre_stats::proportion::{Interval, Proportion, newcombe_difference, two_proportion_p};
 use serde::Serialize;
@@ -219,4 +220,23 @@ fn largest_change(name: &'static str, before: &[u64], after: &[u64]) -> Option<D
     let changes = shares.filter_map(|(a, b)| Some(((b.value()? - a.value()?).abs(), a, b)));
     let (value, a, b) = changes.max_by(|one, other| one.0.total_cmp(&other.0))?;
     Some(Distance { name, value, interval: apart_by(a, b), decides: true })
+}
+
+/// Distances of counts that are told beside those that decide.
+fn beside(name: &'static str, value: Option<f64>) -> Option<Distance> {
+    Some(Distance { name, value: value?, interval: None, decides: false })
+}
+
+/// The likelihood ratio G (Wilks 1938) of counts, told beside Pearson's statistic and with rare names pooled as for that.
+fn likelihood_ratio(before: &[u64], after: &[u64]) -> Option<Test> {
+    let (before, after) = pool(before, after, (0, 0))?;
+    let found = homogeneity(&before, &after)?;
+    let (statistic, p_value) = (found.likelihood_ratio, found.likelihood_ratio_p());
+    Some(Test { name: "likelihood_ratio", statistic, p_value, decides: false })
+}
+
+/// The Kullback–Leibler divergence of the reference from the current counts in nats, with half a row more in each bin that either
+/// side uses: without that, one name that is gone makes it infinite.
+fn kullback_leibler(before: &[u64], after: &[u64]) -> Option<f64> {
+    counts::kullback_leibler(before, after, Empty::HalfRowIfUsed)
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use gyre_stats::drift::{MINIMUM_ROWS, ShareChange, chi_square, counts, unseen};
 
-use super::{Bin, Distance, Kind, LEVEL, Measured, Share, Side, Test, largest_change, share};
+use super::{
+    Bin, Kind, LEVEL, Measured, Share, Side, Test, beside, kullback_leibler, largest_change,
+    likelihood_ratio, share,
+};
 use crate::sample::Names;
 
 /// Names that are shown one by one.
@@ -21,15 +24,16 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
     let test = chi_square(&old, &new).map(|test| (test.statistic, test.p_value));
     // What is one name on both sides has not changed, although there is nothing to test.
     let test = test.or((all.len() == 1).then_some((0.0, 1.0))).filter(|_| enough);
-    let beside = [
-        ("total_variation", counts::total_variation(&old, &new)),
-        ("jensen_shannon", counts::jensen_shannon_debiased(&old, &new).map(distance)),
-        ("psi", counts::psi(&old, &new)),
+    let told = [
+        beside("total_variation", counts::total_variation(&old, &new)),
+        beside("hellinger", counts::hellinger(&old, &new)),
+        beside("jensen_shannon", counts::jensen_shannon_debiased(&old, &new).map(distance)),
+        beside("kullback_leibler", kullback_leibler(&old, &new)),
+        beside("psi", counts::psi(&old, &new)),
     ];
-    let beside = beside
-        .into_iter()
-        .filter_map(|(name, value)| Some(Distance { name, value: value?, interval: None, decides: false }));
-    let distances = largest_change("l_infinity", &old, &new).into_iter().chain(beside).filter(|_| enough);
+    let told = told.into_iter().flatten();
+    let distances = largest_change("l_infinity", &old, &new).into_iter().chain(told).filter(|_| enough);
+    let ratio = likelihood_ratio(&old, &new).filter(|_| enough);
     Measured {
         kind: Kind::Categories,
         reference: side(missing_before, before),
@@ -37,6 +41,7 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
         tests: test
             .map(|(statistic, p_value)| Test { name: "chi_square", statistic, p_value, decides: true })
             .into_iter()
+            .chain(ratio)
             .collect(),
         distances: distances.collect(),
         shares: vec![
@@ -119,6 +124,13 @@ mod tests {
             found.tests[0].p_value < 1e-9 && (found.distances[0].value - 0.06).abs() < 1e-12,
             "{found:?}"
         );
+        let told = |name: &str| found.distances.iter().find(|distance| distance.name == name).unwrap().value;
+        // √(1 − Σ √(p·q)), by hand.
+        let overlap = (0.5_f64 * 0.44).sqrt() + 0.3 + 0.2;
+        assert!((told("hellinger") - (1.0 - overlap).sqrt()).abs() < 1e-9);
+        assert!(told("kullback_leibler") > 0.0 && told("kullback_leibler") < told("psi"));
+        let ratio = &found.tests[1];
+        assert!(ratio.name == "likelihood_ratio" && !ratio.decides && ratio.p_value < 1e-9, "{ratio:?}");
         let unseen = found.shares[1];
         assert_eq!((unseen.change.reference, unseen.change.current), (Some(0.0), Some(0.06)));
         assert!(unseen.change.p_value.unwrap() < 1e-9 && found.shares[0].change.p_value.unwrap() < 0.01);

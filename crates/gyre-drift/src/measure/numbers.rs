@@ -8,7 +8,10 @@ use gyre_stats::moments::Moments;
 use gyre_stats::profile::Quartiles;
 use gyre_stats::proportion::Proportion;
 
-use super::{Bin, Distance, Kind, LEVEL, Measured, Side, Test, apart_by, largest_change, share};
+use super::{
+    Bin, Distance, Kind, LEVEL, Measured, Side, Test, apart_by, beside, kullback_leibler, largest_change,
+    likelihood_ratio, share,
+};
 
 /// Numbers with no more different values than this are tested as names.
 const FEW_VALUES: usize = 10;
@@ -112,7 +115,9 @@ fn counts_of_few(before: &Sorted, after: &Sorted) -> Option<(Vec<u64>, Vec<u64>)
 }
 
 fn test(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Test> {
-    let named = counts_of_few(before, after).and_then(|(old, new)| {
+    let few = counts_of_few(before, after);
+    let ratio = few.as_ref().and_then(|(old, new)| likelihood_ratio(old, new));
+    let named = few.and_then(|(old, new)| {
         let found = chi_square(&old, &new)?;
         Some(("chi_square", found.statistic, found.p_value))
     });
@@ -127,7 +132,8 @@ fn test(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Test> {
         Some((("kolmogorov_smirnov", rank.statistic, rank.p_asymptotic()), by_rank)),
     ];
     let all = all.into_iter().flatten().chain(beside.into_iter().flatten().map(|test| (test, false)));
-    all.map(|((name, statistic, p_value), decides)| Test { name, statistic, p_value, decides }).collect()
+    let all = all.map(|((name, statistic, p_value), decides)| Test { name, statistic, p_value, decides });
+    all.chain(ratio).collect()
 }
 
 fn apart(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Distance> {
@@ -144,16 +150,16 @@ fn apart(before: &Sorted, after: &Sorted, pooled: &Pooled) -> Vec<Distance> {
             decides: true,
         })
         .or_else(|| without_yardstick(before, after, pooled));
-    let beside = [
+    let told = [
         ("wasserstein", pooled.wasserstein()),
         ("energy", pooled.energy_distance()),
         ("jensen_shannon", of_bins(|a, b| counts::jensen_shannon_distance(a, b, Unit::Bits))),
+        ("hellinger", of_bins(counts::hellinger)),
+        ("kullback_leibler", of_bins(kullback_leibler)),
         ("psi", of_bins(counts::psi)),
     ];
-    let beside = beside
-        .into_iter()
-        .filter_map(|(name, value)| Some(Distance { name, value: value?, interval: None, decides: false }));
-    first.into_iter().chain(beside).collect()
+    let told = told.into_iter().filter_map(|(name, value)| beside(name, value));
+    first.into_iter().chain(told).collect()
 }
 
 /// How far apart samples are whose reference has no range: one value in all rows, or hardly a finite one. The largest change of

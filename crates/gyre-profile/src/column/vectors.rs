@@ -32,7 +32,8 @@ impl Vectors {
 
     /// Takes in a vector; none of its numbers is missing.
     pub(crate) fn add(&mut self, vector: impl ExactSizeIterator<Item = f64> + Clone) {
-        let norm = vector.clone().map(|number| number * number).sum::<f64>().sqrt();
+        // From 0, since an empty sum is -0.
+        let norm = vector.clone().fold(0.0, |sum: f64, number| sum + number * number).sqrt();
         if !norm.is_finite() {
             self.broken += 1;
             return;
