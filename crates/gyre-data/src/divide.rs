@@ -76,7 +76,10 @@ pub fn divide(
 ) -> Result<Vec<Segment>, CutError> {
     let table = Table::open(path)?;
     let schema = Arc::clone(table.schema());
-    let encode = |path: &Path| |source| CutError::Encode { path: path.to_path_buf(), source };
+    let encode = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| CutError::Encode { path, source }
+    };
     let mut parts = Vec::new();
     for (at, value) in values.iter().enumerate() {
         let path = folder.join(format!("{name}-{at}.parquet"));

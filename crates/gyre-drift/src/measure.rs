@@ -229,8 +229,8 @@ fn beside(name: &'static str, value: Option<f64>) -> Option<Distance> {
 
 /// The likelihood ratio G (Wilks 1938) of counts, told beside Pearson's statistic and with rare names pooled as for that.
 fn likelihood_ratio(before: &[u64], after: &[u64]) -> Option<Test> {
-    let (before, after) = pool(before, after, (0, 0))?;
-    let found = homogeneity(&before, &after)?;
+    let pooled = pool(before, after, (0, 0))?;
+    let found = homogeneity(&pooled.reference, &pooled.current)?;
     let (statistic, p_value) = (found.likelihood_ratio, found.likelihood_ratio_p());
     Some(Test { name: "likelihood_ratio", statistic, p_value, decides: false })
 }

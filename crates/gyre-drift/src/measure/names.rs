@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use gyre_stats::drift::{MINIMUM_ROWS, ShareChange, chi_square, counts, unseen};
+use gyre_stats::drift::{MINIMUM_ROWS, ShareChange, counts, names, unseen};
 
 use super::{
     Bin, Kind, LEVEL, Measured, Share, Side, Test, beside, kullback_leibler, largest_change,
@@ -21,9 +21,6 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
     let of = |names: &Names| all.iter().map(|name| names.count(name)).collect::<Vec<u64>>();
     let (old, new) = (of(before), of(after));
     let enough = before.rows().min(after.rows()) >= MINIMUM_ROWS;
-    let test = chi_square(&old, &new).map(|test| (test.statistic, test.p_value));
-    // What is one name on both sides has not changed, although there is nothing to test.
-    let test = test.or((all.len() == 1).then_some((0.0, 1.0))).filter(|_| enough);
     let told = [
         beside("total_variation", counts::total_variation(&old, &new)),
         beside("hellinger", counts::hellinger(&old, &new)),
@@ -38,11 +35,7 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
         kind: Kind::Categories,
         reference: side(missing_before, before),
         current: side(missing_after, after),
-        tests: test
-            .map(|(statistic, p_value)| Test { name: "chi_square", statistic, p_value, decides: true })
-            .into_iter()
-            .chain(ratio)
-            .collect(),
+        tests: tests(&old, &new).into_iter().filter(|_| enough).chain(ratio).collect(),
         distances: distances.collect(),
         shares: vec![
             share(
@@ -54,6 +47,21 @@ pub(super) fn measure(before: (u64, &Names), after: (u64, &Names)) -> Measured {
         ],
         bins: drawn(&all, &old, &new),
     }
+}
+
+/// The chi-square, and where names are too rare for it, what they show one by one; then both together decide.
+fn tests(old: &[u64], new: &[u64]) -> Vec<Test> {
+    let test = |name, (statistic, p_value): (f64, f64), decides| Test { name, statistic, p_value, decides };
+    // What is one name on both sides has not changed, although there is nothing to test.
+    if old.len() == 1 {
+        return vec![test("chi_square", (0.0, 1.0), true)];
+    }
+    let Some(found) = names(old, new, (0, 0)) else { return Vec::new() };
+    let all =
+        found.chi_square.map(|all| test("chi_square", (all.statistic, all.p_value), found.rare.is_none()));
+    let rare = found.rare.map(|p| test("fisher_rare", (found.change, p), false));
+    let both = rare.map(|_| test("names", (found.change, found.p_value), true));
+    [all, rare, both].into_iter().flatten().collect()
 }
 
 /// Rows whose name the reference does not have, against the share of them that any other sample would show by luck. Only more of
@@ -135,6 +143,17 @@ mod tests {
         assert_eq!((unseen.change.reference, unseen.change.current), (Some(0.0), Some(0.06)));
         assert!(unseen.change.p_value.unwrap() < 1e-9 && found.shares[0].change.p_value.unwrap() < 0.01);
         assert_eq!(found.bins.iter().map(|bin| &*bin.name).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_rare_name_that_fills_a_small_window_is_found() {
+        let before = names(&[("ok", 700_000), ("late", 299_800), ("lost", 200)]);
+        let found = measure((0, &before), (0, &names(&[("ok", 660), ("late", 280), ("lost", 60)])));
+        let decides = found.tests.iter().filter(|test| test.decides).collect::<Vec<_>>();
+        assert!(decides.len() == 1 && decides[0].name == "names" && decides[0].p_value < 1e-20, "{found:?}");
+        assert!((found.distances[0].value - 0.0598).abs() < 1e-4, "{found:?}");
+        let calm = measure((0, &before), (0, &names(&[("ok", 701), ("late", 298), ("lost", 1)])));
+        assert!(calm.p_value().unwrap() > 0.5, "{calm:?}");
     }
 
     #[test]
