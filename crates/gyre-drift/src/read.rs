@@ -67,6 +67,9 @@ impl Holds {
                 (Self::Values(ColumnType::Float), "times of day".to_owned())
             }
             kind if holds_vectors(kind) => (Self::Vectors, "vectors".to_owned()),
+            DataType::Struct(_) => (Self::Other, "structures".to_owned()),
+            kind if kind.is_list() => (Self::Other, "lists of other things than numbers".to_owned()),
+            kind if kind.is_binary() => (Self::Other, "bytes".to_owned()),
             kind => match column_type(kind) {
                 Some(known) => (Self::Values(known), words(known).to_owned()),
                 None => (Self::Other, kind.to_string()),

@@ -221,7 +221,7 @@ fn what_became_empty_is_missing_and_no_other_type() {
             "{},{},{},2024-01-0{}T00:00:00\n",
             even(row, 1),
             ["oak", "elm"][row % 2],
-            row % 3 == 0,
+            row.is_multiple_of(3),
             1 + row % 7
         )
     };

@@ -146,3 +146,89 @@ fn a_flag_that_was_rare_in_a_large_reference_and_fills_a_small_window_is_drift()
     assert_eq!((found.code, &found.json()["columns"][0]["verdict"]), (1, &"drift".into()));
     assert_eq!(gyre(dir.path(), "drift before.csv calm.csv --fail").code, 0);
 }
+
+/// A table of two columns, and one with no more than a header line.
+fn csv(dir: &Path, name: &str, rows: usize, row: impl Fn(usize) -> String) {
+    let rows: String = (0..rows).map(|at| row(at) + "\n").collect();
+    std::fs::write(dir.join(name), format!("x,mode\n{rows}")).unwrap();
+}
+
+#[test]
+fn a_constant_that_changes_is_drift_and_told_with_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    csv(dir.path(), "before.csv", 500, |_| "1,3".to_owned());
+    csv(dir.path(), "after.csv", 500, |row| format!("100,{}", if row % 2 == 0 { 3 } else { 5 }));
+    let found = gyre(dir.path(), "drift before.csv after.csv --fail");
+    assert_eq!(found.code, 1, "{}", found.err);
+    for words in
+        ["2 of 2 columns drift", "share of a value changed by 100.0 points", "changed by 50.0 points ("]
+    {
+        assert!(found.out.contains(words), "{words}: {}", found.out);
+    }
+}
+
+#[test]
+fn what_cannot_be_judged_does_not_pass_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    csv(dir.path(), "before.csv", 500, |row| format!("{row},a"));
+    csv(dir.path(), "none.csv", 0, |_| String::new());
+    csv(dir.path(), "few.csv", 1, |_| "7,a".to_owned());
+    for window in ["none.csv", "few.csv"] {
+        let told = gyre(dir.path(), &format!("drift before.csv {window}")).done().out;
+        assert!(told.contains("0 stable, 2 with too few rows"), "{told}");
+        let failed = gyre(dir.path(), &format!("drift before.csv {window} --fail"));
+        assert!(failed.code == 2 && failed.err.contains("nothing could be judged"), "{}", failed.err);
+    }
+    // A column that went empty is missing, and no other type.
+    csv(dir.path(), "gone.csv", 500, |_| ",a".to_owned());
+    let gone = gyre(dir.path(), "drift before.csv gone.csv").done().out;
+    assert!(gone.contains("missing +100.0 points") && gone.contains("1 of 2 columns drift"), "{gone}");
+}
+
+#[test]
+fn a_retyped_column_is_told_first_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    csv(dir.path(), "before.csv", 100, |row| format!("{row},a"));
+    csv(dir.path(), "after.csv", 100, |row| format!("n{row},a"));
+    let found = gyre(dir.path(), "drift before.csv after.csv --fail");
+    assert_eq!(found.code, 1);
+    assert!(found.out.starts_with("x: numbers in the reference, text now"), "{}", found.out);
+    assert!(
+        found.out.contains("0 of 1 columns drift") && found.out.contains("; 1 of another type"),
+        "{}",
+        found.out
+    );
+}
+
+#[test]
+fn a_clock_that_fell_back_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, year) in [("before.csv", 2024), ("after.csv", 1970)] {
+        csv(dir.path(), name, 240, |row| format!("{year}-01-{:02}T{:02}:00:00,a", 1 + row / 24, row % 24));
+    }
+    let told = gyre(dir.path(), "drift before.csv after.csv").done().out;
+    for words in
+        ["2024-01-01 00:00 to 2024-01-10 23:00", "now 1970-01-01 00:00 to", "all of it before the reference"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn files_that_would_be_read_wrongly_are_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    csv(dir.path(), "before.csv", 100, |row| format!("{row},a"));
+    gyre(dir.path(), "profile before.csv --output stored.json").done();
+    for (name, text, words) in [
+        ("twice.csv", "x,x\n1,2\n", "there are two columns `x`"),
+        ("other.csv", "y\n1\n", "no column in common"),
+        ("ragged.csv", "x,mode\n1,a\n2,b,c\n", "line 3: 3 fields, and the first line names 2 columns"),
+        ("semicolons.csv", "x;mode\n1;a\n", "save it with commas"),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let refused = gyre(dir.path(), &format!("drift before.csv {name}"));
+        assert!(refused.code != 0 && refused.err.contains(words), "{name}: {}", refused.err);
+    }
+    let refused = gyre(dir.path(), "drift before.csv stored.json");
+    assert!(refused.code != 0 && refused.err.contains("name the file that was profiled"), "{}", refused.err);
+}

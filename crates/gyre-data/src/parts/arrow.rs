@@ -150,7 +150,7 @@ fn walk(path: &Path, begin: u64) -> std::io::Result<Result<u64, String>> {
             let ends = buffer.offset().checked_add(buffer.length());
             buffer.offset() >= 0 && buffer.length() >= 0 && ends.is_some_and(|end| end as u64 <= body)
         };
-        let Some(of_rows) = of_rows.filter(|_| buffers.all(|buffer| is_within(buffer))) else {
+        let Some(of_rows) = of_rows.filter(|_| buffers.all(is_within)) else {
             return broken(at, "points beyond its end");
         };
         rows = rows.saturating_add(of_rows);

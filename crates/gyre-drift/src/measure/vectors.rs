@@ -97,8 +97,8 @@ fn told_apart(before: &Vectors, after: &Vectors) -> Option<(Test, [Distance; 2])
         name: "separation",
         value: twice(found.value),
         interval: Some(gyre_stats::proportion::Interval {
-            lower: twice(interval.lower),
-            upper: twice(interval.upper),
+            lower: twice(interval.lower.max(0.0)),
+            upper: twice(interval.upper.min(1.0)),
             ..interval
         }),
         decides: true,
