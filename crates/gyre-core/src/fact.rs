@@ -520,7 +520,7 @@ pub struct WindowSummary {
     pub estimated: Option<LossForecast>,
     /// Drift of each feature, and of the prediction, against the champion's reference profile.
     pub drift: Vec<Drift>,
-    /// Requests that were refused or failed.
+    /// Predictions that were asked for and failed; of a log that keeps a share of them, the same share.
     pub errors: u64,
     /// Values that callers sent and that are not as the champion's features are expected to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

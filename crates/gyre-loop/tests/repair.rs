@@ -19,6 +19,7 @@ gyre_testing::on_both!(
     a_person_moves_traffic_and_every_state_survives_an_end,
     a_second_training_that_breaks_leaves_the_first,
     a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_again,
+    a_model_that_fails_is_no_flood_where_the_log_keeps_a_share_of_what_is_answered,
     a_schedule_that_was_missed_twice_fires_once_and_nothing_begins_in_quiet_hours,
     decay_is_repaired_by_training_and_the_return_of_the_old_world_by_recall,
     what_a_few_numbers_put_right_is_not_trained_and_what_they_do_not_is,
@@ -244,6 +245,18 @@ fn a_model_that_begins_to_fail_is_an_incident_of_the_service_until_it_answers_ag
 /// Something is different about hot firings from day 30 on, which begins a window.
 fn a_new_glaze(day: u32) -> Law {
     if day < 30 { Law::Summer } else { Law::Glaze }
+}
+
+fn a_model_that_fails_is_no_flood_where_the_log_keeps_a_share_of_what_is_answered(place: &Place) {
+    let mut plant = Plant::new(place, 60, a_frost);
+    plant.declare("    monitor: {window: 4d,", "    log: {share: 40%}\n    monitor: {window: 4d,");
+    plant.train_into(&models::breaks_on_cold());
+    plant.first_version();
+    assert!(plant.live_until(48, |plant| plant.count("incident_opened") > 0), "noticed");
+    let opened = only(plant.of_kind("incident_opened"), |_| true);
+    let Fact::IncidentOpened(incident) = opened.fact else { unreachable!() };
+    assert_eq!(incident.cause, Cause::Service, "{}", incident.changed);
+    assert_eq!(incident.since, support::moment(38, 0));
 }
 
 fn a_part_of_the_rows_that_gets_worse_is_an_incident_although_the_whole_is_tolerable(place: &Place) {

@@ -53,14 +53,13 @@ impl Calibrated {
         let differences: Vec<f64> = came.iter().zip(&said).map(|(actual, said)| actual - said).collect();
         let off = clustered_mean(&differences, &of, LEVEL).ok()?.measured()?;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        Some(Self {
-            rows: off.rows,
-            days: off.clusters,
-            predicted: mean(&said),
-            actual: mean(&came),
-            standard_error: off.standard_error,
-            slope: slope(predictions.classes.len(), &said, &came),
-        })
+        let (predicted, actual, standard_error) = (mean(&said), mean(&came), off.standard_error);
+        // Of numbers as large as numbers can be.
+        if ![predicted, actual, standard_error].into_iter().all(f64::is_finite) {
+            return None;
+        }
+        let slope = slope(predictions.classes.len(), &said, &came).filter(|slope| slope.is_finite());
+        Some(Self { rows: off.rows, days: off.clusters, predicted, actual, standard_error, slope })
     }
 
     /// By how much what came true is above what was said.
@@ -167,6 +166,9 @@ mod tests {
         assert!((found.slope.unwrap() - 0.5).abs() < 0.05, "{found:?}");
         let few = Calibrated::measure(&predictions, &Values::Numbers(&came), &days(400), 0..20);
         assert_eq!(few, None);
+        let huge = vec![f64::MAX; 400];
+        let huge = Calibrated::measure(&predictions, &Values::Numbers(&huge), &days(400), 0..400);
+        assert_eq!(huge, None, "a mean that is no number can be kept by nobody");
         let unlabelled = vec![f64::NAN; 400];
         let none = Calibrated::measure(&predictions, &Values::Numbers(&unlabelled), &days(400), 0..400);
         assert_eq!(none, None);

@@ -69,6 +69,9 @@ fn against(
 
 /// Labelled rows that a group needs to be spoken of.
 const FEWEST_OF_GROUP: u64 = 30;
+/// The least that a group's loss is a share of, as a part of the champion's loss on the whole: nobody is twice as badly off who is hardly
+/// ever wrong and then is twice.
+const LEAST_BASE: f64 = 0.1;
 
 /// How another version does in one group of the rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +84,7 @@ pub struct GroupScore {
     pub before: f64,
     /// The other's.
     pub loss: f64,
-    /// By how much the loss is higher, as a share of the champion's.
+    /// By how much the loss is higher, as a share of the champion's; of a tenth of its loss on the whole where that is more.
     pub worse_by: f64,
     /// What that is at most, with 97.5 % confidence for this group alone.
     pub at_most: f64,
@@ -90,8 +93,7 @@ pub struct GroupScore {
 }
 
 /// How another version does beside the champion in each group, the one that loses most first: a version may be better on the
-/// whole and worse for some. Groups with fewer than 30 rows, with too few days, or without any loss of the champion's are left
-/// out, and so are rows of no group.
+/// whole and worse for some. Groups with fewer than 30 rows or with too few days are left out, and so are rows of no group.
 ///
 /// # Errors
 /// [`MonitorError::Length`].
@@ -113,19 +115,23 @@ pub fn by_group<'a>(
         part.1.push(*after);
         part.2.push(*day);
     }
+    let whole = against(metric, champion, other, days)?.map_or(0.0, |whole| whole.loss + whole.gain);
     let mut found = Vec::new();
     for (group, (theirs, ours, days)) in parts {
         let Some(score) = against(metric, (champion.0, &theirs), (other.0, &ours), &days)? else { continue };
         let before = score.loss + score.gain;
-        let tested = score.interval.zip(score.p).filter(|_| score.rows >= FEWEST_OF_GROUP && before > 0.0);
+        let tested = score.interval.zip(score.p).filter(|_| score.rows >= FEWEST_OF_GROUP);
         let Some(((lower, _), p)) = tested else { continue };
+        // Of a champion that is never wrong at all, any loss is all of it.
+        let least = if whole > 0.0 { LEAST_BASE * whole } else { score.loss };
+        let base = before.max(least).max(f64::MIN_POSITIVE);
         found.push(GroupScore {
             group: group.to_owned(),
             rows: score.rows,
             before,
             loss: score.loss,
-            worse_by: -score.gain / before,
-            at_most: -lower / before,
+            worse_by: -score.gain / base,
+            at_most: -lower / base,
             p_worse: 1.0 - p,
         });
     }
@@ -162,6 +168,14 @@ mod tests {
             by_group(Metric::Mae, (1, &champion), (2, &ours), &days, (0..400).map(|_| None)).unwrap(),
             []
         );
+        // A group that the champion was never wrong about is not free to be.
+        let never: Vec<f64> =
+            (0..400).map(|row| if group(row) == "few" { 0.0 } else { (row % 2) as f64 }).collect();
+        let often: Vec<f64> = (0..400)
+            .map(|row| if group(row) == "few" { (row % 3) as f64 / 2.0 } else { (row % 2) as f64 })
+            .collect();
+        let found = by_group(Metric::ErrorRate, (1, &never), (2, &often), &days, named()).unwrap();
+        assert!(found[0].group == "few" && found[0].worse_by > 5.0 && found[0].p_worse < 0.001, "{found:?}");
     }
 
     #[test]

@@ -282,7 +282,9 @@ fn segment(late: &[Seen], fit: &[Seen], tolerance: f64) -> Option<Diagnosis> {
     let shows = |seen: &Seen, of: &WorseSegment| {
         seen.segments.iter().any(|segment| is_same(segment, of) && segment.share() > tolerance)
     };
-    let lasts = |of: &&WorseSegment| late.iter().filter(|seen| shows(seen, of)).count() >= ENOUGH as usize;
+    let lasts = |of: &&WorseSegment| {
+        of.share() > tolerance && late.iter().filter(|seen| shows(seen, of)).count() >= ENOUGH as usize
+    };
     let found = late.iter().rev().map(|seen| seen.segments.iter().filter(lasts).collect::<Vec<_>>());
     let mut worse = found.into_iter().find(|worse| !worse.is_empty())?;
     worse.sort_by(|a, b| b.share().total_cmp(&a.share()));
@@ -492,6 +494,10 @@ mod tests {
             "AA was worse in one of them"
         );
         assert_eq!(causes(&[0, 1].map(|at| with(at, &[of("AA", 10.5)]))), [], "sure, and tolerated");
+        let mild = [with(0, &[of("AA", 14.0)]), with(1, &[of("AA", 14.0)]), with(2, &[of("AA", 10.5)])];
+        assert_eq!(diagnose(&mild, 0.1)[0].impact.map(|share| (share * 10.0).round()), Some(4.0));
+        let none = WorseSegment { reference: 0.0, ..of("AA", 0.2) };
+        assert_eq!(causes(&[0, 1].map(|at| with(at, std::slice::from_ref(&none)))), [Cause::Segment]);
         let all = [0, 1].map(|at| Seen { segments: vec![aa.clone()], ..week(at, 0.4) });
         assert_eq!(causes(&all), [Cause::Concept], "all of it is worse");
     }

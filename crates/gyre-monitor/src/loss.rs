@@ -154,6 +154,10 @@ pub fn measure(metric: Metric, losses: &[f64], days: &[i64]) -> Result<Option<Me
     let rows = losses.len() as u64;
     let mean = losses.iter().sum::<f64>() / losses.len() as f64;
     let loss = aggregate(metric, mean);
+    // The sum of losses as large as numbers can be is none, and could not be kept.
+    if !loss.is_finite() {
+        return Ok(None);
+    }
     let measured =
         clustered_mean(&losses, &days, LEVEL).map_err(|error| MonitorError::Input(error.to_string()))?;
     let standard_error = match measured {

@@ -125,14 +125,14 @@ pub struct WorseSegment {
 
 impl WorseSegment {
     fn of(segment: &SegmentLoss) -> Option<Self> {
-        let reference = segment.reference.filter(|reference| *reference > 0.0 && segment.worse)?;
+        let reference = segment.reference.filter(|_| segment.worse)?;
         let (column, name) = (segment.column.clone(), segment.segment.clone());
         Some(Self { column, segment: name, loss: segment.loss, reference, rows: segment.rows })
     }
 
-    /// How much worse, as a share of what it was.
+    /// How much worse, as a share of what it was; where it was nothing, any loss counts as twice as much.
     pub fn share(&self) -> f64 {
-        self.loss / self.reference - 1.0
+        if self.reference > 0.0 { self.loss / self.reference - 1.0 } else { 1.0 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Observing: windows of the inference log that close, and steps of rollouts that have shown enough.
 
 use gyre_core::fact::{Fact, OddValues, RolloutPlan, Verdict, WindowSummary};
-use gyre_core::spec::{Deploy, Model, Segment};
+use gyre_core::spec::{Deploy, Model, Percent, Segment};
 use gyre_core::time::Period;
 use gyre_core::{ModelName, Timestamp, Version};
 use gyre_gateway::FeatureRules;
@@ -209,6 +209,11 @@ fn close_windows(
     Ok(())
 }
 
+/// Of failures, of which all are counted, as many as the log would have kept: what they are held against is what it has.
+fn kept_of(failures: u64, share: Percent) -> u64 {
+    (failures as f64 * share.share()).round() as u64
+}
+
 fn close(
     workshop: &Workshop,
     name: &ModelName,
@@ -248,7 +253,7 @@ fn close(
         },
         labels: frame::values(&labels),
         features: &features,
-        errors: workshop.gateway.failures(name.as_str(), period)?,
+        errors: kept_of(workshop.gateway.failures(name.as_str(), period)?, spec.log.share),
         latencies_us: &scan.latencies_us,
     };
     let mut summary = summarise(&input, &reference, &Settings::of(spec))?;

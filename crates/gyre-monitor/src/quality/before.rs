@@ -68,7 +68,7 @@ fn volume(window: &WindowSummary, before: &[Seen]) -> Option<Finding> {
     let unusual = difference.abs() >= VOLUME.ln().max(SIGMAS * sigma);
     unusual.then(|| {
         let expected = usual.exp().round();
-        let words = format!("{asked} predictions, where {expected} are usual");
+        let words = format!("{asked} predictions were asked for, where {expected} are usual");
         finding(Check::Volume, asked as f64, expected, asked, words)
     })
 }
