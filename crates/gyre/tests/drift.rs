@@ -129,7 +129,7 @@ fn what_moves_within_each_segment_is_found_although_the_whole_is_as_it_was() {
     );
     assert_eq!(segments[1]["columns"][0]["verdict"], "drift");
     let wrong = gyre(dir.path(), "drift before.csv after.csv --by regoin");
-    assert!(wrong.code != 0 && wrong.err.contains("regoin"), "{}", wrong.err);
+    assert!(wrong.code == 2 && wrong.err.contains("regoin"), "{}", wrong.err);
 }
 
 #[test]

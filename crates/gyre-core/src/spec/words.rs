@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::time::InvalidTime;
 use crate::{Diagnostic, Span, Timestamp};
 
 /// A share, in percent.
@@ -121,11 +122,11 @@ impl Window {
     /// are left follows from their time and number, so that the same table gives the same rows.
     pub fn takes(self, time: Timestamp, row: u64, as_of: Timestamp) -> bool {
         let left = match self {
-            Self::Fading(half_life) if half_life > Span::default() => {
+            Self::Fading(half_life) => {
                 let half_lives = as_of.since(time).as_millis() as f64 / half_life.as_millis() as f64;
                 chance(time.as_millis() as u64 ^ row.rotate_left(32)) < (-half_lives).exp2()
             }
-            _ => true,
+            Self::Last(_) | Self::All => true,
         };
         left && self.reaches(time, as_of)
     }
@@ -150,11 +151,14 @@ impl fmt::Display for Window {
 }
 
 impl FromStr for Window {
-    type Err = crate::time::InvalidTime;
+    type Err = InvalidTime;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(' ') {
             _ if text == "all" => Ok(Self::All),
-            Some((FADING, half_life)) => half_life.trim_start().parse().map(Self::Fading),
+            Some((FADING, half_life)) => match half_life.trim_start().parse::<Span>()? {
+                none if none <= Span::default() => Err(InvalidTime::Span(half_life.to_owned())),
+                half_life => Ok(Self::Fading(half_life)),
+            },
             _ => text.parse().map(Self::Last),
         }
     }
@@ -287,5 +291,6 @@ mod tests {
         assert_eq!(taken(10), taken(10));
         assert!(!window.takes(as_of, 1, as_of), "not from the future");
         assert!("fading".parse::<Window>().is_err() && "fading soon".parse::<Window>().is_err());
+        assert!("fading 0d".parse::<Window>().is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
-use arrow_ipc::{Buffer, root_as_message};
+use arrow_ipc::{Buffer, CompressionType, root_as_message};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::Part;
@@ -21,8 +21,9 @@ const MAGIC: &[u8] = b"ARROW1";
 const WORD: usize = 8;
 /// Zeros are looked for so far.
 const MOST_PADDED: u64 = 4_096;
-/// How many bytes can become of one: 128 KiB of the four of a Zstandard block of one value (RFC 8878); LZ4 makes at most 255.
-const MOST_COMPRESSED: i64 = 1 << 15;
+/// How many bytes can become of one: 128 KiB of the four of a Zstandard block of one value (RFC 8878), and 255 by LZ4.
+const MOST_BY_ZSTD: i64 = 1 << 15;
+const MOST_BY_LZ4: i64 = 255;
 /// What each message of a stream begins with.
 const CONTINUES: [u8; 4] = [0xff; 4];
 
@@ -155,14 +156,15 @@ fn walk(path: &Path, begin: u64) -> std::io::Result<Result<u64, String>> {
         };
         rows = rows.saturating_add(of_rows);
         let begins = at + size + head;
-        if let Some(batch) = batch.filter(|batch| batch.compression().is_some()) {
+        if let Some((batch, by)) = batch.and_then(|batch| Some((batch, batch.compression()?.codec()))) {
+            let most = if by == CompressionType::LZ4_FRAME { MOST_BY_LZ4 } else { MOST_BY_ZSTD };
             for buffer in batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() >= 8) {
                 // What it is to become stands before it; −1 where it is as it is.
                 let (place, length) = (buffer.offset().unsigned_abs(), buffer.length());
                 let mut becomes = [0; 8];
                 file.seek(SeekFrom::Start(begins + place))?;
                 file.read_exact(&mut becomes)?;
-                if !(-1..=length.saturating_mul(MOST_COMPRESSED)).contains(&i64::from_le_bytes(becomes)) {
+                if !(-1..=length.saturating_mul(most)).contains(&i64::from_le_bytes(becomes)) {
                     return broken(at, "cannot be decompressed");
                 }
             }

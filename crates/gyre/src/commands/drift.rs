@@ -5,6 +5,7 @@ mod periods;
 mod segments;
 mod text;
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ pub(crate) struct DriftArgs {
     /// Look at all columns together, too: a change of what columns have to do with each other shows in none of them.
     #[arg(long)]
     multivariate: bool,
-    /// Compare within each of the most frequent values of this column, too.
+    /// Compare within each of the most frequent values of this column (names or whole numbers), too; in the table and the JSON.
     #[arg(long, value_name = "COLUMN")]
     by: Option<String>,
     /// Seeds the samples that `--multivariate` looks at.
@@ -184,7 +185,7 @@ fn of_files(
     settings: &Settings,
 ) -> Result<Comparison, Failure> {
     let wrong = |error| match error {
-        DriftError::Table(error) => Failure::because(error),
+        DriftError::Table(error) => refused(error),
         wrong => Failure::Input(vec![Diagnostic::new(after.display().to_string(), wrong.to_string())]),
     };
     let bar = bar(args.output.json);
@@ -200,6 +201,13 @@ fn of_files(
         found.multivariate = Some(multivariate(before, after, columns, &options).map_err(wrong)?);
     }
     Ok(found)
+}
+
+/// What is wrong with a table, which is no drift: the error begins with the file.
+fn refused(error: impl Display) -> Failure {
+    let text = error.to_string();
+    let (file, message) = text.split_once(": ").unwrap_or(("drift", &text));
+    Failure::Input(vec![Diagnostic::new(file, message)])
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -7,7 +7,7 @@ use gyre_data::divide::{divide, frequent};
 use gyre_drift::{Comparison, Settings, Verdict, Why};
 use serde::Serialize;
 
-use super::text;
+use super::{refused, text};
 use crate::failure::Failure;
 use crate::show;
 
@@ -41,16 +41,23 @@ pub(super) fn compare(
     columns: Option<&[String]>,
     whole: &Comparison,
 ) -> Result<BySegment, Failure> {
-    let frequent = frequent(before, column, MOST).map_err(Failure::because)?;
+    let wrong = |told: &str| {
+        Failure::Input(vec![Diagnostic::new(before.display().to_string(), format!("--by {column}: {told}"))])
+    };
+    if columns.is_some_and(|columns| columns.iter().all(|name| name == column)) {
+        return Err(wrong("no other column is compared within its values"));
+    }
+    let frequent = frequent(before, column, MOST).map_err(refused)?;
+    let frequent = frequent.ok_or_else(|| {
+        wrong("it has more than 100,000 values; expected a column that divides the rows into groups")
+    })?;
     if frequent.values.is_empty() {
-        let told =
-            format!("`{column}` has no values in {}, so there is nothing to divide by", before.display());
-        return Err(Failure::Input(vec![Diagnostic::new(before.display().to_string(), told)]));
+        return Err(wrong("it has no values, so there is nothing to divide by"));
     }
     let values: Vec<String> = frequent.values.into_iter().map(|(value, _)| value).collect();
     let folder = tempfile::tempdir()?;
     let parts = |path: &Path, name: &str| {
-        divide(path, column, &values, folder.path(), name).map_err(Failure::because)
+        divide(path, (column, &values), columns, (folder.path(), name)).map_err(refused)
     };
     let (old, new) = (parts(before, "before")?, parts(after, "after")?);
     let rate = whole.settings.false_discovery_rate / values.len() as f64;
