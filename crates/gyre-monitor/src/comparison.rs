@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_version_that_is_better_on_the_whole_may_be_worse_for_some() {
         let days: Vec<i64> = (0..400).map(|row| row / 20).collect();
-        let group = |row: usize| if row % 4 == 0 { "few" } else { "many" };
+        let group = |row: usize| if row.is_multiple_of(4) { "few" } else { "many" };
         let champion: Vec<f64> = (0..400).map(|row| 5.0 + (row % 7) as f64).collect();
         let ours: Vec<f64> = champion
             .iter()

@@ -27,7 +27,7 @@ pub(crate) fn of(
     let days: Vec<i64> = input.times.iter().map(|time| time.day()).collect();
     let own = (0..days.len()).filter(|row| input.versions.get(*row) == Some(&input.champion));
     let calibrated = Calibrated::measure(&input.predictions, &input.labels, &days, own);
-    evidence.calibration = calibrated.map(|now| now.beside(reference.calibration.as_ref()));
+    evidence.calibration = calibrated.map(|now| Box::new(now.beside(reference.calibration.as_ref())));
     let Some(mix) = &reference.mix else { return evidence };
     // The table is of the champion's predictions: other versions' rows have no place in it.
     let own: Vec<f64> = losses

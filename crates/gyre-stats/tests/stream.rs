@@ -145,8 +145,8 @@ fn losses_that_are_no_errors_are_found_after_a_reference_of_errors() {
     for (direction, expected) in [(Direction::Down, true), (Direction::Both, true), (Direction::Up, false)] {
         let mut drift =
             LossDrift::new(LossDriftSettings { direction, ..LossDriftSettings::default() }).unwrap();
-        let losses = (0..4_000).map(|at| if at < 3_000 { error(at) } else { -1.0 });
-        let said = losses.map(|loss| drift.observe(loss).unwrap() == Signal::Change).any(|changed| changed);
+        let mut losses = (0..4_000).map(|at| if at < 3_000 { error(at) } else { -1.0 });
+        let said = losses.any(|loss| drift.observe(loss).unwrap() == Signal::Change);
         assert_eq!(said, expected, "{direction:?}");
     }
 }

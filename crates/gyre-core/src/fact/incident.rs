@@ -89,7 +89,7 @@ impl Check {
 }
 
 /// What a window shows beside its loss and its drift, and what speaks for one cause or another.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The median time in the model, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub struct Evidence {
     pub labels: Option<LabelShift>,
     /// Whether what came true is as likely, or as large, as was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<CalibrationShift>,
+    pub calibration: Option<Box<CalibrationShift>>,
 }
 
 impl Evidence {

@@ -40,8 +40,8 @@ impl ErrorChange {
     /// [`ValueChange`](super::ValueChange): the choice between the two costs none of alpha.
     pub(super) fn suits(reference: &[f64]) -> bool {
         let asked = reference.iter().step_by(value_change::AIMING_SHARE);
-        let asked = asked.take(AIMING_MOST as usize * AIMING_SHARE / value_change::AIMING_SHARE);
-        asked.fold(true, |all, value| all && (*value == 0.0 || *value == 1.0))
+        let mut asked = asked.take(AIMING_MOST as usize * AIMING_SHARE / value_change::AIMING_SHARE);
+        asked.all(|value| *value == 0.0 || *value == 1.0)
     }
 
     /// Watches for a change from the `reference`, losses without NaN. `seed` breaks ties.
